@@ -1,0 +1,165 @@
+"""The policy bundle: a folder with ``policy.onnx``, ``contract.yaml`` and ``card.json``, run by ONNX Runtime.
+
+Everything between raw observation and physical action (scaling, crop, normalisation, denormalisation) is inside the network, so
+the robot side only hands over arrays. The network's inputs carry the contract's observation names, without a batch axis:
+
+* camera ``NAME``: ``(history, height, width, channels)`` uint8
+* proprioception ``NAME``: ``(history, size)`` float32
+* output ``action``: ``(chunk, action size)`` float32, physical units
+
+``card.json`` holds the SHA-256 of the other two files; a bundle that was altered is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot.contract import Contract
+from robot.errors import BundleError, ContractMismatch
+
+POLICY, CONTRACT, CARD = "policy.onnx", "contract.yaml", "card.json"
+_ONNX_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+
+
+class Policy:
+    """A policy ready to act: its contract, its card, and a one-observation inference call.
+
+    Inference uses one thread: at these sizes a second one costs more in wake-ups than it brings, and the control loop,
+    the driver and the cameras want the other cores.
+    """
+
+    def __init__(self, onnx: bytes, contract: Contract, card: dict[str, Any], threads: int = 1) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own untyped exceptions
+            raise BundleError(f"{POLICY} cannot be loaded by ONNX Runtime {ort.__version__}: {error}") from error
+        self.contract = contract
+        self.card = card
+        self._check_signature()
+
+    def _check_signature(self) -> None:
+        wanted: dict[str, tuple[list[int], type]] = {
+            c.name: ([self.contract.history, *c.shape], np.uint8) for c in self.contract.cameras
+        }
+        wanted.update({p.name: ([self.contract.history, p.size], np.float32) for p in self.contract.proprio})
+        found = {i.name: (list(i.shape), _ONNX_TYPES.get(i.type, i.type)) for i in self._session.get_inputs()}
+        if found != wanted:
+            raise ContractMismatch(f"the network's inputs {found} are not those of its contract {wanted}")
+        outputs = {o.name: list(o.shape) for o in self._session.get_outputs()}
+        shape = [self.contract.chunk, self.contract.action.size]
+        if outputs != {"action": shape}:
+            raise ContractMismatch(f"the network's outputs {outputs} are not those of its contract {{'action': {shape}}}")
+
+    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """Actions ``(chunk, action size)`` float32 in physical units for one observation.
+
+        Each array has the contract's shape, with a leading ``history`` axis if history is more than one. The values are what
+        the network says; bounds and finiteness are the safety limits' business.
+        """
+        feed = {}
+        for name in [c.name for c in self.contract.cameras] + [p.name for p in self.contract.proprio]:
+            value = observation[name]
+            feed[name] = value[None] if self.contract.history == 1 else value
+        return self._session.run(["action"], feed)[0]
+
+
+def write(path: str | Path, onnx: bytes, contract: Contract, card: dict[str, Any]) -> Path:
+    """Write a bundle, whole or not at all. ``path`` must not exist.
+
+    ``card`` gains ``contract_hash`` and ``files`` (SHA-256 of each).
+    """
+    path = Path(path)
+    if path.exists():
+        raise BundleError(f"{path} exists already; choose another name or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contents = {POLICY: onnx, CONTRACT: contract.to_yaml().encode()}
+    card = {
+        **card,
+        "contract_hash": contract.hash,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+    }
+    contents[CARD] = (json.dumps(card, indent=2) + "\n").encode()
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        for name, data in contents.items():
+            (partial / name).write_bytes(data)
+        partial.chmod(0o755)
+        os.rename(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return path
+
+
+def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
+    """The checked contents of a bundle: network bytes, contract, card. Raises BundleError."""
+    path = Path(path)
+    missing = [name for name in (POLICY, CONTRACT, CARD) if not (path / name).is_file()]
+    if missing:
+        raise BundleError(f"{path} is not a policy bundle: no {', '.join(missing)}; `pixelarm export` writes one")
+    try:
+        card = json.loads((path / CARD).read_text())
+        files = card["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path / CARD} is not a policy card: {error}") from error
+    contents = {}
+    for name in (POLICY, CONTRACT):
+        contents[name] = (path / name).read_bytes()
+        found = hashlib.sha256(contents[name]).hexdigest()
+        if found != files.get(name):
+            raise BundleError(
+                f"{path / name} was altered: its SHA-256 is {found[:16]}…, the card says {str(files.get(name))[:16]}…; export it again"
+            )
+    contract = Contract.from_text(contents[CONTRACT].decode())
+    if contract.hash != card.get("contract_hash"):
+        raise BundleError(f"{path}: contract hash {contract.hash} is not the card's {card.get('contract_hash')}")
+    return contents[POLICY], contract, card
+
+
+def load(path: str | Path, expect: Contract | None = None, threads: int = 1) -> Policy:
+    """Read, verify and open a bundle; with ``expect``, refuse one made for another contract.
+
+    Raises:
+        BundleError: incomplete, altered, or not loadable.
+        ContractMismatch: not for ``expect``; the message names each difference.
+    """
+    onnx, contract, card = read(path)
+    if expect is not None:
+        expect.require_equal(contract, here="this set-up", there=str(path))
+    return Policy(onnx, contract, card, threads)
+
+
+def main(argv: list[str]) -> int:
+    """``pixelarm bundle``: verify a bundle and show what it is."""
+    parser = argparse.ArgumentParser(prog="pixelarm bundle", description="Verify a policy bundle and show its card and contract.")
+    parser.add_argument("bundle", type=Path, help="bundle folder, as written by `pixelarm export`")
+    parser.add_argument("--expect", type=Path, metavar="CONTRACT", help="contract file (YAML or JSON) it must match")
+    parser.add_argument("--json", action="store_true", help="print card and contract as JSON")
+    args = parser.parse_args(argv)
+    expect = Contract.load(args.expect) if args.expect else None
+    policy = load(args.bundle, expect)
+    if args.json:
+        print(json.dumps({"card": policy.card, "contract": policy.contract.to_dict()}, indent=2))
+        return 0
+    print(f"{args.bundle}: verified, contract {policy.contract.hash}\n")
+    print(policy.contract.to_yaml())
+    print(json.dumps(policy.card, indent=2))
+    return 0
+
+

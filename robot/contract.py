@@ -1,0 +1,226 @@
+"""The contract: one description of observations, actions and timing, for the simulator, the dataset, the policy and the arm.
+
+A contract is stored in every dataset, checkpoint and policy bundle, and compared before anything runs. Two contracts are
+interchangeable exactly when their ``hash`` is equal; ``diff`` says in words where they are not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from robot.errors import ContractMismatch, PixelarmError
+
+SCHEMA = 1
+
+ACTION_KINDS: dict[str, str] = {
+    "eef_delta_position": "metres added to the measured end-effector position; orientation is held; last entry is the gripper",
+    "eef_delta_pose": "metres and axis-angle radians added to the measured end-effector pose; last entry is the gripper",
+    "joint_velocity": "radians per second for each arm joint; last entry is the gripper",
+    "joint_position": "radians for each arm joint; last entry is the gripper",
+}
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera stream: images are ``(height, width, channels)`` uint8."""
+
+    name: str
+    height: int  # pixels
+    width: int  # pixels
+    channels: int = 3
+    encoding: str = "rgb8"  # sensor_msgs/Image encoding
+    fps: float = 10.0  # images per second the policy was trained to see
+    frame_id: str = ""  # REP-103 optical frame
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fps", float(self.fps))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.height, self.width, self.channels)
+
+
+@dataclass(frozen=True)
+class Proprio:
+    """One named vector of the arm's own state: ``(size,)`` float32."""
+
+    name: str
+    size: int
+    unit: str  # SI: m, rad, m/s, ...
+    frame: str  # frame the numbers are expressed in
+
+
+@dataclass(frozen=True)
+class Action:
+    """The action vector ``(size,)`` float32, in physical units per control period."""
+
+    kind: str  # one of ACTION_KINDS
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    frame: str = "base"
+    gripper: str = "last entry: -1 opens, +1 closes"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "low", tuple(float(v) for v in self.low))
+        object.__setattr__(self, "high", tuple(float(v) for v in self.high))
+        if self.kind not in ACTION_KINDS:
+            raise PixelarmError(f"unknown action kind {self.kind!r}; the valid kinds are: {', '.join(ACTION_KINDS)}")
+        lengths = {"names": len(self.names), "units": len(self.units), "low": len(self.low), "high": len(self.high)}
+        if len(set(lengths.values())) != 1:
+            raise PixelarmError(f"action fields must have one length, got {lengths}")
+        if not all(low < high for low, high in zip(self.low, self.high)):
+            raise PixelarmError(f"action bounds must satisfy low < high, got low {self.low} and high {self.high}")
+
+    @property
+    def size(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything that both ends of an arrow must agree on."""
+
+    task: str
+    cameras: tuple[Camera, ...]
+    proprio: tuple[Proprio, ...]
+    action: Action
+    rate_hz: float  # control rate
+    deadline_ms: float  # observation stamp to command published
+    max_age_ms: float  # an observation older than this at the tick is not used
+    history: int = 1  # observations the policy sees
+    chunk: int = 1  # actions the policy returns per call
+    schema: int = field(default=SCHEMA)
+
+    def __post_init__(self) -> None:
+        for name in ("rate_hz", "deadline_ms", "max_age_ms"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # 10 and 10.0 are one contract
+        names = [c.name for c in self.cameras] + [p.name for p in self.proprio]
+        doubled = {n for n in names if names.count(n) > 1}
+        if doubled:
+            raise PixelarmError(f"observation names must be unique, got {sorted(doubled)} more than once")
+        for value, what in ((self.rate_hz, "rate_hz"), (self.deadline_ms, "deadline_ms"), (self.max_age_ms, "max_age_ms")):
+            if not value > 0:
+                raise PixelarmError(f"{what} must be positive, got {value}")
+        for value, what in ((self.history, "history"), (self.chunk, "chunk")):
+            if value < 1:
+                raise PixelarmError(f"{what} must be at least 1, got {value}")
+
+    @property
+    def period_s(self) -> float:
+        return 1.0 / self.rate_hz
+
+    def camera(self, name: str) -> Camera:
+        return next(c for c in self.cameras if c.name == name)
+
+    # ------------------------------------------------------------------ text
+    def to_dict(self) -> dict[str, Any]:
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists, as a file would hold them
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Contract:
+        """Build a contract from plain data; an unknown or missing field is named."""
+        if not isinstance(data, dict):
+            raise PixelarmError(f"a contract is a mapping, got {type(data).__name__}")
+        if data.get("schema") != SCHEMA:
+            raise PixelarmError(f"contract schema {data.get('schema')!r} is not the supported {SCHEMA}")
+        rest = {k: v for k, v in data.items() if k not in ("cameras", "proprio", "action")}
+        try:
+            return Contract(
+                cameras=tuple(Camera(**c) for c in data["cameras"]),
+                proprio=tuple(Proprio(**p) for p in data["proprio"]),
+                action=Action(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["action"].items()}),
+                **rest,
+            )
+        except (KeyError, TypeError) as error:
+            raise PixelarmError(f"this is not a pixelarm contract: {error}") from error
+
+    @staticmethod
+    def from_text(text: str) -> Contract:
+        """Read YAML or JSON (JSON is YAML)."""
+        try:
+            return Contract.from_dict(yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            raise PixelarmError(f"this contract is neither YAML nor JSON: {error}") from error
+
+    @staticmethod
+    def load(path: str | Path) -> Contract:
+        return Contract.from_text(Path(path).read_text())
+
+    # -------------------------------------------------------------- identity
+    @property
+    def hash(self) -> str:
+        """First 16 hex digits of SHA-256 over the canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def diff(self, other: Contract) -> list[str]:
+        """Each mismatch in words, ``self`` first; empty when the two are equal."""
+        mine, theirs = _flatten(self.to_dict()), _flatten(other.to_dict())
+        words = []
+        for key in sorted(mine.keys() | theirs.keys()):
+            if key not in mine:
+                words.append(f"{key}: absent here, {theirs[key]!r} there")
+            elif key not in theirs:
+                words.append(f"{key}: {mine[key]!r} here, absent there")
+            elif mine[key] != theirs[key]:
+                words.append(f"{key}: {mine[key]!r} here, {theirs[key]!r} there")
+        return words
+
+    def require_equal(self, other: Contract, here: str, there: str) -> None:
+        """Raise ContractMismatch naming every difference between ``here`` and ``there``."""
+        words = self.diff(other)
+        if words:
+            lines = "\n  - ".join(words)
+            raise ContractMismatch(f"the contract of {here} (here) differs from that of {there} (there):\n  - {lines}")
+
+    # ---------------------------------------------------------------- values
+    def check_observation(self, observation: dict[str, np.ndarray]) -> None:
+        """Raise ContractMismatch if names, shapes or dtypes are not those of the contract."""
+        for camera in self.cameras:
+            _check_array(observation, camera.name, camera.shape, np.uint8)
+        for entry in self.proprio:
+            _check_array(observation, entry.name, (entry.size,), np.float32)
+
+    def clip_action(self, action: np.ndarray) -> np.ndarray:
+        """Clip ``(..., size)`` to the contract's bounds, float32."""
+        low, high = np.asarray(self.action.low, np.float32), np.asarray(self.action.high, np.float32)
+        return np.clip(np.asarray(action, np.float32), low, high)
+
+
+def _check_array(observation: dict[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: type) -> None:
+    if name not in observation:
+        raise ContractMismatch(f"observation {name!r} is missing; present: {', '.join(sorted(observation)) or 'none'}")
+    value = observation[name]
+    if tuple(value.shape) != shape or value.dtype != dtype:
+        raise ContractMismatch(
+            f"observation {name!r} must be {shape} {np.dtype(dtype).name}, got {tuple(value.shape)} {value.dtype.name}"
+        )
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested data as ``{dotted path: leaf}``; list items that carry a name are addressed by it."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        items = ((str(v.get("name", i)), v) for i, v in enumerate(value))
+    else:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in items:
+        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
