@@ -1,0 +1,101 @@
+"""A task as a ``gymnasium.Env``: dictionary observations, physical actions, sparse reward.
+
+* observation: one ``(H, W, 3)`` uint8 image a camera and one ``(n,)`` float32 vector a proprioception field, named as in the contract
+* action: ``(size,)`` float32 in the contract's units
+* reward: 1 on the step that succeeds, else 0; success ends the episode (``terminated``), ``max_steps`` cuts it (``truncated``)
+* info: ``{"success": bool}``
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from sim.tasks.base import Task
+from sim.world import World
+
+ACTUATION_DELAY_MS = (0.0, 50.0)
+
+
+class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+    """One world stepped at the contract's rate.
+
+    A policy that runs beside a real arm acts on an observation that is already some tens of milliseconds old. Training sees the
+    same: each action reaches the controller after a delay drawn uniformly from ``actuation_delay_ms``, while the previous
+    target is still being followed, and counts from the pose that was observed.
+
+    Args:
+        task: what to do, and the contract.
+        actuation_delay_ms: (low, high) of the delay; (0, 0) switches it off.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(
+        self,
+        task: Task,
+        actuation_delay_ms: tuple[float, float] = ACTUATION_DELAY_MS,
+        render_mode: str | None = "rgb_array",
+        view_size: int = 256,
+    ) -> None:
+        self.task, self.contract, self.render_mode, self.view_size = task, task.contract, render_mode, view_size
+        self.world = World(task)
+        self._substeps = round(self.contract.period_s / self.world.timestep)
+        self._delay = tuple(round(ms / 1000.0 / self.world.timestep) for ms in actuation_delay_ms)
+        if not 0 <= self._delay[0] <= self._delay[1] < self._substeps:
+            raise ValueError(f"actuation_delay_ms must be 0 <= low <= high < one control period, got {actuation_delay_ms}")
+        self._steps = 0
+        self._observed_eef = np.zeros(3)
+        spaces: dict[str, gymnasium.Space] = {
+            c.name: gymnasium.spaces.Box(0, 255, c.shape, np.uint8) for c in self.contract.cameras
+        }
+        spaces.update({p.name: gymnasium.spaces.Box(-np.inf, np.inf, (p.size,), np.float32) for p in self.contract.proprio})
+        self.observation_space = gymnasium.spaces.Dict(spaces)
+        action = self.contract.action
+        self.action_space = gymnasium.spaces.Box(np.array(action.low, np.float32), np.array(action.high, np.float32))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.world.reset(int(self.np_random.integers(2**31)))
+        self._steps = 0
+        return self._observe(), {"success": self.world.success()}
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        action = np.asarray(action, np.float32)
+        if action.shape != (self.contract.action.size,) or not np.all(np.isfinite(action)):
+            raise ValueError(f"an action is {self.contract.action.size} finite numbers {self.contract.action.names}, got {action!r}")
+        action = self.contract.clip_action(action)
+        delay = int(self.np_random.integers(self._delay[0], self._delay[1] + 1))
+        self.world.advance(delay)
+        self.world.set_target(self._observed_eef + action[:3], float(action[-1]))
+        self.world.advance(self._substeps - delay)
+        self._steps += 1
+        success = self.world.success()
+        truncated = self._steps >= self.task.max_steps and not success
+        return self._observe(), float(success), success, truncated, {"success": success}
+
+    def _observe(self) -> dict[str, np.ndarray]:
+        self._observed_eef = self.world.eef_position()
+        images = {c.name: self.world.render(c.name) for c in self.contract.cameras}
+        return {**images, **self.world.proprio()}
+
+    def render(self) -> np.ndarray:
+        """The task's view for people, ``(view_size, view_size, 3)`` uint8."""
+        return self.world.render_view(self.task.view, self.view_size, self.view_size)
+
+    def close(self) -> None:
+        self.world.close()
+
+    # ----------------------------------------------------------------- resume
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides the future of a running episode and of the ones after it."""
+        return {"world": self.world.state_dict(), "steps": self._steps, "rng": self.np_random.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Continue where ``state_dict`` was taken; returns the observation of that moment."""
+        self.world.load_state_dict(state["world"])
+        self._steps = int(state["steps"])
+        self.np_random.bit_generator.state = state["rng"]
+        return self._observe()

@@ -1,0 +1,43 @@
+"""Making a compiled mesh cheaper to draw, in place."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+
+def cluster_vertices(model: mujoco.MjModel, mesh: int, grid_m: float) -> int:
+    """Merge the vertices of one visual mesh that fall into the same cell of a ``grid_m`` grid.
+
+    Faces are rewritten to one representative vertex a cell (the one nearest to the cell's mean, so normals and texture
+    coordinates stay valid); faces that collapse or repeat are dropped. Only the face rows and the face count change, so every
+    address in the model stays right. Returns the number of faces left.
+
+    The method is uniform vertex clustering (Rossignac and Borrel, 1993).
+    """
+    first, count = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
+    face_first, face_count = int(model.mesh_faceadr[mesh]), int(model.mesh_facenum[mesh])
+    vertices = model.mesh_vert[first : first + count]
+    cells = np.floor((vertices - vertices.min(axis=0)) / grid_m).astype(np.int64)
+    _, cell_of = np.unique(cells, axis=0, return_inverse=True)
+    cell_of = cell_of.reshape(-1)
+    size = np.bincount(cell_of)
+    mean = np.stack([np.bincount(cell_of, weights=vertices[:, k]) / size for k in range(3)], axis=1)
+    distance = np.linalg.norm(vertices - mean[cell_of], axis=1)
+    order = np.lexsort((distance, cell_of))
+    representative = order[np.searchsorted(cell_of[order], np.arange(size.size))]
+
+    rows = slice(face_first, face_first + face_count)
+    faces = representative[cell_of[model.mesh_face[rows]]]
+    kept = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])
+    _, unique = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
+    keep = np.flatnonzero(kept & np.isin(np.arange(face_count), unique))
+    left = len(keep)
+    if left < 4:
+        return face_count  # a mesh this small is worth keeping as it is
+    target = slice(face_first, face_first + left)
+    model.mesh_facenormal[target] = model.mesh_facenormal[rows][keep]
+    model.mesh_facetexcoord[target] = model.mesh_facetexcoord[rows][keep]
+    model.mesh_face[target] = faces[keep]
+    model.mesh_facenum[mesh] = left
+    return left

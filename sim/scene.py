@@ -1,0 +1,233 @@
+"""From a robosuite environment to a compiled MuJoCo model that is cheap to draw and to step.
+
+A scene is a source (the environment's MJCF, assembled by robosuite) and a list of named terms, each a small function that saves
+time or fixes the look. Every term can be left out, so what each one costs or saves can be measured. The compiled model is cached
+on disk under a hash of the whole recipe and of the library versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from robot.errors import UnknownName
+from sim.mesh import cluster_vertices
+
+CACHE_SCHEMA = 1  # raise when the meaning of a term changes
+UNSATURATED = 0.5  # the three lights of the plain look add up to about twice a colour on an upward face
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A scene and the terms applied to it, in order."""
+
+    environment: str = "Lift"  # robosuite environment
+    robot: str = "Panda"  # robosuite robot
+    terms: tuple[str, ...] = (
+        "no_multisampling",
+        "no_reflections",
+        "clustered_meshes",
+        "light_primitives",
+        "plain_look",
+        "fewer_collisions",
+        "fast_physics",
+    )
+
+    @property
+    def hash(self) -> str:
+        """Identity of the compiled result: the recipe, and the versions that compile it."""
+        key = {**asdict(self), "schema": CACHE_SCHEMA, "mujoco": version("mujoco"), "robosuite": version("robosuite")}
+        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# --------------------------------------------------------------------------- terms on the specification, before compiling
+def plain_lights(spec: mujoco.MjSpec) -> None:
+    """Three directional lights of unit diffuse and no head light: the light both renderers can draw alike."""
+    for light in list(spec.lights):
+        spec.delete(light)
+    spec.visual.headlight.active = 0
+    for direction in ((0.0, 0.2, -1.0), (0.8, 0.3, -0.5), (-0.8, -0.3, -0.5)):
+        spec.worldbody.add_light(
+            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+            pos=[0.0, 0.0, 3.0],
+            dir=list(direction),
+            diffuse=[1.0, 1.0, 1.0],
+            ambient=[0.0, 0.0, 0.0],
+            specular=[0.0, 0.0, 0.0],
+            castshadow=False,
+        )
+
+
+# ------------------------------------------------------------------------------------- terms on the compiled model
+def no_multisampling(model: mujoco.MjModel) -> None:
+    """One sample a pixel; robosuite's four double the cost of a software-drawn frame."""
+    model.vis.quality.offsamples = 0
+
+
+def no_reflections(model: mujoco.MjModel) -> None:
+    """No mirrored second pass of the scene; it costs as much as the first."""
+    model.mat_reflectance[:] = 0.0
+
+
+def clustered_meshes(model: mujoco.MjModel) -> None:
+    """Visual meshes with their vertices merged on a grid: 30 mm on the arm, 4 mm on the gripper, which cameras see close up."""
+    for geom in range(model.ngeom):
+        mesh = int(model.geom_dataid[geom])
+        if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH or model.geom_contype[geom] or model.geom_conaffinity[geom]:
+            continue
+        if np.any(model.geom_dataid[(model.geom_contype > 0)] == mesh):
+            continue  # shared with a collision geom, whose shape must not change
+        body = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, int(model.geom_bodyid[geom])) or ""
+        cluster_vertices(model, mesh, grid_m=0.004 if body.startswith("gripper") else 0.03)
+
+
+def light_primitives(model: mujoco.MjModel) -> None:
+    """Cylinders, spheres and boxes tessellated with 8 slices, 6 stacks and single quads instead of 28, 16 and 4."""
+    model.vis.quality.numslices = 8
+    model.vis.quality.numstacks = 6
+    model.vis.quality.numquads = 1
+
+
+def plain_look(model: mujoco.MjModel) -> None:
+    """Flat colours under ``plain_lights``: a texture becomes its mean, scaled so that three unit lights do not saturate."""
+    for material in range(model.nmat):
+        colour = model.mat_rgba[material].copy()
+        textures = [t for t in model.mat_texid[material] if t >= 0]
+        if textures:
+            colour[:3] *= _mean_colour(model, int(textures[0]))
+        colour[:3] *= UNSATURATED
+        model.mat_rgba[material] = colour
+    model.mat_texid[:] = -1
+    model.mat_specular[:] = 0.0
+    model.mat_shininess[:] = 0.0
+    model.geom_rgba[model.geom_matid < 0, :3] *= UNSATURATED
+
+
+def fewer_collisions(model: mujoco.MjModel) -> None:
+    """The arm's mount and links 0 to 4 stop colliding: inside the task's workspace box they cannot reach anything."""
+    for geom in range(model.ngeom):
+        body = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, int(model.geom_bodyid[geom])) or ""
+        if body.startswith("fixed_mount") or any(body == f"robot0_link{i}" for i in range(5)):
+            model.geom_contype[geom] = model.geom_conaffinity[geom] = 0
+
+
+def fast_physics(model: mujoco.MjModel) -> None:
+    """5 ms steps with the implicit-in-velocity integrator, instead of 2 ms Euler."""
+    model.opt.timestep = 0.005
+    model.opt.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+
+
+SPEC_TERMS: dict[str, Callable[[mujoco.MjSpec], None]] = {"plain_look": plain_lights}
+MODEL_TERMS: dict[str, Callable[[mujoco.MjModel], None]] = {
+    term.__name__: term
+    for term in (no_multisampling, no_reflections, clustered_meshes, light_primitives, plain_look, fewer_collisions, fast_physics)
+}
+
+
+# ---------------------------------------------------------------------------------------------------------- compile
+def compile_scene(recipe: Recipe) -> mujoco.MjModel:
+    """The compiled model of a recipe, from the cache if it was compiled before.
+
+    Raises:
+        UnknownName: a term, environment or robot that does not exist.
+    """
+    for term in recipe.terms:
+        if term not in MODEL_TERMS:
+            raise UnknownName("scene term", term, MODEL_TERMS)
+    cached = cache_folder() / f"{recipe.environment.lower()}-{recipe.robot.lower()}-{recipe.hash}.mjb"
+    if cached.is_file():
+        try:
+            return mujoco.MjModel.from_binary_path(str(cached))
+        except ValueError:
+            cached.unlink(missing_ok=True)  # damaged: compile it again
+    model = _compile(recipe)
+    _save(model, cached)
+    return model
+
+
+def cache_folder() -> Path:
+    """``$PIXELARM_CACHE``, else ``pixelarm`` in the user's cache folder."""
+    if "PIXELARM_CACHE" in os.environ:
+        return Path(os.environ["PIXELARM_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pixelarm"
+
+
+def _compile(recipe: Recipe) -> mujoco.MjModel:
+    spec = mujoco.MjSpec.from_string(_robosuite_xml(recipe.environment, recipe.robot))
+    for term in recipe.terms:
+        if term in SPEC_TERMS:
+            SPEC_TERMS[term](spec)
+    model = spec.compile()
+    for term in recipe.terms:
+        MODEL_TERMS[term](model)
+    return model
+
+
+def _robosuite_xml(environment: str, robot: str) -> str:
+    """The MJCF that robosuite assembles for one environment, with absolute asset paths."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # robosuite greets with half a page of advice that is not for our users
+    try:
+        import robosuite
+    finally:
+        logging.disable(level)
+    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
+    from robosuite.environments import ALL_ENVIRONMENTS
+    from robosuite.robots import ROBOT_CLASS_MAPPING
+
+    if environment not in ALL_ENVIRONMENTS:
+        raise UnknownName("robosuite environment", environment, ALL_ENVIRONMENTS)
+    if robot not in ROBOT_CLASS_MAPPING:
+        raise UnknownName("robosuite robot", robot, ROBOT_CLASS_MAPPING)
+    env = robosuite.make(environment, robots=robot, has_renderer=False, has_offscreen_renderer=False, use_camera_obs=False, seed=0)
+    try:
+        return env.model.get_xml()
+    finally:
+        env.close()
+
+
+def _mean_colour(model: mujoco.MjModel, texture: int) -> np.ndarray:
+    """Mean RGB of a texture, (3,) in [0, 1]."""
+    channels = int(model.tex_nchannel[texture])
+    size = int(model.tex_height[texture]) * int(model.tex_width[texture]) * channels
+    start = int(model.tex_adr[texture])
+    texels = model.tex_data[start : start + size].reshape(-1, channels)[:, :3]
+    return texels.mean(axis=0) / 255.0
+
+
+def _save(model: mujoco.MjModel, path: Path) -> None:
+    """Write the compiled model whole or not at all; a cache that cannot be written is only slower."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".mjb")
+        os.close(handle)
+        mujoco.mj_saveModel(model, partial, None)
+        os.replace(partial, path)
+    except OSError as error:
+        logging.getLogger(__name__).warning("the compiled scene could not be cached in %s: %s", path.parent, error)
+
+
+def body_id(model: mujoco.MjModel, name: str) -> int:
+    return _named(model, mujoco.mjtObj.mjOBJ_BODY, "body", name, model.nbody)
+
+
+def camera_id(model: mujoco.MjModel, name: str) -> int:
+    return _named(model, mujoco.mjtObj.mjOBJ_CAMERA, "camera", name, model.ncam)
+
+
+def _named(model: mujoco.MjModel, kind: mujoco.mjtObj, what: str, name: str, count: int) -> int:
+    index = mujoco.mj_name2id(model, kind, name)
+    if index < 0:
+        raise UnknownName(what, name, [mujoco.mj_id2name(model, kind, i) or "" for i in range(count)])
+    return index
+

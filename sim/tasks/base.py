@@ -1,0 +1,42 @@
+"""What a task is: scene, contract, reset distribution, sparse success test, language line and scripted expert.
+
+A task is one file in this folder; ``sim/tasks/__init__.py`` lists them. To add one, imitate ``lift.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+
+from robot.contract import Contract
+from sim.scene import Recipe
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+
+class Expert(Protocol):
+    """A scripted policy that may look at the simulator's state. One instance plays one episode."""
+
+    def act(self, world: World) -> np.ndarray:
+        """The next action, ``(action size,)`` float32 in the contract's units."""
+
+
+class Task(Protocol):
+    name: ClassVar[str]
+    language: ClassVar[str]  # the instruction in one line
+    recipe: Recipe
+    contract: Contract
+    max_steps: ClassVar[int]  # control steps until the episode is cut
+    camera_in_scene: ClassVar[dict[str, str]]  # contract camera -> camera of the MuJoCo model
+    view: ClassVar[str]  # scene camera for videos
+
+    def place_objects(self, world: World, rng: np.random.Generator) -> None:
+        """Draw the initial positions of the objects into ``world.data``."""
+
+    def success(self, world: World) -> bool:
+        """The sparse test: is the task done in this state?"""
+
+    def expert(self, rng: np.random.Generator) -> Expert:
+        """A fresh scripted expert for one episode."""

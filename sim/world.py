@@ -1,0 +1,205 @@
+"""One arm and its scene in MuJoCo: physics, controller and cameras, without episodes, rewards or gymnasium.
+
+The training environment and the simulated arm of the deployment tests are both thin shells over a ``World``, so they cannot
+drift apart. All positions that leave this class are in the arm's base frame, as a driver would report them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+from robot.contract import Contract
+from sim.control import ArmIndices, OperationalSpaceController
+from sim.render import OpenGLRenderer, Renderer
+from sim.scene import body_id, compile_scene
+
+if TYPE_CHECKING:
+    from sim.tasks.base import Task
+
+HOME = np.array([0.0, np.pi / 16, 0.0, -5 * np.pi / 6, 0.0, np.pi - 0.2, np.pi / 4])  # rad; robosuite's Panda
+HOME_NOISE = 0.02  # rad, standard deviation of each joint at reset; robosuite's default
+GRIPPER_SPEED = 4.0  # full strokes of 2 per second: robosuite moves 0.2 each 50 ms
+TORQUE_EVERY = 2  # substeps between torque updates in fast physics
+
+ARM_JOINTS = tuple(f"panda_joint{i}" for i in range(1, 8))  # franka_ros2's names
+FINGER_JOINTS = ("panda_finger_joint1", "panda_finger_joint2")
+
+
+class World:
+    """Physics, controller and renderer of one task. Not thread safe, except for ``render`` of a snapshot (see there)."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.contract: Contract = task.contract
+        self.max_steps = task.max_steps
+        self.model = compile_scene(task.recipe)
+        self.data = mujoco.MjData(self.model)
+        self._scratch = mujoco.MjData(self.model)
+        self.timestep = float(self.model.opt.timestep)
+        self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
+        self._find_arm()
+        self.controller = OperationalSpaceController(self.model, self.arm, HOME)
+        self._renderers: dict[tuple[int, int], Renderer] = {}
+        self._substep = 0
+        self._gripper = self._gripper_goal = -1.0
+        self._home_rotation = self._rotation_at_home()
+
+    def _find_arm(self) -> None:
+        def joint(name: str) -> int:
+            return mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_JOINT, name)
+
+        def actuator(name: str) -> int:
+            return mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_ACTUATOR, name)
+
+        joints = [joint(f"robot0_joint{i}") for i in range(1, 8)]
+        fingers = [joint(f"gripper0_right_finger_joint{i}") for i in (1, 2)]
+        self.arm = ArmIndices(
+            qpos=self.model.jnt_qposadr[joints].copy(),
+            dof=self.model.jnt_dofadr[joints].copy(),
+            actuators=np.array([actuator(f"robot0_torq_j{i}") for i in range(1, 8)]),
+            site=mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_SITE, "gripper0_right_grip_site"),
+        )
+        self._finger_qpos = self.model.jnt_qposadr[fingers].copy()
+        self._finger_dof = self.model.jnt_dofadr[fingers].copy()
+        self._finger_actuators = np.array([actuator(f"gripper0_right_gripper_finger_joint{i}") for i in (1, 2)])
+        ranges = self.model.actuator_ctrlrange[self._finger_actuators]
+        self._finger_middle, self._finger_half = ranges.mean(axis=1), 0.5 * (ranges[:, 1] - ranges[:, 0])
+        mujoco.mj_kinematics(self.model, self.data)
+        self.base_position = self.data.xpos[body_id(self.model, "robot0_base")].copy()  # world, m; never rotated
+
+    def _rotation_at_home(self) -> np.ndarray:
+        self._scratch.qpos[self.arm.qpos] = HOME
+        mujoco.mj_kinematics(self.model, self._scratch)
+        return self._scratch.site_xmat[self.arm.site].reshape(3, 3).copy()
+
+    # ------------------------------------------------------------------ motion
+    def reset(self, seed: int) -> None:
+        """A new scene: arm near home, gripper open, objects where the task's reset distribution puts them."""
+        rng = np.random.default_rng(seed)
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[self.arm.qpos] = HOME + rng.normal(0.0, HOME_NOISE, 7)
+        self.data.qpos[self._finger_qpos] = (0.04, -0.04)
+        self._gripper = self._gripper_goal = -1.0
+        self.task.place_objects(self, rng)
+        mujoco.mj_forward(self.model, self.data)
+        self.controller.posture[:] = self.data.qpos[self.arm.qpos]
+        self.controller.goal_position[:] = self.data.site_xpos[self.arm.site]
+        self.controller.goal_rotation[:] = self._home_rotation
+        self._substep = 0
+        self.advance(round(0.1 / self.timestep))  # objects come to rest, the wrist to its held orientation
+
+    def set_target(self, position: np.ndarray, gripper: float) -> None:
+        """Where the controller goes from now on: ``(3,)`` m in the base frame, orientation held; gripper > 0 closes."""
+        self.controller.goal_position[:] = np.asarray(position, float) + self.base_position
+        self._gripper_goal = 1.0 if gripper > 0 else -1.0
+
+    def advance(self, substeps: int) -> None:
+        """Run ``substeps`` physics steps of ``timestep`` seconds under the controller."""
+        stroke = GRIPPER_SPEED * self.timestep
+        for _ in range(substeps):
+            mujoco.mj_step1(self.model, self.data)
+            if self._substep % self._torque_every == 0:
+                self.data.ctrl[self.arm.actuators] = self.controller.torque(self.data)
+            self._gripper += min(max(self._gripper_goal - self._gripper, -stroke), stroke)
+            # open (-1) is finger 1 at the top of its range and finger 2 at the bottom of its own
+            self.data.ctrl[self._finger_actuators] = self._finger_middle + self._finger_half * self._gripper * np.array([-1.0, 1.0])
+            mujoco.mj_step2(self.model, self.data)
+            self._substep += 1
+
+    # ------------------------------------------------------------------- state
+    def proprio(self) -> dict[str, np.ndarray]:
+        """The contract's proprioception: ``eef_pos`` (3,) m in the base frame, ``gripper_opening`` (1,) m; float32."""
+        return {
+            "eef_pos": self.eef_position().astype(np.float32),
+            "gripper_opening": np.array([self.gripper_opening()], np.float32),
+        }
+
+    def eef_position(self) -> np.ndarray:
+        """End-effector position ``(3,)`` m in the base frame, float64."""
+        return self._site_position() - self.base_position
+
+    def _site_position(self) -> np.ndarray:
+        mujoco.mj_kinematics(self.model, self.data)
+        return self.data.site_xpos[self.arm.site].copy()
+
+    def gripper_opening(self) -> float:
+        """Distance between the fingers in metres, 0 to 0.08."""
+        return float(self.data.qpos[self._finger_qpos[0]] - self.data.qpos[self._finger_qpos[1]])
+
+    def eef_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        """Position ``(3,)`` m and unit quaternion ``(4,)`` xyzw of the end effector in the base frame."""
+        position = self.eef_position()
+        quaternion = np.empty(4)
+        mujoco.mju_mat2Quat(quaternion, self.data.site_xmat[self.arm.site])
+        return position, quaternion[[1, 2, 3, 0]]
+
+    def joint_state(self) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+        """Names, positions (rad, m), velocities and efforts of the 7 arm joints and 2 fingers, each ``(9,)`` float64."""
+        qpos = np.concatenate([self.data.qpos[self.arm.qpos], np.abs(self.data.qpos[self._finger_qpos])])
+        qvel = np.concatenate([self.data.qvel[self.arm.dof], self.data.qvel[self._finger_dof] * (1.0, -1.0)])
+        effort = np.concatenate([self.data.ctrl[self.arm.actuators], self.data.actuator_force[self._finger_actuators]])
+        return [*ARM_JOINTS, *FINGER_JOINTS], qpos, qvel, effort
+
+    def object_position(self, body: str) -> np.ndarray:
+        """Position ``(3,)`` m of a body in the base frame: for success tests and scripted experts, never for a policy."""
+        mujoco.mj_kinematics(self.model, self.data)
+        return self.data.xpos[body_id(self.model, body)] - self.base_position
+
+    def success(self) -> bool:
+        return bool(self.task.success(self))
+
+    # ------------------------------------------------------------------ images
+    def snapshot(self) -> mujoco.MjData:
+        """A copy of the state to draw later, from another thread if need be."""
+        copy = mujoco.MjData(self.model)
+        mujoco.mj_copyData(copy, self.model, self.data)
+        return copy
+
+    def render(self, camera: str, snapshot: mujoco.MjData | None = None) -> np.ndarray:
+        """Image ``(height, width, 3)`` uint8 of one of the contract's cameras, of now or of a snapshot.
+
+        All calls of one world must come from one thread: the OpenGL context is bound to it.
+        """
+        spec = self.contract.camera(camera)
+        return self.render_view(self.task.camera_in_scene[camera], spec.height, spec.width, snapshot)
+
+    def render_view(self, camera: str, height: int, width: int, snapshot: mujoco.MjData | None = None) -> np.ndarray:
+        """Image of any camera of the scene at any size, for people to look at."""
+        renderer = self._renderers.get((height, width))
+        if renderer is None:
+            renderer = self._renderers[(height, width)] = OpenGLRenderer(self.model, height, width)
+        data = self.data if snapshot is None else snapshot
+        mujoco.mj_kinematics(self.model, data)
+        mujoco.mj_camlight(self.model, data)
+        return renderer.render(data, camera)
+
+    # ----------------------------------------------------------------- resume
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Everything that decides the future: the full integration state, the controller's goal, the gripper's ramp."""
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        physics = np.empty(mujoco.mj_stateSize(self.model, kind))
+        mujoco.mj_getState(self.model, self.data, physics, kind)
+        return {
+            "physics": physics,
+            "goal_position": self.controller.goal_position.copy(),
+            "posture": self.controller.posture.copy(),
+            "gripper": np.array([self._gripper, self._gripper_goal, float(self._substep)]),
+        }
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        mujoco.mj_setState(self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION)
+        self.controller.goal_position[:] = state["goal_position"]
+        self.controller.posture[:] = state["posture"]
+        self.controller.goal_rotation[:] = self._home_rotation
+        self._gripper, self._gripper_goal = float(state["gripper"][0]), float(state["gripper"][1])
+        self._substep = int(state["gripper"][2])
+        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_setState(self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION)
+
+    def close(self) -> None:
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
