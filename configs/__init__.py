@@ -1,0 +1,1 @@
+"""Hydra configuration files; ``pkg://configs`` finds them wherever the package is installed."""

@@ -1,0 +1,102 @@
+"""Checkpoints: a folder of safetensors and JSON that explains itself. No pickles.
+
+``checkpoints/step_000001000/`` holds ``agent.safetensors``, ``state.json`` (counters, random states, configuration, contract,
+versions), ``environment.safetensors`` and the replay memory as plain arrays. A checkpoint is written under another name and
+renamed, so the newest folder that exists is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from policies.config import AgentConfig, RecipeConfig, TaskConfig, TrainConfig, TrainerConfig
+from robot.contract import Contract
+from robot.errors import PixelarmError
+
+FORMAT = "pixelarm-checkpoint/1"
+_NAME = "step_{:09d}"
+
+
+def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
+    """Call ``fill(partial_folder)``, then make it the checkpoint of ``step`` and remove all but the ``keep`` newest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, partial = folder / _NAME.format(step), folder / f".partial-{step}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        fill(partial)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise PixelarmError(f"checkpoint {target} could not be written ({error}); the one before it is whole") from error
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+    for old in sorted(folder.glob("step_*"))[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def newest(folder: Path) -> Path | None:
+    found = sorted(folder.glob("step_*"))
+    return found[-1] if found else None
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path)
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise PixelarmError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def save_policy(folder: Path, tensors: dict[str, torch.Tensor], cfg: TrainConfig, contract: Contract, about: dict[str, Any]) -> None:
+    """A policy that can act but not learn on: ``policy.safetensors`` and ``policy.json``. Replaces what is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / ".policy.safetensors"
+    save_tensors(partial, tensors)
+    description = {"format": FORMAT, "config": asdict(cfg), "contract": contract.to_dict(), "contract_hash": contract.hash, **about}
+    (folder / ".policy.json").write_text(json.dumps(description, indent=2))
+    os.replace(partial, folder / "policy.safetensors")
+    os.replace(folder / ".policy.json", folder / "policy.json")
+
+
+def read_policy(folder: Path) -> tuple[dict[str, torch.Tensor], TrainConfig, Contract, dict[str, Any]]:
+    """What ``save_policy`` wrote. Raises PixelarmError when the folder holds no policy, or a damaged one."""
+    about = read_json(folder / "policy.json")
+    if about.get("format") != FORMAT:
+        raise PixelarmError(f"{folder / 'policy.json'} has format {about.get('format')!r}, expected {FORMAT!r}")
+    contract = Contract.from_dict(about["contract"])
+    return load_tensors(folder / "policy.safetensors"), config_from_dict(about["config"]), contract, about
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise PixelarmError(f"{path} does not exist") from error
+    except ValueError as error:
+        raise PixelarmError(f"{path} is not JSON: {error}") from error
+
+
+def config_from_dict(data: dict[str, Any]) -> TrainConfig:
+    data = dict(data)
+    task = {**data.pop("task")}
+    task["actuation_delay_ms"] = tuple(task["actuation_delay_ms"])
+    return TrainConfig(
+        task=TaskConfig(**task),
+        algo=AgentConfig(**data.pop("algo")),
+        recipe=RecipeConfig(**data.pop("recipe")),
+        trainer=TrainerConfig(**data.pop("trainer")),
+        **data,
+    )

@@ -1,0 +1,165 @@
+"""Evaluation: fixed seeds, the same for every policy; success at any step and at the end; Wilson intervals; films.
+
+An evaluation episode does not stop at the first success: the policy goes on for ``HOLD_STEPS`` more, and "at the end" asks
+whether the task is still done then. A cube that was tossed up counts once, but not at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from robot import bundle
+from robot.contract import Contract
+from robot.errors import PixelarmError
+from robot.stats import Rate, mcnemar, rate
+from sim.env import TaskEnv
+from sim.tasks import make
+
+EVAL_SEED = 10_000  # first seed of the test episodes: never used for training, demonstrations or validation
+VALIDATION_SEED = 20_000  # first seed of the episodes looked at during training
+HOLD_STEPS = 10
+
+ActionOf = Callable[[dict[str, np.ndarray]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One episode: ``steps`` until the first success, or all that were allowed."""
+
+    seed: int
+    success_once: bool
+    success_end: bool
+    steps: int
+
+
+@dataclass
+class Evaluation:
+    outcomes: list[Outcome]
+    films: dict[int, list[np.ndarray]] = field(default_factory=dict)  # seed -> frames
+
+    @property
+    def once(self) -> Rate:
+        return rate([o.success_once for o in self.outcomes])
+
+    @property
+    def end(self) -> Rate:
+        return rate([o.success_end for o in self.outcomes])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.once.to_dict(),
+            "at_end": self.end.to_dict(),
+            "mean_steps": float(np.mean([o.steps for o in self.outcomes])),
+            "outcomes": [asdict(o) for o in self.outcomes],
+        }
+
+
+def rollout(env: TaskEnv, act: ActionOf, seed: int, hold_steps: int = HOLD_STEPS, film: list[np.ndarray] | None = None) -> Outcome:
+    """Play one episode. ``act`` maps an observation to an action in contract units."""
+    observation, info = env.reset(seed=seed)
+    success, first, step = bool(info["success"]), None, 0
+    last = env.task.max_steps
+    while step < last:
+        if film is not None:
+            film.append(env.render())
+        observation, _, _, _, info = env.step(act(observation))
+        step += 1
+        success = bool(info["success"])
+        if success and first is None:
+            first = step
+            last = step + hold_steps
+    if film is not None:
+        film.append(env.render())
+    return Outcome(seed, first is not None, success, first if first is not None else env.task.max_steps)
+
+
+def evaluate(
+    env: TaskEnv, act: ActionOf, seeds: Sequence[int], *, hold_steps: int = HOLD_STEPS, films: int = 0, title: str = "", quiet: bool = False
+) -> Evaluation:
+    """Play every seed; keep the films of the first ``films`` successes and of as many failures."""
+    outcomes: list[Outcome] = []
+    kept: dict[int, list[np.ndarray]] = {}
+    count = {True: 0, False: 0}
+    with tqdm(seeds, desc=title or "evaluate", unit="episode", disable=quiet, leave=bool(title)) as bar:
+        for seed in bar:
+            film: list[np.ndarray] | None = [] if films and min(count.values()) < films else None
+            outcome = rollout(env, act, seed, hold_steps, film)
+            outcomes.append(outcome)
+            if film and count[outcome.success_once] < films:
+                kept[seed] = film
+                count[outcome.success_once] += 1
+            bar.set_postfix_str(f"{sum(o.success_once for o in outcomes)} of {len(outcomes)}")
+    return Evaluation(outcomes, kept)
+
+
+def load_actor(path: Path, expect: Contract | None = None) -> tuple[ActionOf, Contract, dict[str, Any]]:
+    """A policy to evaluate, from a bundle folder or from a run folder; with its contract and its training configuration."""
+    if (path / bundle.POLICY).exists() or (path / bundle.CARD).exists():
+        policy = bundle.load(path, expect)
+        return (lambda observation: policy.act(observation)[0]), policy.contract, policy.card.get("config", {})
+    folder = next((f for f in (path, path / "policy") if (f / "policy.json").exists()), None)
+    if folder is None:
+        raise PixelarmError(f"{path} is neither a policy bundle (policy.onnx) nor a training run (policy/policy.json)")
+    from policies.acting import load_agent
+
+    agent, config = load_agent(folder, expect)
+    return agent, agent.contract, asdict(config)
+
+
+def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv:
+    """The environment a policy was trained in, refused in words when this version's contract is another."""
+    task = config.get("task", {})
+    delay = tuple(task.get("actuation_delay_ms", (0.0, 50.0)))
+    env = make(contract.task, actuation_delay_ms=delay, image_size=contract.cameras[0].height)
+    env.contract.require_equal(contract, here=f"task {contract.task}", there="the policy")
+    return env
+
+
+def main(argv: list[str]) -> int:
+    """``pixelarm eval``."""
+    parser = argparse.ArgumentParser(
+        prog="pixelarm eval",
+        description="Play a policy on fixed seeds and report success with its 95 %% Wilson interval.",
+        epilog="example: pixelarm eval runs/demo/bundle --episodes 50 --video runs/demo/films",
+    )
+    parser.add_argument("policy", type=Path, help="policy bundle, or run folder of `pixelarm train`")
+    parser.add_argument("--episodes", type=int, default=50, help="how many seeds (default 50)")
+    parser.add_argument("--seed-start", type=int, default=EVAL_SEED, help=f"first seed (default {EVAL_SEED}, the test seeds)")
+    parser.add_argument("--against", type=Path, help="a second policy on the same seeds, compared in pairs")
+    parser.add_argument("--video", type=Path, metavar="FOLDER", help="write films of up to 3 successes and 3 failures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome as JSON")
+    args = parser.parse_args(argv)
+    if args.episodes < 1:
+        raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
+    seeds = range(args.seed_start, args.seed_start + args.episodes)
+    act, contract, config = load_actor(args.policy)
+    env = make_env_for(contract, config)
+    result = evaluate(env, act, seeds, films=3 if args.video else 0, title=str(args.policy))
+    report: dict[str, Any] = {"policy": str(args.policy), "seeds": [seeds[0], seeds[-1]], **result.to_dict()}
+    print(f"success at any step {result.once}\nsuccess at the end  {result.end}\n95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}")
+    if args.against:
+        act2, _, _ = load_actor(args.against, expect=contract)
+        other = evaluate(env, act2, seeds, title=str(args.against))
+        here, there, p = mcnemar([o.success_once for o in result.outcomes], [o.success_once for o in other.outcomes])
+        report["against"] = {"policy": str(args.against), **other.to_dict(), "only_first": here, "only_second": there, "p": p}
+        print(f"{args.against}: {other.once}\nonly the first succeeded {here} times, only the second {there} times (exact McNemar p = {p:.3f})")
+    if args.video:
+        from policies.video import write_video
+
+        for outcome in result.outcomes:
+            if outcome.seed in result.films:
+                name = f"{'success' if outcome.success_once else 'failure'}_{outcome.seed}.mp4"
+                print(f"wrote {write_video(args.video / name, result.films[outcome.seed], contract.rate_hz)}")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report, indent=2))
+    env.close()
+    return 0

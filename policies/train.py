@@ -1,0 +1,121 @@
+"""``pixelarm train``: one run of a recipe, configured by Hydra.
+
+    pixelarm train experiment=ferm task=lift seed=1
+    pixelarm train experiment=ferm task=lift seed=1 resume=true      # after Ctrl-C, or a crash
+    pixelarm train --help                                            # every option, with the files that set them
+    pixelarm train -m seed=1,2,3                                     # a sweep
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from policies.config import TrainConfig
+from robot.errors import PixelarmError, UnknownName
+
+ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+
+
+def typed(config: DictConfig) -> TrainConfig:
+    """The composed configuration as checked dataclasses, every reference resolved."""
+    cfg = OmegaConf.to_object(config)
+    assert isinstance(cfg, TrainConfig)
+    cfg.task.actuation_delay_ms = tuple(cfg.task.actuation_delay_ms)  # type: ignore[assignment]
+    return cfg
+
+
+def compose(overrides: list[str]) -> TrainConfig:
+    """The configuration that ``pixelarm train`` would use with these overrides."""
+    with hydra.initialize_config_module("configs", version_base="1.3"):
+        return typed(hydra.compose("train", overrides))
+
+
+def train(cfg: TrainConfig) -> Path:
+    """Run a recipe on the devices it asks for; returns the run folder. Learning stops early when validation is perfect."""
+    from lightning.fabric import Fabric
+
+    import sim  # noqa: F401  (settles OpenGL before torch's lazy imports, see sim/gl.py)
+
+    folder = prepare_folder(cfg)
+    if cfg.trainer.devices < 1:
+        raise PixelarmError(f"trainer.devices must be at least 1, got {cfg.trainer.devices}")
+    launched = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun has made the processes already
+    strategy = "auto" if cfg.trainer.devices == 1 and not launched else ("ddp" if launched else "ddp_spawn")
+    fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=cfg.trainer.devices, precision=cfg.trainer.precision, strategy=strategy)  # type: ignore[arg-type]
+    if strategy == "auto":
+        _worker(fabric, cfg, folder)
+    else:
+        fabric.launch(_worker, cfg, folder)
+    return folder
+
+
+def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
+    """One process of a run: build the parts, then the phases in order."""
+    import torch
+
+    from policies.logs import RunLog
+    from policies.online import Run
+    from robot.episodes import read_dataset
+    from sim.tasks import make
+
+    if cfg.trainer.threads:
+        torch.set_num_threads(cfg.trainer.threads)
+    env = make(cfg.task.name, image_size=cfg.task.image_size, actuation_delay_ms=cfg.task.actuation_delay_ms)
+    demos = read_dataset(cfg.demos, expect=env.contract) if cfg.recipe.demos else []
+    run = Run(cfg, fabric, env, demos, folder)  # type: ignore[arg-type]
+    resumed = run.resume()
+    run.log = RunLog(folder, resume_at=run.step if resumed else None, enabled=run.fabric.is_global_zero)
+    try:
+        if not resumed:
+            run.pretrain()
+            run.save_policy(name="cloned")
+            run.save()
+        run.learn()
+        run.save_policy(name="last")
+        if run.best < 0:
+            run.save_policy()  # never validated: the last policy is the policy
+    finally:
+        run.log.close()
+        env.close()
+
+
+def prepare_folder(cfg: TrainConfig) -> Path:
+    """The run's folder, with its configuration; an old run is resumed only when that was asked for."""
+    from policies.checkpoint import newest
+    from sim.tasks import TASKS
+
+    if cfg.task.name not in TASKS:
+        raise UnknownName("task", cfg.task.name, TASKS)
+    folder = Path(cfg.run)
+    if newest(folder / "checkpoints" / "rank0") is not None and not cfg.resume:
+        raise PixelarmError(f"{folder} holds a run already; add resume=true to continue it, or run=OTHER/FOLDER for a new one")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(cfg)))
+    return folder
+
+
+def main(argv: list[str]) -> int:
+    """Hydra's command line around ``train``; our own errors leave it as themselves, not as a traceback."""
+    failure: list[BaseException] = []
+
+    @hydra.main(config_path="pkg://configs", config_name="train", version_base="1.3")
+    def hydra_main(config: DictConfig) -> None:
+        try:
+            folder = train(typed(config))
+            print(f"run in {folder}; next: pixelarm eval {folder}, pixelarm export {folder}")
+        except (PixelarmError, KeyboardInterrupt) as error:
+            failure.append(error)
+
+    sys.argv = ["pixelarm train", *argv]
+    hydra_main()
+    if failure:
+        if isinstance(failure[0], KeyboardInterrupt):
+            print("\ninterrupted; the same command with resume=true continues from the newest checkpoint", file=sys.stderr)
+        raise failure[0]
+    return 0
