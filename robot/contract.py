@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,11 @@ class Contract:
         doubled = {n for n in names if names.count(n) > 1}
         if doubled:
             raise PixelarmError(f"observation names must be unique, got {sorted(doubled)} more than once")
-        for value, what in ((self.rate_hz, "rate_hz"), (self.deadline_ms, "deadline_ms"), (self.max_age_ms, "max_age_ms")):
+        for value, what in (
+            (self.rate_hz, "rate_hz"),
+            (self.deadline_ms, "deadline_ms"),
+            (self.max_age_ms, "max_age_ms"),
+        ):
             if not value > 0:
                 raise PixelarmError(f"{what} must be positive, got {value}")
         for value, what in ((self.history, "history"), (self.chunk, "chunk")):
@@ -144,11 +149,11 @@ class Contract:
             return Contract(
                 cameras=tuple(Camera(**c) for c in data["cameras"]),
                 proprio=tuple(Proprio(**p) for p in data["proprio"]),
-                action=Action(**{k: tuple(v) if isinstance(v, list) else v for k, v in data["action"].items()}),
+                action=_action(data["action"]),
                 **rest,
             )
-        except (KeyError, TypeError) as error:
-            raise PixelarmError(f"this is not a pixelarm contract: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PixelarmError(f"this is not a pixelarm contract: {type(error).__name__}: {error}") from error
 
     @staticmethod
     def from_text(text: str) -> Contract:
@@ -172,6 +177,10 @@ class Contract:
         """Each mismatch in words, ``self`` first; empty when the two are equal."""
         mine, theirs = _flatten(self.to_dict()), _flatten(other.to_dict())
         words = []
+        for what in ("cameras", "proprio"):
+            here, there = ([item.name for item in getattr(side, what)] for side in (self, other))
+            if here != there and sorted(here) == sorted(there):
+                words.append(f"order of {what}: {', '.join(here)} here, {', '.join(there)} there")
         for key in sorted(mine.keys() | theirs.keys()):
             if key not in mine:
                 words.append(f"{key}: absent here, {theirs[key]!r} there")
@@ -202,6 +211,12 @@ class Contract:
         return np.clip(np.asarray(action, np.float32), low, high)
 
 
+def _action(data: dict[str, Any]) -> Action:
+    """An action from plain data, lists as tuples."""
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    return Action(**fields)
+
+
 def _check_array(observation: dict[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: type) -> None:
     if name not in observation:
         raise ContractMismatch(f"observation {name!r} is missing; present: {', '.join(sorted(observation)) or 'none'}")
@@ -214,6 +229,7 @@ def _check_array(observation: dict[str, np.ndarray], name: str, shape: tuple[int
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested data as ``{dotted path: leaf}``; list items that carry a name are addressed by it."""
+    items: Iterable[tuple[str, Any]]
     if isinstance(value, dict):
         items = value.items()
     elif isinstance(value, list) and value and isinstance(value[0], dict):

@@ -1,0 +1,42 @@
+# pixelarm: `make demo` and `make test` are all a newcomer needs; each sets everything up first, quickly the second time.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint types doctor constraints clean
+
+help: ## what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  PYTHON=python3.12 make setup   chooses the interpreter (3.11 or 3.12)"
+
+setup: ## .venv with exact versions, system GL libraries; quick when nothing changed
+	@PYTHON="$(PYTHON)" .ci/setup
+
+demo: setup ## the main job: demonstrations, training, evaluation, ROS 2 episodes, report
+	$(BIN)/pixelarm demo
+
+test: setup lint types ## lint, types and every test
+	$(BIN)/python -m pytest
+
+test-fast: setup ## the tests for daily work, without the slow and the training ones
+	$(BIN)/python -m pytest -m "not slow and not train"
+
+lint: setup ## ruff: rules and formatting of imports
+	$(BIN)/ruff check .
+
+types: setup ## mypy: all packages, and the robot side as Python 3.10 reads it
+	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 robot
+
+doctor: setup ## what this machine has, and what to do about what is wrong
+	$(BIN)/pixelarm doctor
+
+constraints: ## write constraints.txt anew from what .venv holds
+	$(BIN)/python .ci/freeze > constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## remove caches and build products; keeps .venv and runs
+	rm -rf build dist log install *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find robot sim hardware policies configs launch tests -name __pycache__ -type d -prune -exec rm -rf {} +

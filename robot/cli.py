@@ -1,0 +1,224 @@
+"""The console command ``pixelarm``: a table of subcommands, each imported only when it is called.
+
+A subcommand is a function ``main(argv: list[str]) -> int`` named by ``module:function``. This file imports none of
+them at start, so that ``pixelarm deploy`` works on a robot where nothing that trains is installed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib
+import importlib.util
+import io
+import os
+import select
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from robot.errors import MissingDependency, PixelarmError, UnknownName
+
+USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand: where it lives, what it does, and the extras it needs beyond the robot side."""
+
+    target: str  # module:function, called with the remaining arguments, returns the exit status
+    help: str  # one line
+    example: str  # arguments of a call worth trying
+    group: str  # heading in `pixelarm --help`
+    extras: tuple[str, ...] = ()
+
+
+START, LEARN, RUN, LOOK = "start here", "learn in simulation", "run on an arm", "look inside"
+
+COMMANDS: dict[str, Command] = {
+    "doctor": Command("robot.doctor:main", "what this machine has, and what to do about what is wrong", "", START),
+    "demo": Command(
+        "policies.demo:main",
+        "the whole way below, on one task, with a report",
+        "--budget smoke",
+        START,
+        ("train", "ros"),
+    ),
+    "collect": Command(
+        "policies.collect:main", "record demonstrations into a dataset", "--task lift --episodes 10", LEARN, ("sim",)
+    ),
+    "train": Command(
+        "policies.train:main", "train a policy from pixels", "experiment=ferm task=lift seed=1", LEARN, ("train",)
+    ),
+    "eval": Command(
+        "policies.evaluate:main",
+        "success on fixed seeds, with n and interval",
+        "BUNDLE --episodes 50",
+        LEARN,
+        ("train",),
+    ),
+    "export": Command(
+        "policies.export:main", "write a policy bundle, checked against torch", "RUN --out BUNDLE", LEARN, ("train",)
+    ),
+    "report": Command(
+        "policies.report:main", "write a run's HTML report anew from its files", "RUN", LEARN, ("train",)
+    ),
+    "deploy": Command(
+        "robot.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
+    ),
+    "sim-arm": Command(
+        "hardware.sim_arm:main",
+        "a simulated arm that speaks a real driver's topics",
+        "--task lift",
+        RUN,
+        ("sim", "ros"),
+    ),
+    "dataset": Command("robot.episodes_cli:main", "check a dataset and list its episodes", "DATASET", LOOK),
+    "bundle": Command("robot.bundle:main", "verify a policy bundle and show what it is", "BUNDLE", LOOK),
+}
+
+# Importable names that each extra brings. A missing one of these is for the user to install; any other is a bug.
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "sim": ("mujoco", "robosuite", "gymnasium", "numba"),
+    "train": (
+        "torch", "torchvision", "lightning", "hydra", "omegaconf", "onnx", "onnxscript", "tensorboard", "safetensors",
+        "matplotlib", "av",
+    ),
+    "ros": (
+        "rclpy", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "rcl_interfaces",
+        "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs", "PIL",
+    ),
+}  # fmt: skip
+NEEDS_3_11 = "train"  # torch; the robot side alone runs on 3.10
+
+WAY = """\
+the way of the data
+    collect ──► dataset ──► train ──► eval ──► export ──► bundle ──► deploy ──► arm
+    one contract describes every arrow; it is stored in each file and compared before anything moves"""
+
+
+def help_text() -> str:
+    """What ``pixelarm --help`` prints."""
+    lines = [f"pixelarm {_version()}: learn to manipulate from pixels, in simulation, and run it on an arm", "", WAY]
+    for group in (START, LEARN, RUN, LOOK):
+        lines += ["", group]
+        for name, command in COMMANDS.items():
+            if command.group == group:
+                lines.append(f"    {name:<9} {command.help}")
+                lines.append(f"    {'':<9}   pixelarm {name} {command.example}".rstrip())
+    lines += ["", "`pixelarm COMMAND --help` explains one command; `pixelarm --version` prints the version."]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console command; returns the exit status. Errors a user can cure come without a traceback."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" for an arrow instead of an error
+    try:
+        status = _dispatch(argv)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except PixelarmError as error:
+        _complain(f"pixelarm: {error}")
+        return USAGE_ERROR
+    except BrokenPipeError:
+        if not _reader_left():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains again when it flushes at exit
+        return BROKEN_PIPE
+    except Exception as error:
+        if not _disk_full(error):
+            raise
+        where = f" while writing {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        _complain(f"pixelarm: the disk is full{where}; free some space (df -h shows where) and repeat. {error}")
+        return USAGE_ERROR
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"pixelarm {_version()}")
+        return 0
+    name, rest = argv[0], argv[1:]
+    if name not in COMMANDS:
+        error = UnknownName("command", name, COMMANDS)
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        raise PixelarmError(f"{error}; did you mean {near[0]!r}?" if near else str(error))
+    try:
+        return int(resolve(name)(rest) or 0)
+    except ModuleNotFoundError as error:
+        extra = _extra_of(error, COMMANDS[name])
+        if extra is None:
+            raise
+        raise MissingDependency(_how_to_get(name, extra, str(error.name))) from error
+
+
+def resolve(name: str) -> Callable[[list[str]], int]:
+    """Import and return the function behind the subcommand ``name``."""
+    module, _, function = COMMANDS[name].target.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _extra_of(error: ModuleNotFoundError, command: Command) -> str | None:
+    """The extra of ``command`` that would bring the missing module, if it is one of an extra's and really absent."""
+    missing = (error.name or "").partition(".")[0]
+    needed = ["sim", *command.extras] if "train" in command.extras else list(command.extras)
+    for extra in needed:
+        if missing in EXTRAS[extra] and importlib.util.find_spec(missing) is None:
+            # training brings the simulator with it: name the one extra that is enough
+            return "train" if extra == "sim" and "train" in command.extras else extra
+    return None
+
+
+def _how_to_get(name: str, extra: str, module: str) -> str:
+    text = f"pixelarm {name} needs the extra [{extra}] ({module} is not installed): pip install 'pixelarm[{extra}]'"
+    if extra == "ros":
+        text += ", or source a ROS 2 Jazzy installation"
+    if extra == NEEDS_3_11 and sys.version_info < (3, 11):
+        text += f", with Python 3.11 or 3.12 (this is {sys.version_info[0]}.{sys.version_info[1]})"
+    return text
+
+
+def _version() -> str:
+    try:
+        return version("pixelarm")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _complain(message: str) -> None:
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody reads stderr; the exit status still tells
+
+
+def _reader_left() -> bool:
+    """Whether a BrokenPipeError is about standard output, rather than a pipe or socket of the program's own."""
+    poll = select.poll()
+    poll.register(1, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _disk_full(error: BaseException) -> bool:
+    """Whether ``error``, or what it came from, is a full disk or quota; HDF5 and safetensors say so only in words."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

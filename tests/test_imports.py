@@ -1,0 +1,158 @@
+"""The direction of imports: robot <- sim <- {hardware, policies}, and a robot side that needs nothing heavy.
+
+Read from the syntax tree, so that imports inside functions and ``TYPE_CHECKING`` blocks count too.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = {"robot", "sim", "hardware", "policies", "configs", "launch", "tests"}
+MAY_IMPORT = {
+    "robot": {"robot"},
+    "sim": {"sim", "robot"},
+    "hardware": {"hardware", "sim", "robot"},
+    "policies": {"policies", "sim", "robot"},
+    "configs": set(),
+    # `launch` itself is ROS's package of that name; robot and hardware come in as entry points
+    "launch": {"launch"},
+}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "mujoco",
+    "robosuite",
+    "hydra",
+    "omegaconf",
+    "lightning",
+    "gymnasium",
+    "numba",
+    "onnx",
+    "cv2",
+}
+ROS = {
+    "rclpy",
+    "sensor_msgs",
+    "geometry_msgs",
+    "std_msgs",
+    "std_srvs",
+    "diagnostic_msgs",
+    "lifecycle_msgs",
+    "rcl_interfaces",
+}
+
+
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """(dotted module, line) of every import under ``tree``, ``import_module("...")`` of a literal included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in line {node.lineno}: name the package"
+            yield str(node.module), node.lineno
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in ("import_module", "__import__"):
+                yield str(node.args[0].value), node.lineno
+
+
+def at_start(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Imports that run when the module is imported: those outside functions and ``if TYPE_CHECKING``."""
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imports(node)
+
+
+def test_the_reader_of_imports_sees_each_kind() -> None:
+    code = "import a.b\nfrom c.d import e\ndef f():\n    import g\n    import_module('h.i')\n    __import__('j')\n"
+    assert [name for name, _ in imports(ast.parse(code))] == ["a.b", "c.d", "g", "h.i", "j"]
+    assert [name for name, _ in at_start(ast.parse(code))] == ["a.b", "c.d"]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in files(package)
+        for name, line in imports(ast.parse(path.read_text()))
+        if name.partition(".")[0] in OURS - MAY_IMPORT[package]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_simulated_arm_brings_the_simulator_into_hardware() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in files("hardware")
+        for name, line in imports(ast.parse(path.read_text()))
+        if name.partition(".")[0] == "sim" and not path.name.startswith("sim_")
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_robot_side_names_nothing_heavy() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in files("robot")
+        for name, line in imports(ast.parse(path.read_text()))
+        if name.partition(".")[0] in HEAVY
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("package", ["robot", "hardware", "sim", "policies"])
+def test_ros_is_imported_at_start_only_by_the_nodes(package: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in files(package)
+        if path.parent.name != "ros"
+        for name, line in at_start(ast.parse(path.read_text()))
+        if name.partition(".")[0] in ROS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+IMPORT_ALL = """
+import importlib, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {refused!r}:
+            raise AssertionError("robot imported " + name)
+sys.meta_path.insert(0, Refuse())
+for name in {names!r}:
+    importlib.import_module(name)
+print("imported", len({names!r}))
+"""
+
+
+def test_robot_side_imports_with_everything_else_refused() -> None:
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in files("robot")
+        if path.name != "__init__.py" and path.parent.name != "ros"
+    ]
+    refused = HEAVY | ROS | {"sim", "hardware", "policies", "configs", "scipy", "matplotlib", "PIL"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL.format(refused=sorted(refused), names=names)],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"imported {len(names)}" in done.stdout
+
+
+def test_no_init_in_launch() -> None:
+    """``import launch`` must find ROS's package of that name."""
+    assert not (ROOT / "launch" / "__init__.py").exists()
+    assert not list((ROOT / "launch").glob("pyproject.toml")), "a pyproject beside package.xml breaks colcon"
