@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -31,7 +31,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         actuation_delay_ms: (low, high) of the delay; (0, 0) switches it off.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
     def __init__(
         self,
@@ -45,27 +45,36 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._substeps = round(self.contract.period_s / self.world.timestep)
         self._delay = tuple(round(ms / 1000.0 / self.world.timestep) for ms in actuation_delay_ms)
         if not 0 <= self._delay[0] <= self._delay[1] < self._substeps:
-            raise ValueError(f"actuation_delay_ms must be 0 <= low <= high < one control period, got {actuation_delay_ms}")
+            raise ValueError(
+                f"actuation_delay_ms must be 0 <= low <= high < one control period, got {actuation_delay_ms}"
+            )
         self._steps = 0
         self._observed_eef = np.zeros(3)
         spaces: dict[str, gymnasium.Space] = {
             c.name: gymnasium.spaces.Box(0, 255, c.shape, np.uint8) for c in self.contract.cameras
         }
-        spaces.update({p.name: gymnasium.spaces.Box(-np.inf, np.inf, (p.size,), np.float32) for p in self.contract.proprio})
+        spaces.update(
+            {p.name: gymnasium.spaces.Box(-np.inf, np.inf, (p.size,), np.float32) for p in self.contract.proprio}
+        )
         self.observation_space = gymnasium.spaces.Dict(spaces)
         action = self.contract.action
         self.action_space = gymnasium.spaces.Box(np.array(action.low, np.float32), np.array(action.high, np.float32))
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         super().reset(seed=seed)
-        self.world.reset(int(self.np_random.integers(2**31)))
+        # a given seed is the scene's own, so that a simulated arm over ROS can show the very same one
+        self.world.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
         self._steps = 0
         return self._observe(), {"success": self.world.success()}
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         action = np.asarray(action, np.float32)
         if action.shape != (self.contract.action.size,) or not np.all(np.isfinite(action)):
-            raise ValueError(f"an action is {self.contract.action.size} finite numbers {self.contract.action.names}, got {action!r}")
+            raise ValueError(
+                f"an action is {self.contract.action.size} finite numbers {self.contract.action.names}, got {action!r}"
+            )
         action = self.contract.clip_action(action)
         delay = int(self.np_random.integers(self._delay[0], self._delay[1] + 1))
         self.world.advance(delay)

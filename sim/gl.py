@@ -8,6 +8,7 @@ first avoids that, so ``prepare`` does it whenever triton is installed.
 from __future__ import annotations
 
 import ctypes.util
+import importlib
 import importlib.util
 import os
 import sys
@@ -38,6 +39,17 @@ def require() -> None:
     """Raise MissingDependency, saying what to install, if nothing here can draw without a screen."""
     if sys.platform == "linux" and not os.environ.get("MUJOCO_GL") and not _available():
         raise MissingDependency(f"no OpenGL library for rendering without a screen (EGL or OSMesa); {INSTALL}")
+
+
+def context_class() -> type:
+    """MuJoCo's off-screen context class of the settled back end, also where MuJoCo was imported before ``sim``."""
+    require()
+    backend = os.environ.get("MUJOCO_GL", "").lower()
+    if backend in ("egl", "osmesa"):
+        return importlib.import_module(f"mujoco.{backend}").GLContext
+    from mujoco.gl_context import GLContext
+
+    return GLContext
 
 
 def _available() -> str:

@@ -36,8 +36,7 @@ class OpenGLRenderer:
     )
 
     def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
-        gl.require()
-        from mujoco.gl_context import GLContext  # fails at import where the library is absent
+        GLContext = gl.context_class()
 
         self._model, self.height, self.width = model, height, width
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)

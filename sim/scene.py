@@ -83,7 +83,11 @@ def clustered_meshes(model: mujoco.MjModel) -> None:
     """Visual meshes with their vertices merged on a grid: 30 mm on the arm, 4 mm on the gripper, which cameras see close up."""
     for geom in range(model.ngeom):
         mesh = int(model.geom_dataid[geom])
-        if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH or model.geom_contype[geom] or model.geom_conaffinity[geom]:
+        if (
+            model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH
+            or model.geom_contype[geom]
+            or model.geom_conaffinity[geom]
+        ):
             continue
         if np.any(model.geom_dataid[(model.geom_contype > 0)] == mesh):
             continue  # shared with a collision geom, whose shape must not change
@@ -130,7 +134,15 @@ def fast_physics(model: mujoco.MjModel) -> None:
 SPEC_TERMS: dict[str, Callable[[mujoco.MjSpec], None]] = {"plain_look": plain_lights}
 MODEL_TERMS: dict[str, Callable[[mujoco.MjModel], None]] = {
     term.__name__: term
-    for term in (no_multisampling, no_reflections, clustered_meshes, light_primitives, plain_look, fewer_collisions, fast_physics)
+    for term in (
+        no_multisampling,
+        no_reflections,
+        clustered_meshes,
+        light_primitives,
+        plain_look,
+        fewer_collisions,
+        fast_physics,
+    )
 }
 
 
@@ -189,7 +201,9 @@ def _robosuite_xml(environment: str, robot: str) -> str:
         raise UnknownName("robosuite environment", environment, ALL_ENVIRONMENTS)
     if robot not in ROBOT_CLASS_MAPPING:
         raise UnknownName("robosuite robot", robot, ROBOT_CLASS_MAPPING)
-    env = robosuite.make(environment, robots=robot, has_renderer=False, has_offscreen_renderer=False, use_camera_obs=False, seed=0)
+    env = robosuite.make(
+        environment, robots=robot, has_renderer=False, has_offscreen_renderer=False, use_camera_obs=False, seed=0
+    )
     try:
         return env.model.get_xml()
     finally:
@@ -230,4 +244,3 @@ def _named(model: mujoco.MjModel, kind: mujoco.mjtObj, what: str, name: str, cou
     if index < 0:
         raise UnknownName(what, name, [mujoco.mj_id2name(model, kind, i) or "" for i in range(count)])
     return index
-

@@ -105,7 +105,9 @@ class World:
                 self.data.ctrl[self.arm.actuators] = self.controller.torque(self.data)
             self._gripper += min(max(self._gripper_goal - self._gripper, -stroke), stroke)
             # open (-1) is finger 1 at the top of its range and finger 2 at the bottom of its own
-            self.data.ctrl[self._finger_actuators] = self._finger_middle + self._finger_half * self._gripper * np.array([-1.0, 1.0])
+            self.data.ctrl[self._finger_actuators] = self._finger_middle + self._finger_half * self._gripper * np.array(
+                [-1.0, 1.0]
+            )
             mujoco.mj_step2(self.model, self.data)
             self._substep += 1
 
@@ -190,14 +192,18 @@ class World:
         }
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        mujoco.mj_setState(self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION)
+        mujoco.mj_setState(
+            self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION
+        )
         self.controller.goal_position[:] = state["goal_position"]
         self.controller.posture[:] = state["posture"]
         self.controller.goal_rotation[:] = self._home_rotation
         self._gripper, self._gripper_goal = float(state["gripper"][0]), float(state["gripper"][1])
         self._substep = int(state["gripper"][2])
         mujoco.mj_forward(self.model, self.data)
-        mujoco.mj_setState(self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION)
+        mujoco.mj_setState(
+            self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION
+        )
 
     def close(self) -> None:
         for renderer in self._renderers.values():

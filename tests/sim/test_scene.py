@@ -1,0 +1,91 @@
+"""Scenes: every saving is a term that can be left out, and the compiled result is cached under its recipe."""
+
+import mujoco
+import numpy as np
+import pytest
+
+from robot.errors import UnknownName
+from sim.mesh import cluster_vertices
+from sim.scene import MODEL_TERMS, Recipe, body_id, camera_id, compile_scene
+from sim.tasks import make_task
+from sim.world import World
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXELARM_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_an_unknown_term_names_the_known_ones():
+    with pytest.raises(UnknownName, match="scene term 'shiny'.*no_reflections"):
+        compile_scene(Recipe(terms=("shiny",)))
+
+
+def test_unknown_environment_and_robot_are_named(cache):
+    with pytest.raises(UnknownName, match="robosuite environment 'Lfit'.*Lift"):
+        compile_scene(Recipe(environment="Lfit"))
+    with pytest.raises(UnknownName, match="robosuite robot 'Pander'.*Panda"):
+        compile_scene(Recipe(robot="Pander"))
+
+
+def test_a_compiled_scene_is_cached_and_a_damaged_cache_is_replaced(cache):
+    recipe = Recipe(terms=("no_multisampling",))
+    first = compile_scene(recipe)
+    (file,) = cache.iterdir()
+    file.write_bytes(b"not a model")
+    again = compile_scene(recipe)
+    assert first.nq == again.nq and file.stat().st_size > 1000
+
+
+def test_terms_change_what_they_say(cache):
+    plain = compile_scene(Recipe(terms=()))
+    fast = compile_scene(Recipe())
+    assert plain.vis.quality.offsamples > 0 and fast.vis.quality.offsamples == 0
+    assert plain.mat_reflectance.any() and not fast.mat_reflectance.any()
+    assert plain.opt.timestep == 0.002 and fast.opt.timestep == 0.005
+    assert fast.mesh_facenum.sum() < 0.25 * plain.mesh_facenum.sum()
+    assert (fast.geom_contype > 0).sum() < (plain.geom_contype > 0).sum()
+    assert (fast.mat_texid == -1).all() and fast.nlight == 3
+
+
+def test_clustering_leaves_collision_meshes_alone(cache):
+    plain, fast = compile_scene(Recipe(terms=())), compile_scene(Recipe(terms=("clustered_meshes",)))
+    colliding = np.unique(plain.geom_dataid[(plain.geom_contype > 0) & (plain.geom_dataid >= 0)])
+    assert len(colliding) and np.array_equal(plain.mesh_facenum[colliding], fast.mesh_facenum[colliding])
+
+
+def test_clustering_a_fine_box_keeps_its_shape():
+    # a 10 x 10 x 10 cm box whose faces are cut into a 20 x 20 grid: 2 * 400 triangles on each of 6 faces
+    side = np.linspace(-0.05, 0.05, 21)
+    u, v = (a.ravel() for a in np.meshgrid(side, side))
+    points = np.concatenate([np.insert(np.stack([u, v], 1), axis, s, 1) for axis in range(3) for s in (-0.05, 0.05)])
+    spec = mujoco.MjSpec()
+    spec.add_mesh(name="box", uservert=points.ravel().tolist())
+    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname="box", contype=0, conaffinity=0)
+    model = spec.compile()
+    before, extent = int(model.mesh_facenum[0]), np.ptp(model.mesh_vert, axis=0)
+    left = cluster_vertices(model, 0, grid_m=0.03)
+    used = model.mesh_vert[np.unique(model.mesh_face[: model.mesh_facenum[0]])]
+    assert 4 <= left <= before
+    assert np.all(np.abs(np.ptp(used, axis=0) - extent) <= 0.03)
+
+
+def test_names_that_do_not_exist_list_those_that_do():
+    model = compile_scene(Recipe())
+    with pytest.raises(UnknownName, match="camera 'front'.*frontview"):
+        camera_id(model, "front")
+    with pytest.raises(UnknownName, match="body 'cub'.*cube_main"):
+        body_id(model, "cub")
+
+
+@pytest.mark.parametrize("left_out", sorted(MODEL_TERMS))
+def test_every_term_can_be_left_out(left_out, cache):
+    """The task still resets, moves and draws without it."""
+    recipe = Recipe(terms=tuple(term for term in MODEL_TERMS if term != left_out))
+    world = World(make_task("lift", recipe=recipe))
+    world.reset(0)
+    world.advance(5)
+    image = world.render("agentview")
+    assert image.std() > 5 and np.isfinite(world.eef_position()).all()
+    world.close()
