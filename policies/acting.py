@@ -19,7 +19,9 @@ from robot.errors import PixelarmError
 def to_tensors(observation: dict[str, np.ndarray]) -> Observation:
     """One observation as a batch of one: images ``(1, C, H, W)`` uint8, vectors ``(1, n)`` float32."""
     return {
-        name: torch.from_numpy(np.ascontiguousarray(value)).permute(2, 0, 1)[None] if value.ndim == 3 else torch.from_numpy(value)[None]
+        name: torch.from_numpy(np.ascontiguousarray(value)).permute(2, 0, 1)[None]
+        if value.ndim == 3
+        else torch.from_numpy(value)[None]
         for name, value in observation.items()
     }
 
@@ -29,7 +31,9 @@ class GreedyPolicy:
 
     def __init__(self, agent: SAC) -> None:
         if agent.contract.history != 1:
-            raise PixelarmError(f"acting with a history of {agent.contract.history} observations is not supported yet; use 1")
+            raise PixelarmError(
+                f"acting with a history of {agent.contract.history} observations is not supported yet; use 1"
+            )
         self.agent, self.contract = agent, agent.contract
 
     def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:

@@ -6,6 +6,7 @@ An augmentation has two sides: ``train`` draws a random view, ``act`` gives the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +46,9 @@ class RandomCrop:
 
     def train(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         height, width = images.shape[2:]
-        return self._enlarge(_random_window(images, height - 2 * self.pixels, width - 2 * self.pixels, generator), height, width)
+        return self._enlarge(
+            _random_window(images, height - 2 * self.pixels, width - 2 * self.pixels, generator), height, width
+        )
 
     def act(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[2:]
@@ -92,7 +95,11 @@ def _random_window(images: torch.Tensor, height: int, width: int, generator: tor
     return windows[torch.arange(batch, device=device), top, left]
 
 
-AUGMENTATIONS = {"shift": RandomShift, "crop": RandomCrop, "none": NoAugmentation}
+AUGMENTATIONS: dict[str, Callable[[int], Augmentation]] = {
+    "shift": RandomShift,
+    "crop": RandomCrop,
+    "none": NoAugmentation,
+}
 
 
 def make_augmentation(name: str, pixels: int) -> Augmentation:

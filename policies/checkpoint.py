@@ -36,7 +36,9 @@ def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
         fill(partial)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise PixelarmError(f"checkpoint {target} could not be written ({error}); the one before it is whole") from error
+        raise PixelarmError(
+            f"checkpoint {target} could not be written ({error}); the one before it is whole"
+        ) from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)
     for old in sorted(folder.glob("step_*"))[:-keep]:
@@ -60,12 +62,20 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise PixelarmError(f"{path} is not a readable safetensors file: {error}") from error
 
 
-def save_policy(folder: Path, tensors: dict[str, torch.Tensor], cfg: TrainConfig, contract: Contract, about: dict[str, Any]) -> None:
+def save_policy(
+    folder: Path, tensors: dict[str, torch.Tensor], cfg: TrainConfig, contract: Contract, about: dict[str, Any]
+) -> None:
     """A policy that can act but not learn on: ``policy.safetensors`` and ``policy.json``. Replaces what is there."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / ".policy.safetensors"
     save_tensors(partial, tensors)
-    description = {"format": FORMAT, "config": asdict(cfg), "contract": contract.to_dict(), "contract_hash": contract.hash, **about}
+    description = {
+        "format": FORMAT,
+        "config": asdict(cfg),
+        "contract": contract.to_dict(),
+        "contract_hash": contract.hash,
+        **about,
+    }
     (folder / ".policy.json").write_text(json.dumps(description, indent=2))
     os.replace(partial, folder / "policy.safetensors")
     os.replace(folder / ".policy.json", folder / "policy.json")

@@ -17,13 +17,21 @@ from sim.tasks import TASKS, make
 DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED + 1000 s
 
 
-def collect(env: TaskEnv, folder: Path, episodes: int, seed: int, append: bool = False, device: str = "scripted expert") -> int:
+def collect(
+    env: TaskEnv, folder: Path, episodes: int, seed: int, append: bool = False, device: str = "scripted expert"
+) -> int:
     """Record ``episodes`` successful demonstrations into ``folder``; returns their total number of steps.
 
     A failed attempt is discarded and the next seed is tried. Stamps are simulated time, starting from 0 in each episode.
     """
     period_ns = round(1e9 / env.contract.rate_hz)
-    provenance = {"device": device, "operator": "script", "task": env.contract.task, "git": git_commit(), "versions": versions()}
+    provenance = {
+        "device": device,
+        "operator": "script",
+        "task": env.contract.task,
+        "git": git_commit(),
+        "versions": versions(),
+    }
     steps = attempts = 0
     with (
         Recorder(folder, env.contract, provenance, append=append) as recorder,
@@ -32,7 +40,9 @@ def collect(env: TaskEnv, folder: Path, episodes: int, seed: int, append: bool =
         recorded = 0
         while recorded < episodes:
             if attempts >= 5 * episodes + 20:
-                raise PixelarmError(f"the scripted expert of {env.contract.task} succeeded only {recorded} times in {attempts} attempts")
+                raise PixelarmError(
+                    f"the scripted expert of {env.contract.task} succeeded only {recorded} times in {attempts} attempts"
+                )
             episode_seed = DEMO_SEED + 1000 * seed + attempts
             attempts += 1
             observation, _ = env.reset(seed=episode_seed)
@@ -63,8 +73,12 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--task", default="lift", help=f"one of: {', '.join(TASKS)} (default lift)")
     parser.add_argument("--episodes", type=int, default=10, help="successful demonstrations to record (default 10)")
-    parser.add_argument("--seed", type=int, default=1, help="which demonstrations; a run of the same seed uses them (default 1)")
-    parser.add_argument("--image-size", type=int, default=64, help="height and width of every camera in pixels (default 64)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="which demonstrations; a run of the same seed uses them (default 1)"
+    )
+    parser.add_argument(
+        "--image-size", type=int, default=64, help="height and width of every camera in pixels (default 64)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/demos"), help="dataset folder (default runs/demos)")
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
     args = parser.parse_args(argv)
@@ -73,5 +87,7 @@ def main(argv: list[str]) -> int:
     env = make(args.task, image_size=args.image_size)
     steps = collect(env, args.out, args.episodes, args.seed, args.append)
     env.close()
-    print(f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}")
+    print(
+        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
+    )
     return 0

@@ -28,12 +28,14 @@ class AgentConfig:
     actor_q: str = "mean"  # mean | min: what of the ensemble the actor maximises
     backup_entropy: bool = False  # entropy bonus in the target value
     discount: float = 0.96  # per control step
-    target_encoder: bool = False  # True: the target has its own averaged encoder (CURL, FERM); False: the live one (DrQ-v2)
+    target_encoder: bool = (
+        False  # True: the target has its own averaged encoder (CURL, FERM); False: the live one (DrQ-v2)
+    )
     target_rate: float = 0.01  # Polyak averaging of the critics' target
     learning_rate: float = 3e-4  # Adam, actor and critics
-    temperature: float = 0.01  # initial entropy temperature alpha
-    temperature_rate: float = 3e-4  # Adam, log alpha
-    target_entropy: float = -4.0  # nats; minus the action size
+    temperature: float = 0.002  # initial entropy temperature alpha
+    temperature_rate: float = 1e-3  # Adam, log alpha
+    target_entropy: float = -6.0  # nats; -1.5 a dimension: grasping wants small noise around a cloned policy
     log_std_min: float = -5.0
     log_std_max: float = 0.0
     augmentation: str = "shift"  # shift | crop | none
@@ -47,14 +49,15 @@ class RecipeConfig:
     demos: int = 10  # demonstrations to use
     contrastive_updates: int = 400  # InfoNCE on the demonstrations before anything else; 0 switches it off
     contrastive_rate: float = 0.05  # momentum of the key encoder
-    clone_updates: int = 600  # behaviour-cloning warm start; 0 switches it off
+    clone_updates: int = 1000  # behaviour-cloning warm start; 0 switches it off
     steps: int = 4000  # environment steps online
     updates_per_step: int = 1
-    critic_warmup: int = 300  # environment steps in which the cloned actor acts and only the critics learn
+    critic_warmup: int = 1000  # environment steps in which the cloned actor acts and only the critics learn
     batch_size: int = 128
     demo_fraction: float = 0.5  # share of each batch drawn from the demonstrations
-    bc_weight: float = 2.0  # weight of the cloning term on the demonstration share at the start; 0 switches it off
-    bc_weight_end: float = 0.2
+    successes_join: bool = True  # own successful episodes join the demonstrations
+    bc_weight: float = 5.0  # weight of the cloning term on the demonstration share at the start; 0 switches it off
+    bc_weight_end: float = 5.0
     bc_steps: int = 3000  # environment steps over which the weight falls linearly
     replay_capacity: int = 100_000  # frames
     random_steps: int = 0  # uniform actions at the start; 0 when a cloned policy acts first

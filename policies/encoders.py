@@ -37,7 +37,11 @@ def ferm_convs(channels: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-CONVS: dict[str, Callable[[int], nn.Sequential]] = {"compact": compact_convs, "nature": nature_convs, "ferm": ferm_convs}
+CONVS: dict[str, Callable[[int], nn.Sequential]] = {
+    "compact": compact_convs,
+    "nature": nature_convs,
+    "ferm": ferm_convs,
+}
 
 
 class PixelEncoder(nn.Module):
@@ -75,7 +79,9 @@ class Trunk(nn.Module):
         self.proprio = [p.name for p in contract.proprio]
         inputs = contract.history * sum(p.size for p in contract.proprio)
         self.pixels = nn.Sequential(nn.Linear(conv_size, feature_size), nn.LayerNorm(feature_size), nn.Tanh())
-        self.state = nn.Sequential(nn.Linear(inputs, proprio_size), nn.LayerNorm(proprio_size), nn.Tanh()) if inputs else None
+        self.state = (
+            nn.Sequential(nn.Linear(inputs, proprio_size), nn.LayerNorm(proprio_size), nn.Tanh()) if inputs else None
+        )
         self.size = feature_size + (proprio_size if inputs else 0)
 
     def forward(self, convolved: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
@@ -103,7 +109,11 @@ class ProprioNormalizer(nn.Module):
 
     def concatenate(self, observation: Observation) -> torch.Tensor:
         parts = [observation[name] for name in self.names]
-        return torch.cat(parts, dim=1) if parts else next(iter(observation.values())).new_zeros((1, 0), dtype=torch.float32)
+        return (
+            torch.cat(parts, dim=1)
+            if parts
+            else next(iter(observation.values())).new_zeros((1, 0), dtype=torch.float32)
+        )
 
     def forward(self, observation: Observation) -> torch.Tensor:
         return (self.concatenate(observation) - self.mean) / self.std

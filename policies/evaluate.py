@@ -62,7 +62,9 @@ class Evaluation:
         }
 
 
-def rollout(env: TaskEnv, act: ActionOf, seed: int, hold_steps: int = HOLD_STEPS, film: list[np.ndarray] | None = None) -> Outcome:
+def rollout(
+    env: TaskEnv, act: ActionOf, seed: int, hold_steps: int = HOLD_STEPS, film: list[np.ndarray] | None = None
+) -> Outcome:
     """Play one episode. ``act`` maps an observation to an action in contract units."""
     observation, info = env.reset(seed=seed)
     success, first, step = bool(info["success"]), None, 0
@@ -82,7 +84,14 @@ def rollout(env: TaskEnv, act: ActionOf, seed: int, hold_steps: int = HOLD_STEPS
 
 
 def evaluate(
-    env: TaskEnv, act: ActionOf, seeds: Sequence[int], *, hold_steps: int = HOLD_STEPS, films: int = 0, title: str = "", quiet: bool = False
+    env: TaskEnv,
+    act: ActionOf,
+    seeds: Sequence[int],
+    *,
+    hold_steps: int = HOLD_STEPS,
+    films: int = 0,
+    title: str = "",
+    quiet: bool = False,
 ) -> Evaluation:
     """Play every seed; keep the films of the first ``films`` successes and of as many failures."""
     outcomes: list[Outcome] = []
@@ -127,12 +136,14 @@ def main(argv: list[str]) -> int:
     """``pixelarm eval``."""
     parser = argparse.ArgumentParser(
         prog="pixelarm eval",
-        description="Play a policy on fixed seeds and report success with its 95 %% Wilson interval.",
+        description="Play a policy on fixed seeds and report success with its 95 % Wilson interval.",
         epilog="example: pixelarm eval runs/demo/bundle --episodes 50 --video runs/demo/films",
     )
     parser.add_argument("policy", type=Path, help="policy bundle, or run folder of `pixelarm train`")
     parser.add_argument("--episodes", type=int, default=50, help="how many seeds (default 50)")
-    parser.add_argument("--seed-start", type=int, default=EVAL_SEED, help=f"first seed (default {EVAL_SEED}, the test seeds)")
+    parser.add_argument(
+        "--seed-start", type=int, default=EVAL_SEED, help=f"first seed (default {EVAL_SEED}, the test seeds)"
+    )
     parser.add_argument("--against", type=Path, help="a second policy on the same seeds, compared in pairs")
     parser.add_argument("--video", type=Path, metavar="FOLDER", help="write films of up to 3 successes and 3 failures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome as JSON")
@@ -144,13 +155,24 @@ def main(argv: list[str]) -> int:
     env = make_env_for(contract, config)
     result = evaluate(env, act, seeds, films=3 if args.video else 0, title=str(args.policy))
     report: dict[str, Any] = {"policy": str(args.policy), "seeds": [seeds[0], seeds[-1]], **result.to_dict()}
-    print(f"success at any step {result.once}\nsuccess at the end  {result.end}\n95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}")
+    print(
+        f"success at any step {result.once}\nsuccess at the end  {result.end}\n95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}"
+    )
     if args.against:
         act2, _, _ = load_actor(args.against, expect=contract)
         other = evaluate(env, act2, seeds, title=str(args.against))
         here, there, p = mcnemar([o.success_once for o in result.outcomes], [o.success_once for o in other.outcomes])
-        report["against"] = {"policy": str(args.against), **other.to_dict(), "only_first": here, "only_second": there, "p": p}
-        print(f"{args.against}: {other.once}\nonly the first succeeded {here} times, only the second {there} times (exact McNemar p = {p:.3f})")
+        report["against"] = {
+            "policy": str(args.against),
+            **other.to_dict(),
+            "only_first": here,
+            "only_second": there,
+            "p": p,
+        }
+        print(
+            f"{args.against}: {other.once}\n"
+            f"only the first succeeded {here} times, only the second {there} times (exact McNemar p = {p:.3f})"
+        )
     if args.video:
         from policies.video import write_video
 

@@ -31,7 +31,12 @@ class DeployedPolicy(nn.Module):
 
     def __init__(self, agent: SAC) -> None:
         super().__init__()
-        self.normalizer, self.encoder, self.actor, self.scale = agent.normalizer, agent.encoder, agent.actor, agent.scale
+        self.normalizer, self.encoder, self.actor, self.scale = (
+            agent.normalizer,
+            agent.encoder,
+            agent.actor,
+            agent.scale,
+        )
         self.view = agent.augmentation.act
         self.cameras = [c.name for c in agent.contract.cameras]
         self.proprio = [p.name for p in agent.contract.proprio]
@@ -55,7 +60,13 @@ def to_onnx(agent: SAC) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            policy, arrays, input_names=list(example), output_names=["action"], dynamo=True, verbose=False, optimize=True
+            policy,
+            arrays,
+            input_names=list(example),
+            output_names=["action"],
+            dynamo=True,
+            verbose=False,
+            optimize=True,
         )
     assert program is not None
     program.save(buffer)
@@ -80,7 +91,9 @@ def check_parity(policy: bundle.Policy, agent: SAC, observations: list[dict[str,
     return worst
 
 
-def sample_observations(contract: Contract, config: dict[str, Any], episodes: int = 3, seed: int = 0) -> list[dict[str, np.ndarray]]:
+def sample_observations(
+    contract: Contract, config: dict[str, Any], episodes: int = 3, seed: int = 0
+) -> list[dict[str, np.ndarray]]:
     """Observations to compare on: some seen in the task under random actions, and some of pure noise."""
     env, rng = make_env_for(contract, config), np.random.default_rng(seed)
     found = [_random_observation(contract, rng) for _ in range(16)]
@@ -94,7 +107,9 @@ def sample_observations(contract: Contract, config: dict[str, Any], episodes: in
 
 
 def _random_observation(contract: Contract, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    observation: dict[str, np.ndarray] = {c.name: rng.integers(0, 256, c.shape, dtype=np.uint8) for c in contract.cameras}
+    observation: dict[str, np.ndarray] = {
+        c.name: rng.integers(0, 256, c.shape, dtype=np.uint8) for c in contract.cameras
+    }
     return observation | {p.name: rng.normal(size=p.size).astype(np.float32) for p in contract.proprio}
 
 
@@ -126,7 +141,12 @@ def export(run: Path, out: Path, evaluation: dict[str, Any] | None = None) -> tu
         "recipe": config.experiment,
         "seed": config.seed,
         "config": asdict(config),
-        "trained": {"step": about["step"], "robot_minutes": about["robot_minutes"], "validation": about["validation"], "git": about["git"]},
+        "trained": {
+            "step": about["step"],
+            "robot_minutes": about["robot_minutes"],
+            "validation": about["validation"],
+            "git": about["git"],
+        },
         "data": {"demonstrations": config.recipe.demos, "contract_hash": act.contract.hash},
         "success": evaluation,
         "parity": {"largest_difference": difference, "tolerance": TOLERANCE, "unit": "share of an action's half range"},
@@ -140,12 +160,17 @@ def main(argv: list[str]) -> int:
     """``pixelarm export``."""
     parser = argparse.ArgumentParser(
         prog="pixelarm export",
-        description=f"Export a run's policy as a bundle (ONNX + contract + card). Refused when ONNX Runtime and torch differ by more than {TOLERANCE:.0e} of an action's half range.",
+        description="Export a run's policy as a bundle (ONNX + contract + card). Refused when ONNX Runtime and torch "
+        f"differ by more than {TOLERANCE:.0e} of an action's half range.",
         epilog="example: pixelarm export runs/ferm-lift-seed1 --out bundles/lift",
     )
-    parser.add_argument("run", type=Path, help="run folder of `pixelarm train`, or a policy folder in it (policy, last, cloned)")
+    parser.add_argument(
+        "run", type=Path, help="run folder of `pixelarm train`, or a policy folder in it (policy, last, cloned)"
+    )
     parser.add_argument("--out", type=Path, help="bundle folder to write (default: RUN/bundle)")
-    parser.add_argument("--evaluation", type=Path, metavar="FILE", help="result of `pixelarm eval --json`, for the card")
+    parser.add_argument(
+        "--evaluation", type=Path, metavar="FILE", help="result of `pixelarm eval --json`, for the card"
+    )
     args = parser.parse_args(argv)
     if not any((args.run / p).exists() for p in ("policy.json", "policy/policy.json")):
         raise PixelarmError(f"{args.run} holds no policy (policy/policy.json); give a run folder of `pixelarm train`")

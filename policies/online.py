@@ -42,7 +42,8 @@ class Run:
         rank = fabric.global_rank
         self.rng = np.random.default_rng([cfg.seed, rank])
         self.agent = SAC(env.contract, cfg.algo, fabric, cfg.seed)
-        self.demos = Replay(env.contract, capacity=sum(len(d) + 1 for d in demos[: cfg.recipe.demos]))
+        own = cfg.recipe.replay_capacity if cfg.recipe.successes_join else 0
+        self.demos = Replay(env.contract, capacity=sum(len(d) + 1 for d in demos[: cfg.recipe.demos]) + own)
         for demo in demos[: cfg.recipe.demos]:
             self.demos.add_episode(demo)
         self.online = Replay(env.contract, cfg.recipe.replay_capacity)
@@ -61,7 +62,13 @@ class Run:
         if recipe.contrastive_updates:
             with _bar(recipe.contrastive_updates, "contrastive pre-training", "update", self.fabric) as bar:
                 loss = pretrain.contrast(
-                    self.agent, self.demos, recipe.contrastive_updates, batch, recipe.contrastive_rate, self.rng, _show(bar)
+                    self.agent,
+                    self.demos,
+                    recipe.contrastive_updates,
+                    batch,
+                    recipe.contrastive_rate,
+                    self.rng,
+                    _show(bar),
                 )
             self.log.write(0, "pretrain", contrastive_loss=loss)
         if recipe.clone_updates:
@@ -93,13 +100,17 @@ class Run:
         """One environment step: uniform at first if the recipe says so, then sampled from the actor."""
         start = time.perf_counter()
         if self.step < self.cfg.recipe.random_steps:
-            action = self.env.contract.clip_action(self.rng.uniform(self.env.action_space.low, self.env.action_space.high))
+            action = self.env.contract.clip_action(
+                self.rng.uniform(self.env.action_space.low, self.env.action_space.high)
+            )
         else:
             action = self.agent.act(self.online.last_observation, sample=True)[0]
         observation, reward, terminated, truncated, _ = self.env.step(action)
         self.online.add(action, float(reward), terminated, observation)
         if terminated or truncated:
             self.recent = [*self.recent[-19:], terminated]
+            if terminated and self.cfg.recipe.successes_join:
+                self.demos.copy_last_episode(self.online)
             observation, _ = self.env.reset()
             self.online.start(observation)
         self.seconds["environment"] += time.perf_counter() - start
@@ -142,7 +153,9 @@ class Run:
             found = evaluate(self.env, GreedyPolicy(self.agent), seeds, hold_steps=0, quiet=True)
             self.env.load_state_dict(saved)
             result = found.once
-            self.log.write(self.step, "eval", **result.to_dict(), steps=float(np.mean([o.steps for o in found.outcomes])))
+            self.log.write(
+                self.step, "eval", **result.to_dict(), steps=float(np.mean([o.steps for o in found.outcomes]))
+            )
             tqdm.write(f"  step {self.step}: validation {result}")
             self.perfect = self.perfect + 1 if result.successes == result.n else 0
             if result.value >= self.best:
@@ -175,9 +188,12 @@ class Run:
         def fill(folder: Path) -> None:
             checkpoint.save_tensors(folder / "agent.safetensors", self.agent.state_dict())
             environment = self.env.state_dict()
-            checkpoint.save_tensors(folder / "environment.safetensors", {k: torch.from_numpy(v) for k, v in environment["world"].items()})
-            (folder / "replay").mkdir()
-            self.online.save(folder / "replay")
+            checkpoint.save_tensors(
+                folder / "environment.safetensors", {k: torch.from_numpy(v) for k, v in environment["world"].items()}
+            )
+            for name, memory in (("online", self.online), ("demos", self.demos)):
+                (folder / name).mkdir()
+                memory.save(folder / name)
             state = {
                 "format": checkpoint.FORMAT, "step": self.step, "updates": self.updates, "perfect": self.perfect, "best": self.best,
                 "recent": self.recent, "seconds": self.seconds, "rng": self.rng.bit_generator.state,
@@ -201,7 +217,8 @@ class Run:
         state = checkpoint.read_json(folder / STATE)
         _require_same_config(state["config"], asdict(self.cfg), folder)
         self.agent.load_state_dict(checkpoint.load_tensors(folder / "agent.safetensors"))
-        self.online.load(folder / "replay")
+        self.online.load(folder / "online")
+        self.demos.load(folder / "demos")
         world = {k: v.numpy() for k, v in checkpoint.load_tensors(folder / "environment.safetensors").items()}
         self.env.reset(seed=0)
         self.env.load_state_dict({"world": world, **state["environment"]})
@@ -234,7 +251,15 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode]) -> None:
 
 def _require_same_config(saved: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:
     """A resumed run must be the same run; only how long it goes on and what it prints may change."""
-    free = {"recipe.steps", "trainer.log_every", "trainer.patience", "trainer.checkpoint_every", "run", "demos", "resume"}
+    free = {
+        "recipe.steps",
+        "trainer.log_every",
+        "trainer.patience",
+        "trainer.checkpoint_every",
+        "run",
+        "demos",
+        "resume",
+    }
 
     def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -243,9 +268,17 @@ def _require_same_config(saved: dict[str, Any], mine: dict[str, Any], folder: Pa
         return out
 
     before, now = flat(saved), json.loads(json.dumps(flat(mine)))
-    changed = [f"{k}: {before.get(k)!r} then, {now.get(k)!r} now" for k in sorted(before.keys() | now.keys()) if before.get(k) != now.get(k) and k not in free]
+    changed = [
+        f"{k}: {before.get(k)!r} then, {now.get(k)!r} now"
+        for k in sorted(before.keys() | now.keys())
+        if before.get(k) != now.get(k) and k not in free
+    ]
     if changed:
-        raise PixelarmError(f"{folder} was written with another configuration:\n  - " + "\n  - ".join(changed) + "\nuse another run folder")
+        raise PixelarmError(
+            f"{folder} was written with another configuration:\n  - "
+            + "\n  - ".join(changed)
+            + "\nuse another run folder"
+        )
 
 
 def _bar(total: int, title: str, unit: str, fabric: Fabric, initial: int = 0) -> tqdm:

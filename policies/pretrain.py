@@ -51,7 +51,9 @@ def contrast(
     return float(np.mean(losses[-max(1, len(losses) // 10) :])) if losses else float("nan")
 
 
-def clone(agent: SAC, demos: Replay, updates: int, batch_size: int, rng: np.random.Generator, progress: Progress) -> float:
+def clone(
+    agent: SAC, demos: Replay, updates: int, batch_size: int, rng: np.random.Generator, progress: Progress
+) -> float:
     """Behaviour cloning of the demonstrations; returns the mean loss of the last tenth."""
     losses = []
     for update in range(updates):

@@ -61,11 +61,26 @@ class Replay:
     def add_episode(self, episode: Episode) -> None:
         self.start(episode.observation(0))
         for t in range(len(episode)):
-            self.add(episode.actions[t], float(episode.rewards[t]), bool(episode.terminated[t]), episode.observation(t + 1))
+            self.add(
+                episode.actions[t], float(episode.rewards[t]), bool(episode.terminated[t]), episode.observation(t + 1)
+            )
+
+    def copy_last_episode(self, source: Replay) -> None:
+        """Append the newest episode of another memory, as far as that memory still holds it."""
+        last = (source._head - 1) % source.capacity
+        length = min(int(source._age[last]), source.capacity - 1)
+        slots = (last - np.arange(length, -1, -1)) % source.capacity
+        frames = [{n: store[slot] for n, store in source._stores().items()} for slot in slots]
+        self.start(frames[0])
+        for slot, frame in zip(slots, frames[1:]):
+            self.add(source._action[slot], float(source._reward[slot]), bool(source._terminated[slot]), frame)
+
+    def _stores(self) -> dict[str, np.ndarray]:
+        return {**self._images, **self._proprio}
 
     def _write(self, observation: dict[str, np.ndarray], age: int) -> None:
         slot = self._head
-        for name, store in (*self._images.items(), *self._proprio.items()):
+        for name, store in self._stores().items():
             store[slot] = observation[name]
         self._age[slot] = age
         # this frame, and the old ones after it whose stacks reach back over it, are no transitions (any more)
@@ -116,9 +131,9 @@ class Replay:
         return torch.cat([observations[p.name] for p in self.contract.proprio], dim=1)
 
     @property
-    def last_observation(self) -> dict[str, np.ndarray]:
+    def last_observation(self) -> dict[str, torch.Tensor]:
         """The newest frame as the network sees it, with its stack: name -> ``(1, history * C, H, W)`` tensors."""
-        return self._observations(np.array([(self._head - 1) % self.capacity]))  # type: ignore[return-value]
+        return self._observations(np.array([(self._head - 1) % self.capacity]))
 
     # ------------------------------------------------------------------ resume
     def save(self, folder: Path) -> None:
@@ -134,12 +149,16 @@ class Replay:
         for name, array in self._arrays().items():
             saved = np.load(folder / f"{name}.npy", allow_pickle=False)
             if saved.shape != (used, *array.shape[1:]) or saved.dtype != array.dtype:
-                raise ValueError(f"{folder / name}.npy holds {saved.shape} {saved.dtype}, this memory wants {(used, *array.shape[1:])} {array.dtype}")
+                raise ValueError(
+                    f"{folder / name}.npy holds {saved.shape} {saved.dtype}, this memory wants {(used, *array.shape[1:])} {array.dtype}"
+                )
             array[:used] = saved
         self._head, self._frames, self._index = int(head), int(frames), None
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        named = {f"image.{k}": v for k, v in self._images.items()} | {f"proprio.{k}": v for k, v in self._proprio.items()}
+        named = {f"image.{k}": v for k, v in self._images.items()} | {
+            f"proprio.{k}": v for k, v in self._proprio.items()
+        }
         return named | {
             "action": self._action, "reward": self._reward, "terminated": self._terminated,
             "complete": self._complete, "age": self._age,
@@ -159,6 +178,8 @@ def join(first: Batch, second: Batch) -> Batch:
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     return {
-        key: {k: v.to(device, non_blocking=True) for k, v in value.items()} if isinstance(value, dict) else value.to(device)
+        key: {k: v.to(device, non_blocking=True) for k, v in value.items()}
+        if isinstance(value, dict)
+        else value.to(device)
         for key, value in batch.items()
     }

@@ -42,7 +42,9 @@ class Actor(nn.Module):
         return mean, low + 0.5 * (high - low) * (torch.tanh(raw) + 1.0)
 
     @staticmethod
-    def sample(mean: torch.Tensor, log_std: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def sample(
+        mean: torch.Tensor, log_std: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """A reparameterised action ``(B, A)`` in [-1, 1] and its log-probability ``(B,)``."""
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         before = mean + log_std.exp() * noise
@@ -104,11 +106,13 @@ class SAC:
             self.critics = Critics(contract, self.encoder.size, cfg)
         for module in (self.normalizer, self.scale, self.encoder, self.actor, self.critics):
             module.to(self.device)
-        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.encoder.to(memory_format=torch.channels_last)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False) if cfg.target_encoder else None
         self.log_alpha = torch.tensor(float(np.log(cfg.temperature)), device=self.device, requires_grad=True)
-        self.critic_optimizer = torch.optim.Adam([*self.encoder.parameters(), *self.critics.parameters()], cfg.learning_rate)
+        self.critic_optimizer = torch.optim.Adam(
+            [*self.encoder.parameters(), *self.critics.parameters()], cfg.learning_rate
+        )
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), cfg.learning_rate)
         self.alpha_optimizer = torch.optim.Adam([self.log_alpha], cfg.temperature_rate)
         # one stream a process, so that several devices draw different augmentations
@@ -246,7 +250,9 @@ class SAC:
 
     def load_policy_state(self, state: dict[str, torch.Tensor]) -> None:
         for name in self._POLICY:
-            getattr(self, name).load_state_dict({k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(name + ".")})
+            getattr(self, name).load_state_dict(
+                {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(name + ".")}
+            )
 
     def _modules(self) -> tuple[str, ...]:
         averaged = ("target_encoder",) if self.target_encoder is not None else ()

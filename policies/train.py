@@ -1,9 +1,9 @@
 """``pixelarm train``: one run of a recipe, configured by Hydra.
 
-    pixelarm train experiment=ferm task=lift seed=1
-    pixelarm train experiment=ferm task=lift seed=1 resume=true      # after Ctrl-C, or a crash
-    pixelarm train --help                                            # every option, with the files that set them
-    pixelarm train -m seed=1,2,3                                     # a sweep
+pixelarm train experiment=ferm task=lift seed=1
+pixelarm train experiment=ferm task=lift seed=1 resume=true      # after Ctrl-C, or a crash
+pixelarm train --help                                            # every option, with the files that set them
+pixelarm train -m seed=1,2,3                                     # a sweep
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ def train(cfg: TrainConfig) -> Path:
         raise PixelarmError(f"trainer.devices must be at least 1, got {cfg.trainer.devices}")
     launched = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun has made the processes already
     strategy = "auto" if cfg.trainer.devices == 1 and not launched else ("ddp" if launched else "ddp_spawn")
-    fabric = Fabric(accelerator=cfg.trainer.accelerator, devices=cfg.trainer.devices, precision=cfg.trainer.precision, strategy=strategy)  # type: ignore[arg-type]
+    fabric = Fabric(
+        accelerator=cfg.trainer.accelerator,
+        devices=cfg.trainer.devices,
+        precision=cfg.trainer.precision,
+        strategy=strategy,
+    )
     if strategy == "auto":
         _worker(fabric, cfg, folder)
     else:
@@ -68,7 +73,7 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
         torch.set_num_threads(cfg.trainer.threads)
     env = make(cfg.task.name, image_size=cfg.task.image_size, actuation_delay_ms=cfg.task.actuation_delay_ms)
     demos = read_dataset(cfg.demos, expect=env.contract) if cfg.recipe.demos else []
-    run = Run(cfg, fabric, env, demos, folder)  # type: ignore[arg-type]
+    run = Run(cfg, fabric, env, demos, folder)
     resumed = run.resume()
     run.log = RunLog(folder, resume_at=run.step if resumed else None, enabled=run.fabric.is_global_zero)
     try:
@@ -94,7 +99,9 @@ def prepare_folder(cfg: TrainConfig) -> Path:
         raise UnknownName("task", cfg.task.name, TASKS)
     folder = Path(cfg.run)
     if newest(folder / "checkpoints" / "rank0") is not None and not cfg.resume:
-        raise PixelarmError(f"{folder} holds a run already; add resume=true to continue it, or run=OTHER/FOLDER for a new one")
+        raise PixelarmError(
+            f"{folder} holds a run already; add resume=true to continue it, or run=OTHER/FOLDER for a new one"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(cfg)))
     return folder
@@ -116,6 +123,8 @@ def main(argv: list[str]) -> int:
     hydra_main()
     if failure:
         if isinstance(failure[0], KeyboardInterrupt):
-            print("\ninterrupted; the same command with resume=true continues from the newest checkpoint", file=sys.stderr)
+            print(
+                "\ninterrupted; the same command with resume=true continues from the newest checkpoint", file=sys.stderr
+            )
         raise failure[0]
     return 0

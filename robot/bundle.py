@@ -64,7 +64,9 @@ class Policy:
         outputs = {o.name: list(o.shape) for o in self._session.get_outputs()}
         shape = [self.contract.chunk, self.contract.action.size]
         if outputs != {"action": shape}:
-            raise ContractMismatch(f"the network's outputs {outputs} are not those of its contract {{'action': {shape}}}")
+            raise ContractMismatch(
+                f"the network's outputs {outputs} are not those of its contract {{'action': {shape}}}"
+            )
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         """Actions ``(chunk, action size)`` float32 in physical units for one observation.
@@ -147,7 +149,9 @@ def load(path: str | Path, expect: Contract | None = None, threads: int = 1) -> 
 
 def main(argv: list[str]) -> int:
     """``pixelarm bundle``: verify a bundle and show what it is."""
-    parser = argparse.ArgumentParser(prog="pixelarm bundle", description="Verify a policy bundle and show its card and contract.")
+    parser = argparse.ArgumentParser(
+        prog="pixelarm bundle", description="Verify a policy bundle and show its card and contract."
+    )
     parser.add_argument("bundle", type=Path, help="bundle folder, as written by `pixelarm export`")
     parser.add_argument("--expect", type=Path, metavar="CONTRACT", help="contract file (YAML or JSON) it must match")
     parser.add_argument("--json", action="store_true", help="print card and contract as JSON")
@@ -161,5 +165,3 @@ def main(argv: list[str]) -> int:
     print(policy.contract.to_yaml())
     print(json.dumps(policy.card, indent=2))
     return 0
-
-

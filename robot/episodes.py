@@ -75,7 +75,7 @@ class Episode:
             "terminated": (self.terminated, (n,), np.bool_),
             "stamps": (self.stamps, (n + 1,), np.int64),
         }
-        names = {c.name: (c.shape, np.uint8) for c in self.contract.cameras}
+        names: dict[str, tuple[tuple[int, ...], Any]] = {c.name: (c.shape, np.uint8) for c in self.contract.cameras}
         names.update({p.name: ((p.size,), np.float32) for p in self.contract.proprio})
         if set(self.observations) != set(names):
             raise DatasetError(f"observations {sorted(self.observations)} are not the contract's {sorted(names)}")
@@ -83,7 +83,9 @@ class Episode:
             expected[f"obs/{name}"] = (self.observations[name], (n + 1, *shape), dtype)
         for name, (value, shape, dtype) in expected.items():
             if tuple(value.shape) != tuple(shape) or value.dtype != dtype:
-                raise DatasetError(f"{name} must be {shape} {np.dtype(dtype).name}, got {value.shape} {value.dtype.name}")
+                raise DatasetError(
+                    f"{name} must be {shape} {np.dtype(dtype).name}, got {value.shape} {value.dtype.name}"
+                )
             if value.dtype == np.float32 and not np.all(np.isfinite(value)):
                 raise DatasetError(f"{name} holds numbers that are not finite")
         if np.any(np.diff(self.stamps) <= 0):
@@ -97,11 +99,15 @@ class Recorder:
     ``end(success)`` to write it, or ``discard()``. Use it as a context manager: leaving with an episode open says what was lost.
     """
 
-    def __init__(self, folder: str | Path, contract: Contract, provenance: dict[str, Any], append: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, contract: Contract, provenance: dict[str, Any], append: bool = False
+    ) -> None:
         self.folder, self.contract, self.provenance = Path(folder), contract, provenance
         existing = episode_files(self.folder)
         if existing and not append:
-            raise DatasetError(f"{self.folder} holds {len(existing)} episodes already; choose another folder, or append to it")
+            raise DatasetError(
+                f"{self.folder} holds {len(existing)} episodes already; choose another folder, or append to it"
+            )
         if existing:
             contract.require_equal(read_episode(existing[0]).contract, here="this recorder", there=str(self.folder))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,10 +120,14 @@ class Recorder:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._open:
-            print(f"\nthe episode in progress ({len(self._actions)} steps) is not kept; {self.episodes} episodes are safe in {self.folder}")
+            print(
+                f"\nthe episode in progress ({len(self._actions)} steps) is not kept; {self.episodes} episodes are safe in {self.folder}"
+            )
             self.discard()
 
-    def start(self, observation: dict[str, np.ndarray], stamp_ns: int, provenance: dict[str, Any] | None = None) -> None:
+    def start(
+        self, observation: dict[str, np.ndarray], stamp_ns: int, provenance: dict[str, Any] | None = None
+    ) -> None:
         self.contract.check_observation(observation)
         self._observations = [observation]
         self._actions: list[np.ndarray] = []
@@ -127,7 +137,9 @@ class Recorder:
         self._extra = provenance or {}
         self._open = True
 
-    def add(self, action: np.ndarray, reward: float, terminated: bool, observation: dict[str, np.ndarray], stamp_ns: int) -> None:
+    def add(
+        self, action: np.ndarray, reward: float, terminated: bool, observation: dict[str, np.ndarray], stamp_ns: int
+    ) -> None:
         if not self._open:
             raise DatasetError("no episode is open: call start() first")
         self.contract.check_observation(observation)
@@ -231,7 +243,9 @@ def _write_atomically(path: Path, fill: Any, replace: bool = False) -> None:
         os.replace(partial, path)
     except OSError as error:
         if error.errno == errno.ENOSPC or "No space left" in str(error):
-            raise DatasetError(f"the disk is full: {path.name} was not written; what was written before is whole") from error
+            raise DatasetError(
+                f"the disk is full: {path.name} was not written; what was written before is whole"
+            ) from error
         raise
     finally:
         if os.path.exists(partial):

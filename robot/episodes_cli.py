@@ -13,11 +13,14 @@ from robot.errors import DatasetError
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="pixelarm dataset", description="Check every episode of a dataset folder (or one file) and list what it holds."
+        prog="pixelarm dataset",
+        description="Check every episode of a dataset folder (or one file) and list what it holds.",
     )
     parser.add_argument("path", type=Path, help="dataset folder, or one episode_*.hdf5")
     parser.add_argument("--contract", action="store_true", help="also print the contract")
-    parser.add_argument("--reindex", action="store_true", help="rebuild dataset.hdf5, the file robomimic opens, from the episodes")
+    parser.add_argument(
+        "--reindex", action="store_true", help="rebuild dataset.hdf5, the file robomimic opens, from the episodes"
+    )
     args = parser.parse_args(argv)
     files = [args.path] if args.path.is_file() else episode_files(args.path)
     if not files:
@@ -37,7 +40,10 @@ def main(argv: list[str]) -> int:
             f"ok   {file.name}  {len(episode):4d} steps  {seconds:5.1f} s  longest gap {gap:4.0f} ms  "
             f"{'success' if episode.success else 'failure'}  {episode.provenance.get('device', '?')}"
         )
-    print(f"{len(files) - bad} of {len(files)} episodes readable, {steps} steps", f"contract {contract.hash}" if contract else "")
+    print(
+        f"{len(files) - bad} of {len(files)} episodes readable, {steps} steps",
+        f"contract {contract.hash}" if contract else "",
+    )
     if args.contract and contract:
         print("\n" + contract.to_yaml())
     if args.reindex and not args.path.is_file() and not bad:

@@ -1,0 +1,60 @@
+"""A tiny contract and agent that learn in milliseconds."""
+
+import numpy as np
+import pytest
+from lightning.fabric import Fabric
+
+from policies.config import AgentConfig
+from policies.sac import SAC
+from robot.contract import Action, Camera, Contract, Proprio
+from robot.episodes import Episode
+
+
+def tiny_contract(history: int = 1) -> Contract:
+    return Contract(
+        task="tiny",
+        cameras=(Camera("a", 32, 32), Camera("b", 32, 32)),
+        proprio=(Proprio("eef_pos", 3, "m", "base"), Proprio("gripper_opening", 1, "m", "gripper")),
+        action=Action(
+            kind="eef_delta_position", names=("dx", "dy", "dz", "gripper"), units=("m", "m", "m", "1"),
+            low=(-0.04, -0.04, -0.04, -1), high=(0.04, 0.04, 0.04, 1),
+        ),
+        rate_hz=10, deadline_ms=80, max_age_ms=100, history=history,
+    )  # fmt: skip
+
+
+def random_observation(contract: Contract, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    images = {c.name: rng.integers(0, 256, c.shape, dtype=np.uint8) for c in contract.cameras}
+    return {**images, **{p.name: rng.normal(size=p.size).astype(np.float32) for p in contract.proprio}}
+
+
+def random_episode(contract: Contract, steps: int, seed: int = 0) -> Episode:
+    rng = np.random.default_rng(seed)
+    observations = [random_observation(contract, rng) for _ in range(steps + 1)]
+    terminated = np.zeros(steps, bool)
+    terminated[-1] = True
+    return Episode(
+        contract=contract,
+        observations={name: np.stack([o[name] for o in observations]) for name in observations[0]},
+        actions=contract.clip_action(rng.uniform(-1, 1, (steps, 4)) * 0.04),
+        rewards=terminated.astype(np.float32),
+        terminated=terminated,
+        stamps=np.arange(steps + 1, dtype=np.int64) * 100_000_000,
+        success=True,
+        provenance={"device": "test"},
+    )
+
+
+@pytest.fixture
+def contract() -> Contract:
+    return tiny_contract()
+
+
+def make_agent(contract: Contract, seed: int = 0, **options) -> SAC:
+    cfg = AgentConfig(hidden=32, feature_size=16, proprio_size=8, critics=3, **options)
+    return SAC(contract, cfg, Fabric(accelerator="cpu", devices=1), seed)
+
+
+@pytest.fixture
+def agent(contract) -> SAC:
+    return make_agent(contract)

@@ -1,0 +1,55 @@
+"""Evaluation: success at any step and at the end are two things, and every policy meets the same seeds."""
+
+import numpy as np
+
+from policies.evaluate import evaluate, rollout
+
+
+class ScriptedEnv:
+    """Success on the steps that a script names; counts what it was asked."""
+
+    class task:
+        max_steps = 10
+
+    def __init__(self, script):
+        self.script, self.seeds = script, []
+
+    def reset(self, seed):
+        self.seeds.append(seed)
+        self.step_number = 0
+        return {}, {"success": False}
+
+    def step(self, action):
+        self.step_number += 1
+        return {}, 0.0, False, False, {"success": self.step_number in self.script}
+
+    def render(self):
+        return np.zeros((4, 4, 3), np.uint8)
+
+
+def act(observation):
+    return np.zeros(4)
+
+
+def test_a_tossed_cube_counts_once_but_not_at_the_end():
+    outcome = rollout(ScriptedEnv({3, 4}), act, seed=1, hold_steps=5)
+    assert (outcome.success_once, outcome.success_end, outcome.steps) == (True, False, 3)
+
+
+def test_a_held_cube_counts_for_both():
+    outcome = rollout(ScriptedEnv(set(range(3, 20))), act, seed=1, hold_steps=5)
+    assert (outcome.success_once, outcome.success_end, outcome.steps) == (True, True, 3)
+
+
+def test_a_failure_takes_all_steps():
+    env = ScriptedEnv(set())
+    outcome = rollout(env, act, seed=1)
+    assert (outcome.success_once, outcome.success_end, outcome.steps, env.step_number) == (False, False, 10, 10)
+
+
+def test_seeds_intervals_and_films():
+    env = ScriptedEnv({2, 3, 4, 5})
+    result = evaluate(env, act, range(5, 9), hold_steps=1, films=1, quiet=True)
+    assert env.seeds == [5, 6, 7, 8] and result.once.n == 4 and result.once.successes == 4
+    assert list(result.films) == [5] and len(result.films[5]) == 4  # 3 steps and the last view
+    assert result.to_dict()["at_end"]["success"] == 1.0

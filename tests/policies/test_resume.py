@@ -1,0 +1,135 @@
+"""Killed and resumed equals uninterrupted, to the last bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from policies import checkpoint
+from policies.collect import collect
+from policies.train import compose, train
+from robot.errors import PixelarmError
+from sim.tasks import make
+
+OVERRIDES = [
+    "recipe.demos=2", "recipe.contrastive_updates=3", "recipe.clone_updates=5", "recipe.steps=90", "recipe.critic_warmup=40",
+    "recipe.batch_size=8", "trainer.eval_every=45", "trainer.eval_episodes=1", "trainer.log_every=10", "trainer.checkpoint_every=20",
+    "trainer.accelerator=cpu", "trainer.threads=1", "task.image_size=32", "algo.hidden=32",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "demos"
+    env = make("lift", image_size=32)
+    collect(env, folder, episodes=2, seed=1)
+    env.close()
+    return folder
+
+
+def final_state(run: Path) -> dict[str, torch.Tensor]:
+    newest = checkpoint.newest(run / "checkpoints" / "rank0")
+    assert newest is not None and newest.name == "step_000000090"
+    return load_file(newest / "agent.safetensors")
+
+
+def kill_after_checkpoint(run: Path, demos: Path, step: int) -> None:
+    """Start the run as a user would, and shoot it some steps after a checkpoint."""
+    command = [sys.executable, "-m", "robot.cli", "train", *OVERRIDES, f"demos={demos}", f"run={run}"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    limit = time.monotonic() + 120
+    while not (run / "checkpoints" / "rank0" / f"step_{step:09d}").exists():
+        assert process.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+    time.sleep(0.15)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.train
+def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path):
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    train(compose([*OVERRIDES, f"demos={demos}", f"run={straight}"]))
+    kill_after_checkpoint(killed, demos, step=40)
+    assert not (killed / "checkpoints" / "rank0" / "step_000000090").exists()
+    with pytest.raises(PixelarmError, match="holds a run already; add resume=true"):
+        train(compose([*OVERRIDES, f"demos={demos}", f"run={killed}"]))
+    train(compose([*OVERRIDES, f"demos={demos}", f"run={killed}", "resume=true"]))
+    a, b = final_state(straight), final_state(killed)
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    for memory in ("online", "demos"):
+        for file in sorted((straight / "checkpoints/rank0/step_000000090" / memory).iterdir()):
+            assert file.read_bytes() == (killed / "checkpoints/rank0/step_000000090" / memory / file.name).read_bytes()
+    steps = [
+        json.loads(line)["step"] for line in (killed / "metrics.jsonl").read_text().splitlines() if '"train"' in line
+    ]
+    assert steps == sorted(set(steps))  # no step is logged twice
+
+
+@pytest.mark.train
+def test_a_resumed_run_must_be_the_same_run(demos, tmp_path):
+    short = [*OVERRIDES, "recipe.steps=20", f"demos={demos}", f"run={tmp_path / 'r'}"]
+    train(compose(short))
+    with pytest.raises(PixelarmError, match="algo.discount: 0.96 then, 0.9 now"):
+        train(compose([*short, "resume=true", "algo.discount=0.9"]))
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_two_devices_stay_one_agent(demos, tmp_path):
+    """Two CPU processes average their gradients: after 20 steps their networks are the same, their replay memories are not."""
+    run = tmp_path / "two"
+    command = [
+        sys.executable,
+        "-m",
+        "robot.cli",
+        "train",
+        *OVERRIDES,
+        "recipe.steps=20",
+        "trainer.devices=2",
+        f"demos={demos}",
+        f"run={run}",
+    ]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    states = [load_file(run / "checkpoints" / f"rank{r}" / "step_000000020" / "agent.safetensors") for r in (0, 1)]
+    networks = [k for k in states[0] if not k.startswith("generator")]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in networks)
+    memories = [(run / f"checkpoints/rank{r}/step_000000020/online/action.npy").read_bytes() for r in (0, 1)]
+    assert memories[0] != memories[1]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("recipe.batch_size=1", "contrastive learning needs a batch of at least 2"),
+        ("recipe.demo_fraction=0", "no demonstration row would ever be cloned"),
+        ("recipe.demo_fraction=1.5", "demo_fraction must be between 0 and 1"),
+        ("recipe.demos=9", "uses 9 demonstrations, the dataset holds 2"),
+        ("task.name=lfit", "unknown task 'lfit'; the valid names are: lift"),
+        ("task.image_size=48", "cameras.agentview.height: 48 here, 32 there"),
+        ("algo.augmentation=blur", "unknown augmentation 'blur'"),
+    ],
+)
+def test_a_recipe_that_cannot_run_is_refused_before_the_first_step(demos, tmp_path, override, words):
+    with pytest.raises(PixelarmError, match=words):
+        train(compose([*OVERRIDES, f"demos={demos}", f"run={tmp_path / 'r'}", override]))
+
+
+def test_an_unknown_option_is_refused_with_its_name():
+    done = subprocess.run(
+        [sys.executable, "-m", "robot.cli", "train", "algo.discout=0.9"], capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "discout" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "robot.cli", "train", "experiment=fermi"], capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "experiment/fermi" in done.stderr and "ferm" in done.stderr
