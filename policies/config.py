@@ -25,7 +25,7 @@ class AgentConfig:
     hidden: int = 256  # width of the two hidden layers of actor and critics
     critics: int = 4  # ensemble members
     target_subset: int = 2  # members whose minimum makes the target
-    actor_q: str = "mean"  # mean | min: what of the ensemble the actor maximises
+    actor_q: str = "min"  # mean | min: what of the ensemble the actor maximises
     backup_entropy: bool = False  # entropy bonus in the target value
     discount: float = 0.96  # per control step
     target_encoder: bool = (
@@ -70,10 +70,10 @@ class TrainerConfig:
     precision: str = "32-true"  # 32-true | bf16-mixed (Lightning Fabric)
     threads: int = 0  # torch threads on a CPU; 0 leaves torch's choice
     eval_every: int = 500  # environment steps between evaluations on the validation seeds
-    eval_episodes: int = 20
+    eval_episodes: int = 30
     checkpoint_every: int = 1000  # environment steps between checkpoints
     log_every: int = 100  # environment steps between log lines
-    patience: int = 2  # stop when this many evaluations in a row are perfect; 0 never stops early
+    patience: int = 3  # stop when so many evaluations in a row are perfect, once the actor learns from values; 0: never
 
 
 @dataclass

@@ -157,7 +157,8 @@ class Run:
                 self.step, "eval", **result.to_dict(), steps=float(np.mean([o.steps for o in found.outcomes]))
             )
             tqdm.write(f"  step {self.step}: validation {result}")
-            self.perfect = self.perfect + 1 if result.successes == result.n else 0
+            improving = self.step > self.cfg.recipe.critic_warmup  # before, the actor has only imitated
+            self.perfect = self.perfect + 1 if result.successes == result.n and improving else 0
             if result.value >= self.best:
                 self.best = result.value
                 self.save_policy(validation=result)

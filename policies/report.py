@@ -268,7 +268,7 @@ _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>@TI
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:960px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1rem 0 .3rem}
-table{border-collapse:collapse}th{text-align:left;font-weight:600;padding:.2rem 1.2rem .2rem 0;vertical-align:top}
+table{border-collapse:collapse}th{text-align:left;white-space:nowrap;font-weight:600;padding:.2rem 1.2rem .2rem 0;vertical-align:top}
 td{padding:.2rem 1rem .2rem 0;font-variant-numeric:tabular-nums}
 tr+tr>*{border-top:1px solid #e2e8f0}img{max-width:100%}.note{color:#666;font-size:.9rem}
 .warn{background:#fffaf0;border-left:4px solid #c05621;padding:.5rem 1rem}

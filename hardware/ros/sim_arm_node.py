@@ -1,0 +1,189 @@
+"""The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/sim_arm.py`` for what it does.
+
+Out: one Image per camera, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
+(JSON). In: target PoseStamped and gripper JointState. Service ``~/reset`` (std_srvs/Trigger): the next seed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hardware import sim_arm
+from hardware.sim_arm import ArmState, Options, SimArm
+from hardware.sim_episodes import Episodes
+from robot import profile
+from robot.errors import PixelarmError
+from robot.profile import ArmProfile
+from robot.ros import messages, runtime
+from robot.ros.messages import set_stamp, stamp_ns
+
+runtime.require_rclpy()
+
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import Image, JointState  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+
+
+class SimArmNode(Node):
+    """A ``Listener`` of a ``SimArm`` that publishes what it hears, and passes commands on."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__("sim_arm")
+        self.done, self.exit_code = threading.Event(), 0
+        self.options = options
+        self.arm_profile = ArmProfile.load(profile.find(options.arm, profile.shipped()))
+        self.films: list[tuple[str, list[np.ndarray]]] = []
+        self._bar: Any = None
+        self.arm = self._make_arm(options)
+        self._connect(self.arm_profile)
+        self.arm.start()
+        self._watch = self.create_timer(0.1, self._check)
+
+    def _make_arm(self, options: Options) -> SimArm:
+        from sim.tasks import make_world
+
+        world = make_world(options.task)
+        self.arm_profile.require_contract(world.contract)
+        if self.arm_profile.gripper_command.type != "joint_state":
+            raise PixelarmError(
+                "the simulated arm takes the gripper's target as joint_state; the profile has another type"
+            )
+        names = world.joint_state()[0]
+        lacking = [n for n in (*self.arm_profile.joint_names, *self.arm_profile.gripper_state.joints) if n not in names]
+        if lacking:
+            raise PixelarmError(f"the simulated arm has no joints {', '.join(lacking)}; it has {', '.join(names)}")
+        episodes = None
+        if options.episodes:
+            from tqdm import tqdm
+
+            seeds = [options.seed_start + i for i in range(options.episodes)]
+            episodes = Episodes(seeds, world.contract.period_s, world.max_steps)
+            self._bar = tqdm(total=options.episodes, desc="episodes over ROS 2", unit="ep")
+        now_ns = self.get_clock().now
+        arm = SimArm(world, self, options.seed, episodes, options.command_timeout_s, lambda: now_ns().nanoseconds)
+        arm.frames = [] if episodes and options.video_dir else None
+        return arm
+
+    def _connect(self, arm: ArmProfile) -> None:
+        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        cameras = [(c.name, arm.cameras[c.name]) for c in self.arm.world.contract.cameras]
+        if unsupported := [name for name, source in cameras if source.type != "image"]:
+            raise PixelarmError(
+                f"the simulated arm sends raw images; the profile wants {', '.join(unsupported)} compressed"
+            )
+        self._images = {
+            name: self.create_publisher(Image, source.topic, reliable if source.qos == "reliable" else newest)
+            for name, source in cameras
+        }
+        self._frame_ids = {c.name: c.frame_id for c in self.arm.world.contract.cameras}
+        self._pose = self.create_publisher(PoseStamped, arm.eef_pose.topic, 10)
+        self._joints = self.create_publisher(JointState, arm.gripper_state.topic, 10)
+        self._episode = self.create_publisher(String, "~/episode", 10)
+        self.create_subscription(PoseStamped, arm.target_pose.topic, self._on_target, reliable)
+        self.create_subscription(JointState, arm.gripper_command.topic, self._on_gripper, reliable)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+
+    # --------------------------------------------------------------------- in
+    def _on_target(self, message: PoseStamped) -> None:
+        if message.header.frame_id != self.arm_profile.base_frame:
+            wanted = f"targets must be in frame {self.arm_profile.base_frame!r}"
+            self.get_logger().warning(f"{wanted}, got {message.header.frame_id!r}: ignored", throttle_duration_sec=5.0)
+            return
+        point = message.pose.position
+        self.arm.command(stamp_ns(message.header.stamp), position=np.array([point.x, point.y, point.z]))
+
+    def _on_gripper(self, message: JointState) -> None:
+        command = self.arm_profile.gripper_command
+        for name, value in zip(message.name, message.position, strict=False):
+            if name == command.joint:
+                self.arm.command(stamp_ns(message.header.stamp), gripper=command.gripper(value))
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self.arm.episodes:
+            response.success, response.message = False, "episodes are running; they reset the arm themselves"
+        else:
+            response.success, response.message = True, f"seed {self.arm.reset()}"
+        return response
+
+    # -------------------------------------------------------------------- out
+    def on_state(self, state: ArmState, with_pose: bool) -> None:
+        joints = JointState(name=state.joint_names)
+        set_stamp(joints.header, state.stamp_ns)
+        joints.position, joints.velocity = state.joint_position.tolist(), state.joint_velocity.tolist()
+        joints.effort = state.joint_effort.tolist()
+        self._joints.publish(joints)
+        if with_pose:
+            pose = PoseStamped()
+            set_stamp(pose.header, state.stamp_ns, self.arm_profile.base_frame)
+            point, turn = pose.pose.position, pose.pose.orientation
+            point.x, point.y, point.z = state.position.tolist()
+            turn.x, turn.y, turn.z, turn.w = state.quaternion.tolist()
+            self._pose.publish(pose)
+
+    def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
+        message = messages.to_image(Image(), pixels)
+        set_stamp(message.header, stamp_ns, self._frame_ids[camera])
+        self._images[camera].publish(message)
+
+    def on_episode(self, event: dict[str, Any]) -> None:
+        frames = event.pop("frames", None)
+        self._episode.publish(String(data=json.dumps(event)))
+        if event["event"] != "end":
+            return
+        if frames:
+            name = f"episode_{event['seed']}_{'success' if event['success_once'] else 'failure'}.mp4"
+            self.films.append((name, frames))
+        if self.options.results:
+            sim_arm.write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete=False))
+        self._bar.update()
+        results = self.arm.episodes.results if self.arm.episodes else []
+        self._bar.set_postfix_str(f"{sum(r['success_once'] for r in results)} of {len(results)} succeeded")
+
+    # -------------------------------------------------------------------- end
+    def _check(self) -> None:
+        if self.arm.ended.is_set():
+            self.done.set()
+
+    def finish(self) -> None:
+        """Stop the threads, write results and films. An episode run that was cut short exits with 130."""
+        self.arm.stop()
+        if self._bar is not None:
+            self._bar.close()
+        complete = self.arm.failure is None and self.arm.ended.is_set()
+        if self.arm.episodes:
+            self.exit_code = 0 if complete else 130
+            if self.options.results:
+                sim_arm.write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete))
+            self._write_films()
+        if self.arm.failure is not None:
+            raise self.arm.failure
+
+    def _write_films(self) -> None:
+        if self.options.video_dir is None or not self.films:
+            return
+        for name, frames in self.films:
+            sim_arm.write_video(self.options.video_dir / name, frames, 1.0 / self.arm.camera_s)
+        print(f"{len(self.films)} films in {self.options.video_dir}")
+
+
+def run(options: Options, ros_args: Sequence[str] = ()) -> int:
+    return runtime.run(lambda: SimArmNode(options), ros_args)
+
+
+def main() -> int:
+    """``python -m hardware.ros.sim_arm_node``, as the launch files start it: the options of ``pixelarm sim-arm``."""
+    return sim_arm.main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Run a policy bundle on an arm: ``ros2 launch pixelarm deploy.launch.py bundle:=DIR arm:=sim_panda``.
+
+The node is started as ``python -m robot.ros.policy_node``, so one file serves those who installed with pip and those
+who built the ROS package with colcon; ``python:=`` names the interpreter that has pixelarm installed. Nothing here
+restarts the node that commands an arm: when it ends, the launch ends.
+"""
+
+import sys
+
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
+from launch.conditions import IfCondition, UnlessCondition
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
+
+YES_NO = ["true", "false"]
+ASK_PROFILE = ["profile", "true", "false"]
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+
+ARGUMENTS = [
+    DeclareLaunchArgument("bundle", description="folder of the policy bundle, as written by pixelarm export"),
+    DeclareLaunchArgument(
+        "arm", default_value="sim_panda", description="arm profile: a name among hardware/arms, or a file"
+    ),
+    DeclareLaunchArgument(
+        "dry_run",
+        default_value="profile",
+        choices=ASK_PROFILE,
+        description="true: command nothing, publish on ~/preview",
+    ),
+    DeclareLaunchArgument(
+        "require_enable",
+        default_value="profile",
+        choices=ASK_PROFILE,
+        description="true: move only while a button is held",
+    ),
+    DeclareLaunchArgument(
+        "speed_scale", default_value="0.0", description="shortens every motion, in (0, 1]; 0.0: as the profile says"
+    ),
+    DeclareLaunchArgument(
+        "max_age_ms", default_value="0.0", description="oldest observation used; 0.0: as the contract says"
+    ),
+    DeclareLaunchArgument(
+        "allow_slow", default_value="false", choices=YES_NO, description="activate even when inference is too slow"
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        choices=YES_NO,
+        description="configure and activate; false: ros2 lifecycle does",
+    ),
+    DeclareLaunchArgument("stats", default_value="", description="file for counters and latencies, written at the end"),
+    DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of the arm's topics"),
+    DeclareLaunchArgument(
+        "python", default_value=sys.executable, description="interpreter that has pixelarm installed"
+    ),
+    DeclareLaunchArgument(
+        "network",
+        default_value="false",
+        choices=YES_NO,
+        description="true: discover other machines; false: this one only",
+    ),
+]
+
+
+def setting(argument: str, kind: type) -> ParameterValue:
+    return ParameterValue(LaunchConfiguration(argument), value_type=kind)
+
+
+def generate_launch_description() -> LaunchDescription:
+    network = LaunchConfiguration("network")
+    policy = Node(
+        executable=LaunchConfiguration("python"),
+        arguments=["-m", "robot.ros.policy_node"],
+        name="policy",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[
+            {
+                "bundle": setting("bundle", str),
+                "profile": setting("arm", str),
+                "dry_run": setting("dry_run", str),
+                "require_enable": setting("require_enable", str),
+                "speed_scale": setting("speed_scale", float),
+                "max_age_ms": setting("max_age_ms", float),
+                "allow_slow": setting("allow_slow", bool),
+                "autostart": setting("autostart", bool),
+                "stats_path": setting("stats", str),
+            }
+        ],
+        output="screen",
+        emulate_tty=True,
+        on_exit=Shutdown(reason="the policy node ended"),
+    )
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            SetEnvironmentVariable(RANGE, "SUBNET", condition=IfCondition(network)),
+            SetEnvironmentVariable(
+                RANGE, EnvironmentVariable(RANGE, default_value="LOCALHOST"), condition=UnlessCondition(network)
+            ),
+            policy,
+        ]
+    )

@@ -1,0 +1,29 @@
+"""The ROS 2 package ``pixelarm``: launch files and the two nodes as executables; their code comes from pip.
+
+There is no pyproject.toml here on purpose: one with requires-python beside a package.xml breaks colcon.
+"""
+
+from setuptools import setup
+
+setup(
+    name="pixelarm",
+    version="0.1.0",
+    packages=[],
+    py_modules=[],
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/pixelarm"]),
+        ("share/pixelarm", ["package.xml"]),
+        ("share/pixelarm/launch", ["deploy.launch.py", "sim.launch.py"]),
+    ],
+    zip_safe=True,
+    maintainer="pixelarm maintainers",
+    maintainer_email="maintainers@pixelarm.dev",
+    description="Launch files of pixelarm",
+    license="Apache-2.0",
+    entry_points={
+        "console_scripts": [
+            "policy_node = robot.ros.policy_node:main",
+            "sim_arm_node = hardware.ros.sim_arm_node:main",
+        ]
+    },
+)

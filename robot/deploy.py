@@ -1,0 +1,101 @@
+"""``pixelarm deploy``: run a policy bundle on an arm until Ctrl-C; ``ros2 launch`` starts the same node."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from robot import profile
+from robot.errors import PixelarmError
+from robot.profile import ArmProfile
+from robot.ros import runtime
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="pixelarm deploy",
+        description="Run a policy bundle on an arm through its ROS 2 driver, inside the contract's deadline and behind "
+        "the safety limits of the arm's profile. Ctrl-C ends it; the arm keeps its last target.",
+        epilog="example: pixelarm deploy runs/demo/bundle --arm sim_panda --stats runs/demo/deploy.json",
+    )
+    add = made.add_argument
+    add("bundle", type=Path, help="policy bundle, as written by `pixelarm export`")
+    add("--arm", default="sim_panda", help="arm profile: a name among hardware/arms, or a file (default: %(default)s)")
+    add(
+        "--dry-run",
+        action=argparse.BooleanOptionalAction,
+        help="command nothing, publish on ~/preview (default: as the profile)",
+    )
+    add(
+        "--require-enable",
+        action=argparse.BooleanOptionalAction,
+        help="move only while a button is held (default: as the profile)",
+    )
+    add("--speed-scale", type=float, metavar="S", help="shorten every motion, in (0, 1] (default: as the profile)")
+    add("--max-age-ms", type=float, metavar="MS", help="oldest observation used (default: as the contract)")
+    add("--allow-slow", action="store_true", help="start even if inference was measured too slow for the deadline")
+    add("--stats", type=Path, metavar="FILE", help="write counters and latencies there (JSON) when it ends")
+    add(
+        "--network", action="store_true", help="let other machines discover this node; without it ROS stays on this one"
+    )
+    return made
+
+
+def main(argv: list[str]) -> int:
+    own, ros_args = runtime.split_ros_args(argv)
+    args = parser().parse_args(own)
+    overrides = _overrides(args)
+    runtime.require_rclpy()
+    runtime.settle_discovery(args.network)
+    from robot.ros.policy_node import PolicyNode
+
+    made: list[PolicyNode] = []
+
+    def make() -> PolicyNode:
+        made.append(PolicyNode(overrides))
+        return made[-1]
+
+    code = runtime.run(make, ros_args)
+    if made and made[-1].final_stats:
+        print(digest(made[-1].final_stats))
+    return code
+
+
+def _overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """The node's parameters; what was not asked for stays with the profile and the contract."""
+    path = profile.find(args.arm, profile.shipped())
+    ArmProfile.load(path)  # a mistake in it is reported before ROS starts
+    if not args.bundle.is_dir():
+        raise PixelarmError(f"there is no policy bundle at {args.bundle}; `pixelarm export` writes one")
+    if args.speed_scale is not None and not 0 < args.speed_scale <= 1:
+        raise PixelarmError(f"--speed-scale must lie in (0, 1], got {args.speed_scale}")
+    wanted = {
+        "dry_run": args.dry_run,
+        "require_enable": args.require_enable,
+        "speed_scale": args.speed_scale,
+        "max_age_ms": args.max_age_ms,
+        "stats_path": str(args.stats) if args.stats else None,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return {"bundle": str(args.bundle), "profile": str(path), "autostart": True, "allow_slow": args.allow_slow, **given}
+
+
+def digest(stats: dict[str, Any]) -> str:
+    """A few lines about a run that ended."""
+    latency = stats["latency_ms"]
+    lines = [f"{stats['commands']} commands in {stats['ticks']} ticks, held in {stats['holds']}"]
+    if latency["n"]:
+        lines.append(
+            f"observation to command: p50 {latency['p50']} ms, p99 {latency['p99']} ms, max {latency['max']} ms; "
+            f"deadline {stats['deadline_ms']:g} ms, missed {stats['deadline_misses']}"
+        )
+    for what in ("rules", "limits"):
+        fired = [f"{name} {n}" for name, n in stats[what].items() if n]
+        lines.append(f"{what} that acted: {', '.join(fired) or 'none'}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,209 @@
+"""Arm profiles: what one driver calls things, as a YAML file, so that a new arm is a new file and no new code.
+
+``hardware/arms/sim_panda.yaml`` is the one to imitate. Every key is checked: an unknown one is an error that names
+those that are valid, and a profile that nobody has tried says ``verified: false`` and starts as a dry run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robot.contract import Contract
+from robot.errors import PixelarmError, UnknownName
+from robot.limits import LimitConfig
+
+QOS = ("best_effort", "reliable")
+IMAGE_TYPES = ("image", "compressed")
+GRIPPER_TYPES = ("joint_state", "float64_multi_array")
+
+
+@dataclass(frozen=True)
+class CameraTopic:
+    """Where one camera of the contract comes from."""
+
+    topic: str
+    type: str = "image"  # sensor_msgs/Image, or compressed: sensor_msgs/CompressedImage (JPEG or PNG)
+    qos: str = "best_effort"  # best_effort receives from any publisher
+
+    def __post_init__(self) -> None:
+        _one_of("camera type", self.type, IMAGE_TYPES)
+        _one_of("camera qos", self.qos, QOS)
+
+
+@dataclass(frozen=True)
+class PoseTopic:
+    """A geometry_msgs/PoseStamped in the base frame."""
+
+    topic: str
+
+
+@dataclass(frozen=True)
+class GripperState:
+    """sensor_msgs/JointState with the fingers; opening = ``scale`` times the sum of the named joints."""
+
+    topic: str
+    joints: tuple[str, ...]
+    scale: float = 1.0  # metres of opening per unit of position
+
+
+@dataclass(frozen=True)
+class GripperCommand:
+    """Where the gripper's target goes; ``open`` and ``closed`` are the values for -1 and +1, in the driver's unit."""
+
+    topic: str
+    open: float
+    closed: float
+    type: str = "joint_state"  # sensor_msgs/JointState with header, or float64_multi_array: std_msgs/Float64MultiArray
+    joint: str = "gripper"  # name in the JointState
+
+    def __post_init__(self) -> None:
+        _one_of("gripper command type", self.type, GRIPPER_TYPES)
+        if self.open == self.closed:
+            raise PixelarmError(f"gripper command: open and closed must differ, both are {self.open}")
+
+    def value(self, gripper: float) -> float:
+        """The driver's number for a gripper command in [-1, 1]."""
+        return self.open + 0.5 * (gripper + 1.0) * (self.closed - self.open)
+
+    def gripper(self, value: float) -> float:
+        """The inverse of ``value``."""
+        return 2.0 * (value - self.open) / (self.closed - self.open) - 1.0
+
+
+@dataclass(frozen=True)
+class EnableConfig:
+    """The deadman: a button of a sensor_msgs/Joy that must be held for the arm to move."""
+
+    required: bool = True
+    topic: str = "joy"
+    button: int = 4  # index into Joy.buttons; 4 is the left shoulder of common pads
+    timeout_s: float = 0.2  # a silent device counts as released
+
+
+@dataclass(frozen=True)
+class EstopConfig:
+    """State of the emergency stop: std_msgs/Bool, latched (transient local), true while pressed."""
+
+    topic: str = "estop"
+
+
+@dataclass(frozen=True)
+class ArmProfile:
+    """One driver: topics, frames, joints and limits. Relative topics live in the namespace of the node."""
+
+    name: str
+    description: str
+    base_frame: str  # frame of eef_pose, target_pose and the limits
+    joint_names: tuple[str, ...]  # of the arm, in the order of its documentation
+    cameras: Mapping[str, CameraTopic]  # contract name -> topic
+    eef_pose: PoseTopic  # measured pose of the point between the finger tips
+    gripper_state: GripperState
+    target_pose: PoseTopic  # commanded pose; header.stamp is that of the observation it answers
+    gripper_command: GripperCommand
+    limits: LimitConfig = field(default_factory=LimitConfig)
+    enable: EnableConfig = field(default_factory=EnableConfig)
+    estop: EstopConfig = field(default_factory=EstopConfig)
+    verified: bool = False  # somebody ran it on this very arm
+    dry_run: bool = True  # compute and count everything, command nothing
+
+    def __post_init__(self) -> None:
+        if not self.verified and not self.dry_run:
+            raise PixelarmError(f"arm profile {self.name!r}: one that is not verified must have dry_run: true")
+
+    def require_contract(self, contract: Contract) -> None:
+        """Raise PixelarmError unless this arm can feed a policy of ``contract``; every gap is named."""
+        gaps = [f"camera {c.name!r}" for c in contract.cameras if c.name not in self.cameras]
+        gaps += [f"camera {c.name!r} as {c.encoding} (only rgb8)" for c in contract.cameras if c.encoding != "rgb8"]
+        known = {"eef_pos": 3, "gripper_opening": 1}
+        gaps += [f"{p.name!r} with {p.size} numbers" for p in contract.proprio if known.get(p.name) != p.size]
+        if gaps:
+            has = ", ".join([*self.cameras, *known])
+            raise PixelarmError(
+                f"the arm profile {self.name!r} offers {has}, but the policy needs also: {', '.join(gaps)}"
+            )
+
+    @staticmethod
+    def from_dict(data: Any, where: str = "arm profile") -> ArmProfile:
+        return _build(ArmProfile, data, where)
+
+    @staticmethod
+    def load(path: str | Path) -> ArmProfile:
+        """Read a profile file. Raises PixelarmError with the file's name and the key that is wrong."""
+        path = Path(path)
+        try:
+            data = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise PixelarmError(f"cannot read the arm profile {path}: {error}") from error
+        return ArmProfile.from_dict(data, f"arm profile {path}")
+
+
+def find(name_or_path: str, folder: Path | None) -> Path:
+    """A profile by path, or by name among the files of ``folder``; a wrong name lists the right ones."""
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or "/" in name_or_path:
+        if not path.is_file():
+            raise PixelarmError(f"there is no arm profile at {path}")
+        return path
+    files = {file.stem: file for file in sorted(folder.glob("*.yaml"))} if folder and folder.is_dir() else {}
+    if name_or_path not in files:
+        raise UnknownName("arm", name_or_path, files)
+    return files[name_or_path]
+
+
+def shipped() -> Path | None:
+    """The folder of pixelarm's own profiles, found by name so that ``robot`` imports nothing of ``hardware``."""
+    spec = importlib.util.find_spec("hardware")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return Path(places[0]) / "arms" if places else None
+
+
+def _one_of(what: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise UnknownName(what, value, valid)
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """Plain YAML data as a value of type ``kind``: dataclasses, tuples, mappings, numbers, text."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _build(arguments[0], value, where)
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise PixelarmError(f"{where} must be a list, got {value!r}")
+        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is not None:  # Mapping[str, X]
+        if not isinstance(value, dict):
+            raise PixelarmError(f"{where} must be a mapping, got {value!r}")
+        return {str(key): _build(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise PixelarmError(f"{where} must be {kind.__name__}, got {value!r}")
+    return value
+
+
+def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise PixelarmError(f"{where} must be a mapping, got {value!r}")
+    hints = typing.get_type_hints(kind)
+    for key in value:
+        if key not in hints:
+            raise UnknownName(f"key in {where}:", str(key), hints)
+    needed = (dataclasses.MISSING, dataclasses.MISSING)
+    missing = [
+        f.name for f in dataclasses.fields(kind) if (f.default, f.default_factory) == needed and f.name not in value
+    ]
+    if missing:
+        raise PixelarmError(f"{where} lacks: {', '.join(missing)}")
+    return kind(**{key: _build(hints[key], item, f"{where}.{key}") for key, item in value.items()})

@@ -1,0 +1,350 @@
+"""The policy as a ROS 2 lifecycle node: a thin shell over ``robot.loop``, which has all the rules.
+
+configure  loads the bundle (hashes, contract), checks that the arm can feed it, and measures inference on this machine
+activate   starts commanding; refused when the measured inference cannot meet the contract's deadline
+deactivate publishes the last target once more and falls silent: the arm's own controller holds it
+``~/hold`` (std_srvs/SetBool): true holds, false clears the hold and whatever is latched
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot import bundle, profile
+from robot.errors import PixelarmError
+from robot.limits import Command, LimitConfig, default_limits
+from robot.loop import ControlLoop, LoopConfig
+from robot.profile import ArmProfile
+from robot.ros import messages, runtime
+from robot.ros.messages import set_stamp, stamp_ns
+from robot.timing import Clock
+
+runtime.require_rclpy()
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
+from geometry_msgs.msg import PoseStamped, Quaternion  # noqa: E402
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor  # noqa: E402
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, JointState, Joy  # noqa: E402
+from std_msgs.msg import Bool, Float64MultiArray  # noqa: E402
+from std_srvs.srv import SetBool  # noqa: E402
+
+OK, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+def qos(depth: int, reliable: bool = False, latched: bool = False) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+class PolicyNode(LifecycleNode):
+    """See the module text. ``done`` and ``exit_code`` are for ``robot.ros.runtime.run``."""
+
+    def __init__(self, overrides: dict[str, Any] | None = None) -> None:
+        given = [Parameter(name, value=value) for name, value in (overrides or {}).items()]
+        super().__init__("policy", parameter_overrides=given)
+        self.done, self.exit_code = threading.Event(), 0
+        self.loop: ControlLoop | None = None
+        self.final_stats: dict[str, Any] | None = None  # of the loop that ended last
+        self._orientation: Quaternion | None = None  # held from activation on
+        self._entities: list[tuple[Callable[[Any], Any], Any]] = []
+        self._declare()
+        if self.get_parameter("autostart").value:
+            self._autostart = self.create_timer(0.0, self._start_up)
+
+    def _declare(self) -> None:
+        def declare(name: str, default: Any, description: str, **more: Any) -> None:
+            self.declare_parameter(name, default, ParameterDescriptor(description=description, **more))
+
+        scale = FloatingPointRange(from_value=0.0, to_value=1.0)
+        age = FloatingPointRange(from_value=0.0, to_value=10_000.0)
+        declare("bundle", "", "folder of the policy bundle", read_only=True)
+        declare("profile", "sim_panda", "arm profile: a name among hardware/arms, or a file", read_only=True)
+        declare("dry_run", "profile", "true: publish on ~/preview only; or false, profile", dynamic_typing=True)
+        declare("require_enable", "profile", "true: motion needs a held button; or false, profile", dynamic_typing=True)
+        declare(
+            "speed_scale", 0.0, "shortens every motion, in (0, 1]; 0: as the profile says", floating_point_range=[scale]
+        )
+        declare("max_age_ms", 0.0, "oldest observation used, ms; 0: as the contract says", floating_point_range=[age])
+        declare("allow_slow", False, "activate even when inference was measured too slow for the deadline")
+        declare("autostart", False, "configure and activate at start; exit when refused", read_only=True)
+        declare("stats_path", "", "file for counters and times, written when the node ends", read_only=True)
+
+    def _choice(self, name: str, default: bool) -> bool:
+        """A parameter that is true, false, or ``profile`` for ``default``."""
+        value = self.get_parameter(name).value
+        words = str(value).lower()
+        if words not in ("profile", "true", "false"):
+            raise PixelarmError(f"the parameter {name!r} must be true, false or profile, got {value!r}")
+        return default if words == "profile" else words == "true"
+
+    def _start_up(self) -> None:
+        self.destroy_timer(self._autostart)
+        if self.trigger_configure() != OK or self.trigger_activate() != OK:
+            self.exit_code = 2
+            self.done.set()
+
+    # ------------------------------------------------------------- transitions
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._explained("configure", self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._explained("activate", self._activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._explained("deactivate", self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._explained("clean up", self._cleanup)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.done.set()
+        return self._explained("shut down", self.finish)
+
+    def _explained(self, what: str, transition: Callable[[], None]) -> TransitionCallbackReturn:
+        """rclpy swallows exceptions of transitions, so the reason is logged here."""
+        try:
+            transition()
+        except PixelarmError as error:
+            self.get_logger().error(f"refused to {what}: {error}")
+            return FAILED
+        except Exception as error:
+            self.get_logger().error(f"{what} failed: {type(error).__name__}: {error}")
+            return FAILED
+        return OK
+
+    def _configure(self) -> None:
+        path = str(self.get_parameter("bundle").value)
+        if not path:
+            raise PixelarmError("the parameter 'bundle' is empty; give the folder of a policy bundle")
+        arm = ArmProfile.load(profile.find(str(self.get_parameter("profile").value), profile.shipped()))
+        policy = bundle.load(path)
+        arm.require_contract(policy.contract)
+        self.arm, self.dry_run = arm, self._choice("dry_run", arm.dry_run)
+        if self.dry_run is False and not arm.verified:
+            self.get_logger().warning(
+                f"the profile {arm.name!r} was never tried on its arm: a hand on the emergency stop!"
+            )
+        required = self._choice("require_enable", arm.enable.required)
+        self.loop = ControlLoop(
+            policy,
+            default_limits(self._limits(arm.limits), policy.contract.period_s),
+            self._publish,
+            LoopConfig(
+                max_age_ms=float(self.get_parameter("max_age_ms").value) or None,
+                enable_timeout_s=arm.enable.timeout_s if required else None,
+            ),
+            Clock(lambda: self.get_clock().now().nanoseconds),
+            on_event=self._log_event,
+        )
+        warm = self.loop.warm_up()
+        self.get_logger().info(
+            f"{path}: contract {policy.contract.hash}, inference p50 {warm['p50']} ms, p99 {warm['p99']} ms, deadline "
+            f"{policy.contract.deadline_ms:g} ms; arm {arm.name}{' (dry run)' if self.dry_run else ''}"
+        )
+        self._connect(self.loop, arm, required)
+
+    def _log_event(self, rule: str, words: str) -> None:
+        log = self.get_logger()
+        log.info(words) if rule == "running" else log.warning(f"holding ({rule}): {words}")
+
+    def _limits(self, limits: LimitConfig) -> LimitConfig:
+        scale = float(self.get_parameter("speed_scale").value)
+        return dataclasses.replace(limits, speed_scale=scale) if scale else limits
+
+    def _activate(self) -> None:
+        assert self.loop is not None and self.loop.warm is not None
+        deadline, p99 = self.loop.contract.deadline_ms, self.loop.warm["p99"]
+        if p99 > deadline and not self.get_parameter("allow_slow").value:
+            raise PixelarmError(
+                f"inference takes {p99} ms (p99 of {self.loop.warm['n']}) on this machine, longer than the deadline of "
+                f"{deadline:g} ms; use a smaller network or a faster machine, or set allow_slow to accept missed ones"
+            )
+        self._orientation = None
+        self.loop.start()
+
+    def _deactivate(self) -> None:
+        if self.loop is not None:
+            self.loop.stop()
+            self.loop.publish_last()
+
+    def _cleanup(self) -> None:
+        if self.loop is not None:
+            self.loop.close()
+        for destroy, entity in self._entities:
+            destroy(entity)
+        self._entities.clear()
+        self.loop = None
+
+    def finish(self) -> None:
+        """Stop commanding and write the statistics; safe to call twice."""
+        loop = self.loop
+        if loop is None:
+            return
+        loop.close()
+        self._write_stats(loop)
+        self.final_stats = loop.stats()
+        self._cleanup()
+
+    def _write_stats(self, loop: ControlLoop) -> None:
+        path = str(self.get_parameter("stats_path").value)
+        if not path:
+            return
+        where = {"arm": self.arm.name, "dry_run": self.dry_run, "bundle": str(self.get_parameter("bundle").value)}
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        partial.write_text(json.dumps({**where, **loop.stats(raw=True)}) + "\n")
+        os.replace(partial, target)
+
+    # ------------------------------------------------------------------ topics
+    def _connect(self, loop: ControlLoop, arm: ArmProfile, enable_required: bool) -> None:
+        def subscribe(kind: Any, topic: str, callback: Callable[[Any], None], quality: QoSProfile) -> None:
+            self._entities.append((self.destroy_subscription, self.create_subscription(kind, topic, callback, quality)))
+
+        def publisher(kind: Any, topic: str) -> Any:
+            made = self.create_publisher(
+                kind, f"~/preview/{topic.strip('/')}" if self.dry_run else topic, qos(1, reliable=True)
+            )
+            self._entities.append((self.destroy_publisher, made))
+            return made
+
+        for camera in loop.contract.cameras:
+            source = arm.cameras[camera.name]
+            kind, decode = (
+                (Image, messages.from_image) if source.type == "image" else (CompressedImage, messages.from_compressed)
+            )
+            subscribe(kind, source.topic, self._image_callback(camera.name, decode), qos(1, source.qos == "reliable"))
+        subscribe(PoseStamped, arm.eef_pose.topic, self._on_pose, qos(5))
+        if any(p.name == "gripper_opening" for p in loop.contract.proprio):
+            subscribe(JointState, arm.gripper_state.topic, self._on_joints, qos(10))
+        if enable_required:
+            subscribe(Joy, arm.enable.topic, self._on_joy, qos(1))
+        for latched in (False, True):  # a latched subscription alone would not hear a publisher that does not latch
+            subscribe(
+                Bool,
+                arm.estop.topic,
+                lambda message: loop.put_estop(message.data),
+                qos(1, reliable=True, latched=latched),
+            )
+        self._target = publisher(PoseStamped, arm.target_pose.topic)
+        as_joint = arm.gripper_command.type == "joint_state"
+        self._gripper = publisher(JointState if as_joint else Float64MultiArray, arm.gripper_command.topic)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._entities.append((self.destroy_publisher, self._diagnostics))
+        self._entities.append((self.destroy_timer, self.create_timer(1.0, self._diagnose)))
+        self._entities.append((self.destroy_service, self.create_service(SetBool, "~/hold", self._on_hold)))
+
+    def _image_callback(self, name: str, decode: Callable[[Any], np.ndarray]) -> Callable[[Any], None]:
+        def callback(message: Any) -> None:
+            assert self.loop is not None
+            try:
+                pixels = decode(message)
+            except PixelarmError as error:
+                self.loop.mailbox.fault(name, f"{name!r}: {error}")
+                return
+            self.loop.put_image(name, pixels, stamp_ns(message.header.stamp))
+
+        return callback
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        assert self.loop is not None
+        if message.header.frame_id != self.arm.base_frame:
+            got = f"{self.arm.eef_pose.topic} is in frame {message.header.frame_id!r}"
+            self.loop.mailbox.fault("eef_pos", f"{got}, the profile says {self.arm.base_frame!r}")
+            return
+        if self._orientation is None:
+            self._orientation = message.pose.orientation
+        point = message.pose.position
+        self.loop.put_proprio("eef_pos", np.array([point.x, point.y, point.z]), stamp_ns(message.header.stamp))
+
+    def _on_joints(self, message: JointState) -> None:
+        """Fingers by name, never by index; a message without any of them is another device on the same topic."""
+        assert self.loop is not None
+        wanted = self.arm.gripper_state.joints
+        found = dict(zip(message.name, message.position, strict=False))
+        if not any(joint in found for joint in wanted):
+            return
+        if missing := [joint for joint in wanted if joint not in found]:
+            self.loop.mailbox.fault("gripper_opening", f"joint states lack {', '.join(missing)}")
+            return
+        opening = self.arm.gripper_state.scale * sum(found[joint] for joint in wanted)
+        self.loop.put_proprio("gripper_opening", np.array([opening]), stamp_ns(message.header.stamp))
+
+    def _on_joy(self, message: Joy) -> None:
+        assert self.loop is not None
+        button = self.arm.enable.button
+        self.loop.put_enable(button < len(message.buttons) and message.buttons[button] == 1)
+
+    def _on_hold(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        assert self.loop is not None
+        if request.data:
+            self.loop.hold(True)
+            response.success, response.message = True, "holding the last target"
+        else:
+            refusal = self.loop.clear()
+            response.success, response.message = not refusal, refusal or "cleared"
+        return response
+
+    def _publish(self, command: Command, hold: bool) -> None:
+        """Called from the loop's thread."""
+        if self._orientation is None:
+            return
+        pose = PoseStamped()
+        set_stamp(pose.header, command.obs_stamp_ns, self.arm.base_frame)
+        pose.pose.position.x, pose.pose.position.y, pose.pose.position.z = (float(v) for v in command.position)
+        pose.pose.orientation = self._orientation
+        self._target.publish(pose)
+        value = self.arm.gripper_command.value(command.gripper)
+        if self.arm.gripper_command.type == "joint_state":
+            # velocity and effort are filled because rosbag readers stumble over empty arrays
+            joint = JointState(name=[self.arm.gripper_command.joint], position=[value], velocity=[0.0], effort=[0.0])
+            joint.header = pose.header
+            self._gripper.publish(joint)
+        else:
+            self._gripper.publish(Float64MultiArray(data=[value]))
+
+    def _diagnose(self) -> None:
+        assert self.loop is not None
+        stats, state = self.loop.stats(), self.loop.state
+        warn = DiagnosticStatus.WARN
+        levels = {"running": DiagnosticStatus.OK, "waiting": warn, "holding": warn, "inactive": DiagnosticStatus.STALE}
+        numbers = {f"rule {rule}": n for rule, n in stats["rules"].items() if n}
+        numbers |= {f"limit {name}": n for name, n in stats["limits"].items() if n}
+        numbers |= {f"latency {name} ms": value for name, value in stats["latency_ms"].items()}
+        numbers |= {"ticks": stats["ticks"], "commands": stats["commands"], "dry run": self.dry_run}
+        status = DiagnosticStatus(
+            name="pixelarm policy",
+            hardware_id=self.arm.name,
+            level=levels.get(state, DiagnosticStatus.ERROR),
+            message=f"{state}: {self.loop.rule}" if self.loop.rule and state != "inactive" else state,
+            values=[KeyValue(key=key, value=str(value)) for key, value in numbers.items()],
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``python -m robot.ros.policy_node --ros-args -p bundle:=DIR ...``, as the launch files start it."""
+    _, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
+    return runtime.run(PolicyNode, ros_args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

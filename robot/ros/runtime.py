@@ -1,0 +1,117 @@
+"""What every pixelarm node needs around it: rclpy or a clear error, loopback by default, and an orderly end.
+
+A node runs in a ``SingleThreadedExecutor`` in a thread of its own (the multi-threaded one has far worse tails), while
+the main thread waits for SIGINT or SIGTERM, or for the node to say that it is done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from robot.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+
+RANGE, OLD_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
+
+
+class Runnable(Protocol):
+    """A node that ``run`` can end; any thread sets ``done`` when it wants to stop."""
+
+    done: threading.Event
+    exit_code: int
+
+    def finish(self) -> None:
+        """Stop threads and write files; called once, before the node is destroyed."""
+
+
+def require_rclpy() -> None:
+    """Raise MissingDependency, saying what to do, if rclpy cannot be imported."""
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as error:
+        raise MissingDependency(
+            f"this command needs ROS 2 for Python, and `import rclpy` says: {error}. On a robot: source "
+            "/opt/ros/jazzy/setup.bash and use the system's Python; elsewhere: pip install 'pixelarm[ros]'"
+        ) from error
+
+
+def settle_discovery(network: bool = False) -> None:
+    """Keep ROS traffic on this machine unless the user asked otherwise (``--network``, or a variable of their own)."""
+    if network:
+        os.environ.pop(OLD_RANGE, None)
+        os.environ[RANGE] = "SUBNET"
+    elif not os.environ.get(RANGE) and not os.environ.get(OLD_RANGE):
+        os.environ[RANGE] = "LOCALHOST"
+
+
+def split_ros_args(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own arguments and the ``--ros-args ... [--]`` part that ``ros2 launch`` appends."""
+    own, ros, inside = [], [], False
+    for argument in argv:
+        if argument == "--ros-args":
+            inside = True
+        if inside:
+            ros.append(argument)
+            inside = argument != "--"
+        else:
+            own.append(argument)
+    return own, ros
+
+
+def run(make_node: Callable[[], Any], ros_args: Sequence[str] = ()) -> int:
+    """Make a node (a ``Runnable``), spin it until it is done or a signal arrives, and end it; returns its exit code."""
+    require_rclpy()
+    settle_discovery()
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    stop = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    node: Any = None
+    try:
+        rclpy.init(args=list(ros_args), signal_handler_options=SignalHandlerOptions.NO)
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        thread = threading.Thread(target=_spin, args=(executor, stop), name="ros", daemon=True)
+        thread.start()
+        while not stop.is_set() and not node.done.is_set():
+            stop.wait(0.05)
+        executor.shutdown(timeout_sec=1.0)  # first, so that no callback meets a finished node
+        thread.join(timeout=1.0)
+        node.finish()
+        return int(node.exit_code)
+    finally:
+        _close(node)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _spin(executor: SingleThreadedExecutor, stop: threading.Event) -> None:
+    """Spin until shut down. A callback that raises is a bug: say so and end in order, rather than go deaf."""
+    from rclpy.executors import ExternalShutdownException, ShutdownException
+
+    try:
+        executor.spin()
+    except (ExternalShutdownException, ShutdownException):
+        pass
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        stop.set()
+
+
+def _close(node: Node | None) -> None:
+    import rclpy
+
+    if node is not None:
+        node.destroy_node()
+    rclpy.try_shutdown()

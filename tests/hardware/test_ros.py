@@ -1,0 +1,231 @@
+"""The nodes over real DDS on loopback: two processes run an episode, and the policy node refuses what it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot import bundle
+
+pytest.importorskip("rclpy")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("mujoco")
+pytestmark = pytest.mark.ros
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle made by hand: it goes to a fixed point above the table and closes the gripper."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from sim.tasks import make_task
+
+    contract = make_task("lift").contract
+    inputs = [helper.make_tensor_value_info(c.name, TensorProto.UINT8, [1, *c.shape]) for c in contract.cameras]
+    inputs += [helper.make_tensor_value_info(p.name, TensorProto.FLOAT, [1, p.size]) for p in contract.proprio]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sub", ["goal", "eef_pos"], ["delta"]),
+            helper.make_node("Concat", ["delta", "grip"], ["action"], axis=1),
+        ],
+        "to_a_point",
+        inputs,
+        [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, 4])],
+        [
+            numpy_helper.from_array(np.float32([[0.5, 0.05, 0.05]]), "goal"),
+            numpy_helper.from_array(np.float32([[1.0]]), "grip"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bundle.write(
+        tmp_path_factory.mktemp("policy") / "bundle", model.SerializeToString(), contract, {"recipe": "by hand"}
+    )
+
+
+def start(module: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], number: int | None = None, timeout: float = 60) -> str:
+    """Output of a process that ends by itself or after a signal; never leaves it running."""
+    if number is not None:
+        process.send_signal(number)
+    try:
+        return process.communicate(timeout=timeout)[0]
+    finally:
+        if process.poll() is None:
+            process.kill()
+
+
+@pytest.mark.gl
+def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> None:
+    results, stats, films = tmp_path / "results.json", tmp_path / "stats.json", tmp_path / "films"
+    deploy = start("robot.deploy", str(policy), "--stats", str(stats))
+    try:
+        arm = start(
+            "hardware.sim_arm",
+            "--episodes",
+            "1",
+            "--seed-start",
+            "3",
+            "--results",
+            str(results),
+            "--video-dir",
+            str(films),
+        )
+        said_by_arm = finish(arm)
+    finally:
+        said = finish(deploy, signal.SIGINT)
+    assert arm.returncode == 0, said_by_arm
+    assert deploy.returncode == 0, said
+
+    found = json.loads(results.read_text())
+    assert found["complete"] is True
+    assert [(e["seed"], e["steps"], e["success_once"]) for e in found["episodes"]] == [(3, 60, False)]
+    assert [p.name for p in films.iterdir()] == ["episode_3_failure.mp4"]
+
+    told = json.loads(stats.read_text())
+    assert told["commands"] == told["latency_ms"]["n"] == len(told["latency_samples_ms"]) >= 30
+    assert told["deadline_misses"] == told["rules"]["deadline_missed"]
+    assert told["ticks"] == told["commands"] + told["holds"]
+    assert told["contract_hash"] == found["contract_hash"]
+    assert "observation to command: p50" in said
+
+
+@pytest.fixture
+def ros() -> Iterator[None]:
+    import rclpy
+
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+def node(**parameters: Any) -> Any:
+    from robot.ros.policy_node import PolicyNode
+
+    return PolicyNode(parameters)
+
+
+def test_the_node_refuses_what_it_should(policy: Path, tmp_path: Path, ros: None) -> None:
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    refused, done = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.SUCCESS
+    for wrong in (
+        {},
+        {"bundle": str(tmp_path)},
+        {"bundle": str(policy), "profile": "nobody"},
+        {"bundle": str(policy), "dry_run": "maybe"},
+    ):
+        made = node(**wrong)
+        assert made.trigger_configure() == refused, wrong
+        made.destroy_node()
+    made = node(bundle=str(policy))
+    assert made.trigger_configure() == done
+    made.loop.warm["p99"] = 500.0  # a machine that is too slow
+    assert made.trigger_activate() == refused
+    made.loop.warm["p99"] = 5.0
+    assert made.trigger_activate() == done
+    assert made.trigger_deactivate() == done
+    assert made.trigger_cleanup() == done
+    assert made.loop is None
+    made.destroy_node()
+
+
+def test_messages_become_observations_or_named_faults(policy: Path, ros: None) -> None:
+    from geometry_msgs.msg import PoseStamped
+    from sensor_msgs.msg import Image, JointState, Joy
+    from std_srvs.srv import SetBool
+
+    from robot.ros import messages
+
+    made = node(bundle=str(policy), profile="franka_crisp")
+    made.trigger_configure()
+    assert made.dry_run  # nobody has tried this arm
+    now = made.get_clock().now().nanoseconds
+    box = made.loop.mailbox
+
+    def image(size: int) -> Image:
+        message = messages.to_image(Image(), np.zeros((size, size, 3), np.uint8))
+        messages.set_stamp(message.header, now, "camera")
+        return message
+
+    def pose(frame: str) -> PoseStamped:
+        message = PoseStamped()
+        messages.set_stamp(message.header, now, frame)
+        message.pose.position.x = 0.5
+        return message
+
+    fingers = JointState(name=["fr3_finger_joint2", "fr3_finger_joint1"], position=[0.01, 0.03])
+    messages.set_stamp(fingers.header, now)
+    for name in ("agentview", "eye_in_hand"):
+        made._image_callback(name, messages.from_image)(image(64))
+    made._on_pose(pose("base"))
+    made._on_joints(JointState(name=["someone_else"], position=[1.0]))
+    made._on_joints(fingers)
+    found = box.newest()
+    np.testing.assert_allclose(found.values["gripper_opening"], [0.04])
+    np.testing.assert_allclose(found.values["eef_pos"], [0.5, 0.0, 0.0])
+
+    made._on_pose(pose("world"))
+    assert "frame 'world'" in box.newest().words
+    made._on_pose(pose("base"))
+    made._image_callback("agentview", messages.from_image)(image(32))
+    assert "must be (64, 64, 3) uint8, got (32, 32, 3)" in box.newest().words
+    made._on_joy(Joy(buttons=[0, 0, 0, 0, 1]))
+    assert made.loop._enable_s is not None
+    made._on_joy(Joy(buttons=[1]))
+    assert made.loop._enable_s is None
+
+    ask = lambda on: made._on_hold(SetBool.Request(data=on), SetBool.Response())  # noqa: E731
+    assert ask(True).success and made.loop._operator_hold
+    made.loop.put_estop(True)
+    assert ask(False).message == "the emergency stop is still pressed"
+    made.loop.put_estop(False)
+    assert ask(False).success and not made.loop._operator_hold
+    made.finish()
+    made.destroy_node()
+
+
+def test_sigterm_before_any_sensor_ends_cleanly(policy: Path, tmp_path: Path) -> None:
+    stats = tmp_path / "stats.json"
+    process = start("robot.deploy", str(policy), "--arm", "franka_crisp", "--stats", str(stats))
+    assert process.stderr is None and process.stdout is not None
+    for line in process.stdout:
+        if "missing_stream" in line:
+            break
+    finish(process, signal.SIGTERM, timeout=20)
+    assert process.returncode == 0
+    told = json.loads(stats.read_text())
+    assert told["dry_run"] is True
+    assert told["commands"] == 0
+    assert told["rules"]["missing_stream"] == told["ticks"]
+
+
+def test_a_missing_bundle_is_one_sentence() -> None:
+    process = start("robot.cli", "deploy", "nowhere")
+    said = finish(process)
+    assert process.returncode == 2
+    assert "no policy bundle at nowhere" in said
+    assert "Traceback" not in said

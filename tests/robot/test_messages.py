@@ -1,0 +1,85 @@
+"""ROS images and arguments without ROS: any object with the right fields will do."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from robot.errors import PixelarmError
+from robot.ros import messages, runtime
+
+PIXELS = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+
+
+def image(pixels: np.ndarray, encoding: str, padding: int = 0) -> SimpleNamespace:
+    height, width, size = pixels.shape
+    rows = np.zeros((height, width * size + padding), np.uint8)
+    rows[:, : width * size] = pixels.reshape(height, -1)
+    return SimpleNamespace(height=height, width=width, step=rows.shape[1], encoding=encoding, data=rows.tobytes())
+
+
+@pytest.mark.parametrize("padding", [0, 5])
+def test_every_encoding_becomes_rgb(padding: int) -> None:
+    alpha = np.dstack([PIXELS, np.full((2, 3), 255, np.uint8)])
+    for message in (
+        image(PIXELS, "rgb8", padding),
+        image(PIXELS[..., ::-1], "bgr8", padding),
+        image(alpha, "rgba8", padding),
+        image(alpha[..., [2, 1, 0, 3]], "bgra8", padding),
+    ):
+        found = messages.from_image(message)
+        np.testing.assert_array_equal(found, PIXELS)
+        assert found.flags.c_contiguous
+
+
+def test_an_image_survives_the_way_there_and_back() -> None:
+    message = messages.to_image(SimpleNamespace(), PIXELS)
+    assert isinstance(message.data, bytes)  # never an ndarray: rclpy would copy it element by element
+    np.testing.assert_array_equal(messages.from_image(message), PIXELS)
+
+
+def test_unreadable_images_are_explained() -> None:
+    with pytest.raises(PixelarmError, match="'yuv422' is not one of: rgb8"):
+        messages.from_image(image(PIXELS, "yuv422"))
+    short = image(PIXELS, "rgb8")
+    short.data = short.data[:-1]
+    with pytest.raises(PixelarmError, match="2x3 rgb8 with step 9 cannot have 17 bytes"):
+        messages.from_image(short)
+
+
+def test_compressed_images() -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    buffer = io.BytesIO()
+    image_module.fromarray(PIXELS).save(buffer, format="PNG")
+    found = messages.from_compressed(SimpleNamespace(data=buffer.getvalue(), format="png"))
+    np.testing.assert_array_equal(found, PIXELS)
+    with pytest.raises(PixelarmError, match="cannot be decoded"):
+        messages.from_compressed(SimpleNamespace(data=b"nonsense", format="jpeg"))
+
+
+def test_stamps_are_exact() -> None:
+    header = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=0), frame_id="")
+    messages.set_stamp(header, 1_795_241_426_174_252_134, "base")
+    assert (header.stamp.sec, header.stamp.nanosec, header.frame_id) == (1_795_241_426, 174_252_134, "base")
+    assert messages.stamp_ns(header.stamp) == 1_795_241_426_174_252_134
+
+
+def test_ros_arguments_are_told_apart() -> None:
+    own, ros = runtime.split_ros_args(["--task", "lift", "--ros-args", "-r", "a:=b", "--", "--seed", "1"])
+    assert own == ["--task", "lift", "--seed", "1"]
+    assert ros == ["--ros-args", "-r", "a:=b", "--"]
+
+
+def test_discovery_stays_on_this_machine_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(runtime.RANGE)
+    monkeypatch.delenv(runtime.OLD_RANGE, raising=False)
+    runtime.settle_discovery()
+    assert runtime.os.environ[runtime.RANGE] == "LOCALHOST"
+    monkeypatch.setenv(runtime.RANGE, "OFF")
+    runtime.settle_discovery()
+    assert runtime.os.environ[runtime.RANGE] == "OFF"
+    runtime.settle_discovery(network=True)
+    assert runtime.os.environ[runtime.RANGE] == "SUBNET"
