@@ -24,6 +24,7 @@ SCHEMA = 1
 ACTION_KINDS: dict[str, str] = {
     "eef_delta_position": "metres added to the measured end-effector position; orientation is held; last entry is the gripper",
     "eef_delta_pose": "metres and axis-angle radians added to the measured end-effector pose; last entry is the gripper",
+    "eef_delta_position_yaw": "metres added to the measured position, radians about the vertical; last entry is the gripper",
     "joint_velocity": "radians per second for each arm joint; last entry is the gripper",
     "joint_position": "radians for each arm joint; last entry is the gripper",
 }

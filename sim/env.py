@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
+from sim.actions import applier, observe
 from sim.tasks.base import Task
 from sim.world import World
 
@@ -49,7 +50,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 f"actuation_delay_ms must be 0 <= low <= high < one control period, got {actuation_delay_ms}"
             )
         self._steps = 0
-        self._observed_eef = np.zeros(3)
+        self._apply, self._observed = applier(self.contract.action.kind), observe(self.world)
         spaces: dict[str, gymnasium.Space] = {
             c.name: gymnasium.spaces.Box(0, 255, c.shape, np.uint8) for c in self.contract.cameras
         }
@@ -78,7 +79,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         action = self.contract.clip_action(action)
         delay = int(self.np_random.integers(self._delay[0], self._delay[1] + 1))
         self.world.advance(delay)
-        self.world.set_target(self._observed_eef + action[:3], float(action[-1]))
+        self._apply(self.world, self._observed, action)
         self.world.advance(self._substeps - delay)
         self._steps += 1
         success = self.world.success()
@@ -86,7 +87,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observe(), float(success), success, truncated, {"success": success}
 
     def _observe(self) -> dict[str, np.ndarray]:
-        self._observed_eef = self.world.eef_position()
+        self._observed = observe(self.world)
         images = {c.name: self.world.render(c.name) for c in self.contract.cameras}
         return {**images, **self.world.proprio()}
 

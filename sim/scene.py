@@ -20,9 +20,10 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from robot.errors import UnknownName
+from robot.errors import PixelarmError, UnknownName
 from sim.mesh import cluster_vertices
 
+Build = Callable[[mujoco.MjSpec], None]
 CACHE_SCHEMA = 1  # raise when the meaning of a term changes
 UNSATURATED = 0.5  # the three lights of the plain look add up to about twice a colour on an upward face
 
@@ -33,6 +34,7 @@ class Recipe:
 
     environment: str = "Lift"  # robosuite environment
     robot: str = "Panda"  # robosuite robot
+    objects: str = ""  # what a task's ``build`` adds or takes away, as a name and a version: part of the identity
     terms: tuple[str, ...] = (
         "no_multisampling",
         "no_reflections",
@@ -147,12 +149,17 @@ MODEL_TERMS: dict[str, Callable[[mujoco.MjModel], None]] = {
 
 
 # ---------------------------------------------------------------------------------------------------------- compile
-def compile_scene(recipe: Recipe) -> mujoco.MjModel:
+def compile_scene(recipe: Recipe, build: Build | None = None) -> mujoco.MjModel:
     """The compiled model of a recipe, from the cache if it was compiled before.
+
+    ``build`` may edit the specification before it is compiled (a task's own objects). The cache cannot see into it, so the
+    recipe names what it does in ``objects``, and changes that name with it.
 
     Raises:
         UnknownName: a term, environment or robot that does not exist.
     """
+    if (build is None) != (recipe.objects == ""):
+        raise PixelarmError("a scene with a build function needs Recipe.objects to name it, and only such a scene")
     for term in recipe.terms:
         if term not in MODEL_TERMS:
             raise UnknownName("scene term", term, MODEL_TERMS)
@@ -162,7 +169,7 @@ def compile_scene(recipe: Recipe) -> mujoco.MjModel:
             return mujoco.MjModel.from_binary_path(str(cached))
         except ValueError:
             cached.unlink(missing_ok=True)  # damaged: compile it again
-    model = _compile(recipe)
+    model = _compile(recipe, build)
     _save(model, cached)
     return model
 
@@ -174,8 +181,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pixelarm"
 
 
-def _compile(recipe: Recipe) -> mujoco.MjModel:
+def _compile(recipe: Recipe, build: Build | None) -> mujoco.MjModel:
     spec = mujoco.MjSpec.from_string(_robosuite_xml(recipe.environment, recipe.robot))
+    if build is not None:
+        build(spec)
     for term in recipe.terms:
         if term in SPEC_TERMS:
             SPEC_TERMS[term](spec)

@@ -6,6 +6,7 @@ drift apart. All positions that leave this class are in the arm's base frame, as
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import mujoco
@@ -35,7 +36,7 @@ class World:
         self.task = task
         self.contract: Contract = task.contract
         self.max_steps = task.max_steps
-        self.model = compile_scene(task.recipe)
+        self.model = compile_scene(task.recipe, getattr(task, "build", None))
         self.data = mujoco.MjData(self.model)
         self._scratch = mujoco.MjData(self.model)
         self.timestep = float(self.model.opt.timestep)
@@ -45,7 +46,7 @@ class World:
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._substep = 0
         self._gripper = self._gripper_goal = -1.0
-        self._home_rotation = self._rotation_at_home()
+        self.home_rotation = self._rotation_at_home()  # gripper straight down
 
     def _find_arm(self) -> None:
         def joint(name: str) -> int:
@@ -87,13 +88,21 @@ class World:
         mujoco.mj_forward(self.model, self.data)
         self.controller.posture[:] = self.data.qpos[self.arm.qpos]
         self.controller.goal_position[:] = self.data.site_xpos[self.arm.site]
-        self.controller.goal_rotation[:] = self._home_rotation
+        self.controller.goal_rotation[:] = self.home_rotation
         self._substep = 0
         self.advance(round(0.1 / self.timestep))  # objects come to rest, the wrist to its held orientation
 
-    def set_target(self, position: np.ndarray, gripper: float) -> None:
-        """Where the controller goes from now on: ``(3,)`` m in the base frame, orientation held; gripper > 0 closes."""
+    def set_target(self, position: np.ndarray, gripper: float, rotation: np.ndarray | None = None) -> None:
+        """Where the controller goes from now on.
+
+        Args:
+            position: ``(3,)`` m in the base frame.
+            gripper: above 0 closes, else opens.
+            rotation: ``(3, 3)`` in the base frame (never rotated against the world); None keeps the goal there is.
+        """
         self.controller.goal_position[:] = np.asarray(position, float) + self.base_position
+        if rotation is not None:
+            self.controller.goal_rotation[:] = rotation
         self._gripper_goal = 1.0 if gripper > 0 else -1.0
 
     def advance(self, substeps: int) -> None:
@@ -113,11 +122,8 @@ class World:
 
     # ------------------------------------------------------------------- state
     def proprio(self) -> dict[str, np.ndarray]:
-        """The contract's proprioception: ``eef_pos`` (3,) m in the base frame, ``gripper_opening`` (1,) m; float32."""
-        return {
-            "eef_pos": self.eef_position().astype(np.float32),
-            "gripper_opening": np.array([self.gripper_opening()], np.float32),
-        }
+        """The contract's proprioception, float32: see ``PROPRIO`` for what there is."""
+        return {p.name: np.asarray(PROPRIO[p.name](self), np.float32) for p in self.contract.proprio}
 
     def eef_position(self) -> np.ndarray:
         """End-effector position ``(3,)`` m in the base frame, float64."""
@@ -130,6 +136,11 @@ class World:
     def gripper_opening(self) -> float:
         """Distance between the fingers in metres, 0 to 0.08."""
         return float(self.data.qpos[self._finger_qpos[0]] - self.data.qpos[self._finger_qpos[1]])
+
+    def eef_rotation(self) -> np.ndarray:
+        """End-effector rotation ``(3, 3)`` in the base frame, float64."""
+        mujoco.mj_kinematics(self.model, self.data)
+        return self.data.site_xmat[self.arm.site].reshape(3, 3).copy()
 
     def eef_pose(self) -> tuple[np.ndarray, np.ndarray]:
         """Position ``(3,)`` m and unit quaternion ``(4,)`` xyzw of the end effector in the base frame."""
@@ -187,6 +198,7 @@ class World:
         return {
             "physics": physics,
             "goal_position": self.controller.goal_position.copy(),
+            "goal_rotation": self.controller.goal_rotation.copy(),
             "posture": self.controller.posture.copy(),
             "gripper": np.array([self._gripper, self._gripper_goal, float(self._substep)]),
         }
@@ -197,7 +209,7 @@ class World:
         )
         self.controller.goal_position[:] = state["goal_position"]
         self.controller.posture[:] = state["posture"]
-        self.controller.goal_rotation[:] = self._home_rotation
+        self.controller.goal_rotation[:] = state["goal_rotation"]
         self._gripper, self._gripper_goal = float(state["gripper"][0]), float(state["gripper"][1])
         self._substep = int(state["gripper"][2])
         mujoco.mj_forward(self.model, self.data)
@@ -209,3 +221,13 @@ class World:
         for renderer in self._renderers.values():
             renderer.close()
         self._renderers.clear()
+
+
+# what a contract may ask for, by name; all in the base frame and SI units
+PROPRIO: dict[str, Callable[[World], np.ndarray]] = {
+    "eef_pos": World.eef_position,  # (3,) m
+    "eef_quat": lambda world: world.eef_pose()[1],  # (4,) xyzw
+    "gripper_opening": lambda world: np.array([world.gripper_opening()]),  # (1,) m
+    "joint_pos": lambda world: world.data.qpos[world.arm.qpos],  # (7,) rad
+    "joint_vel": lambda world: world.data.qvel[world.arm.dof],  # (7,) rad/s
+}
