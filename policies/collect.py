@@ -12,6 +12,7 @@ from policies.provenance import git_commit, versions
 from robot.episodes import Recorder
 from robot.errors import PixelarmError
 from sim.env import TaskEnv
+from sim.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS, make
 
 DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED + 1000 s
@@ -45,9 +46,9 @@ def collect(
                 )
             episode_seed = DEMO_SEED + 1000 * seed + attempts
             attempts += 1
-            observation, _ = env.reset(seed=episode_seed)
+            observation, info = env.reset(seed=episode_seed)
             expert = env.task.expert(np.random.default_rng(episode_seed))
-            recorder.start(observation, 0, {"seed": episode_seed})
+            recorder.start(observation, 0, {"seed": episode_seed, "randomisation": info.get("randomisation", {})})
             done, success, step = False, False, 0
             while not done:
                 action = expert.act(env.world)
@@ -80,11 +81,14 @@ def main(argv: list[str]) -> int:
         "--image-size", type=int, default=64, help="height and width of every camera in pixels (default 64)"
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demos"), help="dataset folder (default runs/demos)")
+    parser.add_argument(
+        "--randomise", nargs="*", default=[], metavar="TERM", help=f"draw for each episode: {', '.join(RANDOMISATIONS)}"
+    )
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
     args = parser.parse_args(argv)
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
-    env = make(args.task, image_size=args.image_size)
+    env = make(args.task, image_size=args.image_size, randomise=args.randomise)
     steps = collect(env, args.out, args.episodes, args.seed, args.append)
     env.close()
     print(

@@ -13,6 +13,7 @@ class TaskConfig:
     name: str = "lift"  # one of sim.tasks.TASKS
     image_size: int = 64  # pixels, height and width of every camera
     actuation_delay_ms: tuple[float, float] = (0.0, 50.0)  # range of the delay between observing and acting
+    randomise: list[str] = field(default_factory=list)  # terms of sim.randomise.TERMS drawn for each training episode
 
 
 @dataclass

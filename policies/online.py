@@ -198,7 +198,7 @@ class Run:
             state = {
                 "format": checkpoint.FORMAT, "step": self.step, "updates": self.updates, "perfect": self.perfect, "best": self.best,
                 "recent": self.recent, "seconds": self.seconds, "rng": self.rng.bit_generator.state,
-                "environment": {"steps": environment["steps"], "rng": environment["rng"]},
+                "environment": {key: value for key, value in environment.items() if key != "world"},
                 "contract": self.env.contract.to_dict(), "config": asdict(self.cfg), "versions": versions(),
             }  # fmt: skip
             (folder / STATE).write_text(json.dumps(state))

@@ -71,7 +71,12 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
 
     if cfg.trainer.threads:
         torch.set_num_threads(cfg.trainer.threads)
-    env = make(cfg.task.name, image_size=cfg.task.image_size, actuation_delay_ms=cfg.task.actuation_delay_ms)
+    env = make(
+        cfg.task.name,
+        image_size=cfg.task.image_size,
+        actuation_delay_ms=cfg.task.actuation_delay_ms,
+        randomise=cfg.task.randomise,
+    )
     demos = read_dataset(cfg.demos, expect=env.contract) if cfg.recipe.demos else []
     run = Run(cfg, fabric, env, demos, folder)
     resumed = run.resume()

@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 
-from sim.actions import applier, observe
+from sim.actions import Observed, applier, observe
+from sim.randomise import Randomiser, add_noise, make_terms
 from sim.tasks.base import Task
 from sim.world import World
 
@@ -30,6 +32,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     Args:
         task: what to do, and the contract.
         actuation_delay_ms: (low, high) of the delay; (0, 0) switches it off.
+        randomise: names of ``sim.randomise.TERMS`` to draw for each episode; what was drawn is in the reset's info.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
@@ -40,6 +43,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         actuation_delay_ms: tuple[float, float] = ACTUATION_DELAY_MS,
         render_mode: str | None = "rgb_array",
         view_size: int = 256,
+        randomise: Sequence[str] = (),
     ) -> None:
         self.task, self.contract, self.render_mode, self.view_size = task, task.contract, render_mode, view_size
         self.world = World(task)
@@ -49,6 +53,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             raise ValueError(
                 f"actuation_delay_ms must be 0 <= low <= high < one control period, got {actuation_delay_ms}"
             )
+        self._randomiser = Randomiser(self.world.model, make_terms(randomise))
         self._steps = 0
         self._apply, self._observed = applier(self.contract.action.kind), observe(self.world)
         spaces: dict[str, gymnasium.Space] = {
@@ -65,10 +70,15 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         super().reset(seed=seed)
+        if self._randomiser.terms:
+            self._randomiser.draw(self.np_random)
         # a given seed is the scene's own, so that a simulated arm over ROS can show the very same one
         self.world.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
         self._steps = 0
-        return self._observe(), {"success": self.world.success()}
+        info: dict[str, Any] = {"success": self.world.success()}
+        if self._randomiser.terms:
+            info["randomisation"] = self._randomiser.drawn
+        return self._observe(), info
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         action = np.asarray(action, np.float32)
@@ -77,18 +87,35 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 f"an action is {self.contract.action.size} finite numbers {self.contract.action.names}, got {action!r}"
             )
         action = self.contract.clip_action(action)
-        delay = int(self.np_random.integers(self._delay[0], self._delay[1] + 1))
+        delay = self._draw_delay()
         self.world.advance(delay)
         self._apply(self.world, self._observed, action)
-        self.world.advance(self._substeps - delay)
+        seen = max(
+            delay, self._substeps - self._drawn_substeps("observation_delay")
+        )  # substep that the observation shows
+        self.world.advance(seen - delay)
+        observation = self._observe()
+        self.world.advance(self._substeps - seen)
         self._steps += 1
         success = self.world.success()
         truncated = self._steps >= self.task.max_steps and not success
-        return self._observe(), float(success), success, truncated, {"success": success}
+        return observation, float(success), success, truncated, {"success": success}
+
+    def _draw_delay(self) -> int:
+        """Substeps until this action reaches the controller."""
+        if "actuation_delay" in self._randomiser.drawn:
+            return min(self._drawn_substeps("actuation_delay"), self._substeps - 1)
+        return int(self.np_random.integers(self._delay[0], self._delay[1] + 1))
+
+    def _drawn_substeps(self, term: str) -> int:
+        return round((self._randomiser.number(term, "ms") or 0.0) / 1000.0 / self.world.timestep)
 
     def _observe(self) -> dict[str, np.ndarray]:
         self._observed = observe(self.world)
         images = {c.name: self.world.render(c.name) for c in self.contract.cameras}
+        sigma = self._randomiser.number("image_noise", "sigma")
+        if sigma:
+            images = {name: add_noise(image, sigma, self.np_random) for name, image in images.items()}
         return {**images, **self.world.proprio()}
 
     def render(self) -> np.ndarray:
@@ -101,11 +128,20 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     # ----------------------------------------------------------------- resume
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides the future of a running episode and of the ones after it."""
-        return {"world": self.world.state_dict(), "steps": self._steps, "rng": self.np_random.bit_generator.state}
+        return {
+            "world": self.world.state_dict(),
+            "steps": self._steps,
+            "rng": self.np_random.bit_generator.state,
+            "randomisation": self._randomiser.drawn,
+            "observed": [self._observed.position.tolist(), self._observed.rotation.tolist()],
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Continue where ``state_dict`` was taken; returns the observation of that moment."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken. ``state["world"]`` holds arrays, the rest is plain data."""
+        if self._randomiser.terms:
+            self._randomiser.set(state["randomisation"])
         self.world.load_state_dict(state["world"])
         self._steps = int(state["steps"])
         self.np_random.bit_generator.state = state["rng"]
-        return self._observe()
+        position, rotation = state["observed"]
+        self._observed = Observed(np.array(position), np.array(rotation))
