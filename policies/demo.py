@@ -124,7 +124,7 @@ class Demo:
         )  # fmt: skip
 
     def collect(self) -> dict[str, Any]:
-        """Demonstrations, through the recorder; an interrupted set is recorded anew from its missing episodes on."""
+        """Demonstrations, through the recorder; an interrupted set is recorded anew."""
         from policies.collect import collect
 
         env = self._env()
@@ -147,6 +147,9 @@ class Demo:
             "updates_per_second": trained[-1]["updates_per_second"] if trained else 0.0,
             "seconds": {k: trained[-1][k] for k in ("environment", "updates", "evaluation")} if trained else {},
             "recipe": recipe_words(cfg),
+            "versions": versions(),
+            "hardware": hardware(),
+            "git": git_commit(),
         }
 
     def evaluate(self) -> dict[str, Any]:
@@ -235,8 +238,9 @@ class Demo:
             summary |= ros_summary(self.done["ros"])
         return summary | {
             "minutes": {stage: seconds / 60 for stage, seconds in self.seconds.items()},
-            "versions": versions(), "hardware": hardware(), "git": git_commit(), "contract_hash": contract.hash,
-        }  # fmt: skip
+            "contract_hash": contract.hash,
+            **{key: train[key] for key in ("versions", "hardware", "git")},  # of the training, not of a later look at it
+        }
 
 
 _TITLES = {

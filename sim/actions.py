@@ -50,6 +50,11 @@ def delta_yaw(world: World, observed: Observed, action: np.ndarray) -> None:
     )
 
 
+def joint_goal(world: World, observed: Observed, action: np.ndarray) -> None:
+    """``(q1..q7, gripper)``: rad, or rad/s, absolute."""
+    world.set_joint_goal(action[:-1], float(action[-1]))
+
+
 def rotation_of(axis_angle: np.ndarray) -> np.ndarray:
     """Rotation matrix ``(3, 3)`` of an axis-angle vector ``(3,)`` in radians."""
     angle = float(np.linalg.norm(axis_angle))
@@ -65,6 +70,8 @@ KINDS: dict[str, Apply] = {
     "eef_delta_position": delta_position,
     "eef_delta_pose": delta_pose,
     "eef_delta_position_yaw": delta_yaw,
+    "joint_position": joint_goal,
+    "joint_velocity": joint_goal,
 }
 
 

@@ -12,6 +12,7 @@ robosuite 1.5's ``default_panda.json``: kp 150, critically damped, k0 10).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import mujoco
 import numpy as np
@@ -32,6 +33,18 @@ class ArmIndices:
     site: int
 
 
+class Controller(Protocol):
+    """Turns a goal into joint torques; every array attribute named in ``STATE`` decides the future."""
+
+    STATE: ClassVar[tuple[str, ...]]
+
+    def reset(self, data: mujoco.MjData) -> None:
+        """Make the present the goal."""
+
+    def torque(self, data: mujoco.MjData) -> np.ndarray:
+        """``(7,)`` N m; positions and velocities must be up to date (``mj_step1`` or ``mj_forward`` done)."""
+
+
 class OperationalSpaceController:
     """Follows an end-effector goal pose in world coordinates with joint torques.
 
@@ -39,15 +52,22 @@ class OperationalSpaceController:
     clipped to the actuators' range.
     """
 
-    def __init__(self, model: mujoco.MjModel, arm: ArmIndices, posture: np.ndarray) -> None:
+    STATE: ClassVar[tuple[str, ...]] = ("goal_position", "goal_rotation", "posture")
+
+    def __init__(self, model: mujoco.MjModel, arm: ArmIndices) -> None:
         self._model, self._arm = model, arm
-        self.posture = np.array(posture, float)  # (7,) rad, what the null space is drawn to
+        self.posture = np.zeros(len(arm.qpos))  # rad, what the null space is drawn to
         self.goal_position = np.zeros(3)  # m, world
         self.goal_rotation = np.eye(3)
         self._mass = np.zeros((model.nv, model.nv))
         self._jacobian = np.zeros((6, model.nv))
         limits = model.actuator_ctrlrange[arm.actuators]
         self._low, self._high = limits[:, 0].copy(), limits[:, 1].copy()
+
+    def reset(self, data: mujoco.MjData) -> None:
+        self.posture[:] = data.qpos[self._arm.qpos]
+        self.goal_position[:] = data.site_xpos[self._arm.site]
+        self.goal_rotation[:] = data.site_xmat[self._arm.site].reshape(3, 3)
 
     def torque(self, data: mujoco.MjData) -> np.ndarray:
         model, arm = self._model, self._arm
@@ -66,6 +86,49 @@ class OperationalSpaceController:
             data.qfrc_bias[arm.dof],
         )
         return np.minimum(np.maximum(tau, self._low), self._high)
+
+
+class JointController:
+    """Joint positions or velocities as goals, with the inertia compensated: each joint behaves like a unit mass.
+
+    position: tau = M (k (q* - q) - 2 sqrt(k) dq) + bias - passive   critically damped, k = 150 / s^2 as in task space
+    velocity: tau = M (g (dq* - dq)) + bias - passive                      first order, g = 25 / s
+
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ("goal",)
+    POSITION_GAIN = KP  # 1/s^2
+    VELOCITY_GAIN = 25.0  # 1/s
+
+    def __init__(self, model: mujoco.MjModel, arm: ArmIndices, velocity: bool) -> None:
+        self._model, self._arm, self._velocity = model, arm, velocity
+        self.goal = np.zeros(len(arm.qpos))  # rad, or rad/s
+        self._mass = np.zeros((model.nv, model.nv))
+        limits = model.actuator_ctrlrange[arm.actuators]
+        self._low, self._high = limits[:, 0].copy(), limits[:, 1].copy()
+
+    def reset(self, data: mujoco.MjData) -> None:
+        self.goal[:] = 0.0 if self._velocity else data.qpos[self._arm.qpos]
+
+    def torque(self, data: mujoco.MjData) -> np.ndarray:
+        arm = self._arm
+        dq = data.qvel[arm.dof]
+        if self._velocity:
+            acceleration = self.VELOCITY_GAIN * (self.goal - dq)
+        else:
+            error = self.goal - data.qpos[arm.qpos]
+            acceleration = self.POSITION_GAIN * error - 2.0 * np.sqrt(self.POSITION_GAIN) * dq
+        mujoco.mj_fullM(self._model, self._mass, data.qM)
+        resistance = data.qfrc_bias[arm.dof] - data.qfrc_passive[arm.dof]
+        tau = self._mass[np.ix_(arm.dof, arm.dof)] @ acceleration + resistance
+        return np.minimum(np.maximum(tau, self._low), self._high)
+
+
+def make_controller(kind: str, model: mujoco.MjModel, arm: ArmIndices) -> Controller:
+    """The controller that an action kind of a contract drives."""
+    if kind in ("joint_position", "joint_velocity"):
+        return JointController(model, arm, velocity=kind == "joint_velocity")
+    return OperationalSpaceController(model, arm)
 
 
 @njit(cache=True)

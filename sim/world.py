@@ -13,8 +13,8 @@ import mujoco
 import numpy as np
 
 from robot.contract import Contract
-from sim.control import ArmIndices, OperationalSpaceController
-from sim.render import OpenGLRenderer, Renderer
+from sim.control import ArmIndices, JointController, OperationalSpaceController, make_controller
+from sim.render import Renderer, check_renderer, make_renderer
 from sim.scene import body_id, compile_scene
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ FINGER_JOINTS = ("panda_finger_joint1", "panda_finger_joint2")
 class World:
     """Physics, controller and renderer of one task. Not thread safe, except for ``render`` of a snapshot (see there)."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self, task: Task, renderer: str = "auto") -> None:
+        """``renderer``: see ``sim.render.make_renderer``."""
+        self.task, self.renderer = task, check_renderer(renderer)
         self.contract: Contract = task.contract
         self.max_steps = task.max_steps
         self.model = compile_scene(task.recipe, getattr(task, "build", None))
@@ -42,7 +43,7 @@ class World:
         self.timestep = float(self.model.opt.timestep)
         self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
         self._find_arm()
-        self.controller = OperationalSpaceController(self.model, self.arm, HOME)
+        self.controller = make_controller(self.contract.action.kind, self.model, self.arm)
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._substep = 0
         self._gripper = self._gripper_goal = -1.0
@@ -86,9 +87,9 @@ class World:
         self._gripper = self._gripper_goal = -1.0
         self.task.place_objects(self, rng)
         mujoco.mj_forward(self.model, self.data)
-        self.controller.posture[:] = self.data.qpos[self.arm.qpos]
-        self.controller.goal_position[:] = self.data.site_xpos[self.arm.site]
-        self.controller.goal_rotation[:] = self.home_rotation
+        self.controller.reset(self.data)
+        if isinstance(self.controller, OperationalSpaceController):
+            self.controller.goal_rotation[:] = self.home_rotation
         self._substep = 0
         self.advance(round(0.1 / self.timestep))  # objects come to rest, the wrist to its held orientation
 
@@ -100,9 +101,16 @@ class World:
             gripper: above 0 closes, else opens.
             rotation: ``(3, 3)`` in the base frame (never rotated against the world); None keeps the goal there is.
         """
+        assert isinstance(self.controller, OperationalSpaceController), "this task's actions are joint goals"
         self.controller.goal_position[:] = np.asarray(position, float) + self.base_position
         if rotation is not None:
             self.controller.goal_rotation[:] = rotation
+        self._gripper_goal = 1.0 if gripper > 0 else -1.0
+
+    def set_joint_goal(self, goal: np.ndarray, gripper: float) -> None:
+        """Joint goals ``(7,)`` in rad or rad/s, as the contract's action kind says; gripper > 0 closes."""
+        assert isinstance(self.controller, JointController), "this task's actions are end-effector goals"
+        self.controller.goal[:] = goal
         self._gripper_goal = 1.0 if gripper > 0 else -1.0
 
     def advance(self, substeps: int) -> None:
@@ -183,7 +191,7 @@ class World:
         """Image of any camera of the scene at any size, for people to look at."""
         renderer = self._renderers.get((height, width))
         if renderer is None:
-            renderer = self._renderers[(height, width)] = OpenGLRenderer(self.model, height, width)
+            renderer = self._renderers[(height, width)] = make_renderer(self.model, height, width, self.renderer)
         data = self.data if snapshot is None else snapshot
         mujoco.mj_kinematics(self.model, data)
         mujoco.mj_camlight(self.model, data)
@@ -197,9 +205,7 @@ class World:
         mujoco.mj_getState(self.model, self.data, physics, kind)
         return {
             "physics": physics,
-            "goal_position": self.controller.goal_position.copy(),
-            "goal_rotation": self.controller.goal_rotation.copy(),
-            "posture": self.controller.posture.copy(),
+            **{name: getattr(self.controller, name).copy() for name in self.controller.STATE},
             "gripper": np.array([self._gripper, self._gripper_goal, float(self._substep)]),
         }
 
@@ -207,9 +213,8 @@ class World:
         mujoco.mj_setState(
             self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION
         )
-        self.controller.goal_position[:] = state["goal_position"]
-        self.controller.posture[:] = state["posture"]
-        self.controller.goal_rotation[:] = state["goal_rotation"]
+        for name in self.controller.STATE:
+            getattr(self.controller, name)[:] = state[name]
         self._gripper, self._gripper_goal = float(state["gripper"][0]), float(state["gripper"][1])
         self._substep = int(state["gripper"][2])
         mujoco.mj_forward(self.model, self.data)

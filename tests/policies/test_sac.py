@@ -1,5 +1,6 @@
 """The agent: which gradient reaches what, targets by hand, and a state that decides the future."""
 
+import numpy as np
 import pytest
 import torch
 from conftest_policies import make_agent, random_episode, tiny_contract
@@ -11,8 +12,6 @@ from robot.errors import PixelarmError
 
 @pytest.fixture
 def batch(contract):
-    import numpy as np
-
     replay = Replay(contract, 100)
     for seed in range(3):
         replay.add_episode(random_episode(contract, 8, seed))
@@ -121,6 +120,20 @@ def test_a_state_dict_decides_the_future(contract, batch):
         a, b = first.update(batch, 6, 1.0), second.update(batch, 6, 1.0)
         assert a == b
     assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
+
+
+def test_bf16_mixed_precision_learns_in_finite_numbers(contract, batch):
+    from lightning.fabric import Fabric
+
+    from policies.config import AgentConfig
+    from policies.sac import SAC
+
+    cfg = AgentConfig(hidden=32, feature_size=16, proprio_size=8, critics=3)
+    agent = SAC(contract, cfg, Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), seed=0)
+    for _ in range(3):
+        metrics = agent.update(batch, 6, 1.0)
+    assert all(np.isfinite(v) for v in metrics.values())
+    assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in agent.actor.parameters())
 
 
 def test_the_seed_decides_the_weights(contract):

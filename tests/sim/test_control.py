@@ -99,3 +99,85 @@ def test_parity_with_robosuite():
 def _follow_robosuites_gripper(world, env):
     """Fingers move differently here (a ramp instead of steps); the arm is what is compared, so give them the same command."""
     world._gripper = world._gripper_goal = float(env.robots[0].gripper["right"].current_action[0] * -1.0)
+
+
+def test_the_compiled_law_is_the_torch_reference(world):
+    """Forty states of a moving arm, goals anywhere near: the two agree to rounding."""
+    import torch
+
+    from sim.control import _osc
+    from sim.control_reference import osc_torque
+
+    rng, inputs = np.random.default_rng(0), []
+    arm, controller = world.arm, world.controller
+    mass, jacobian = np.zeros((world.model.nv,) * 2), np.zeros((6, world.model.nv))
+    world.reset(0)
+    for _ in range(40):
+        world.set_target(world.eef_position() + rng.uniform(-0.05, 0.05, 3), 1.0)
+        world.advance(7)
+        mujoco.mj_forward(world.model, world.data)
+        mujoco.mj_fullM(world.model, mass, world.data.qM)
+        mujoco.mj_jacSite(world.model, world.data, jacobian[:3], jacobian[3:], arm.site)
+        inputs.append(
+            [
+                mass[np.ix_(arm.dof, arm.dof)],
+                jacobian[:, arm.dof].copy(),
+                world.data.site_xpos[arm.site].copy(),
+                world.data.site_xmat[arm.site].reshape(3, 3).copy(),
+                controller.goal_position.copy(),
+                controller.goal_rotation.copy(),
+                world.data.qpos[arm.qpos],
+                world.data.qvel[arm.dof],
+                controller.posture.copy(),
+                world.data.qfrc_bias[arm.dof],
+            ]
+        )
+    ours = np.stack([_osc(*one) for one in inputs])
+    reference = osc_torque(*(torch.from_numpy(np.stack(column)) for column in zip(*inputs))).numpy()
+    assert np.abs(ours - reference).max() < 1e-9 and np.abs(ours).max() > 1
+
+
+def joint_task(kind):
+    """Lift with joint actions in its contract."""
+    import dataclasses
+
+    from robot.contract import Action
+
+    task = make_task("lift")
+    names = (*(f"joint{i}" for i in range(1, 8)), "gripper")
+    action = Action(kind, names, ("rad",) * 7 + ("1",), (-3.2,) * 7 + (-1.0,), (4.0,) * 7 + (1.0,))
+    task.contract = dataclasses.replace(task.contract, action=action)
+    return task
+
+
+def test_joint_positions_are_reached():
+    world = World(joint_task("joint_position"))
+    world.reset(0)
+    goal = world.data.qpos[world.arm.qpos] + np.array([0.2, -0.1, 0.1, 0.2, -0.2, 0.1, 0.3])
+    world.set_joint_goal(goal, -1.0)
+    world.advance(round(1.5 / world.timestep))
+    assert np.abs(world.data.qpos[world.arm.qpos] - goal).max() < 5e-3
+
+
+def test_joint_velocities_are_followed():
+    world = World(joint_task("joint_velocity"))
+    world.reset(0)
+    goal = np.array([0.3, 0.0, 0.0, 0.1, 0.0, 0.0, -0.2])
+    world.set_joint_goal(goal, -1.0)
+    world.advance(round(0.5 / world.timestep))  # 0.5 s * 25 / s: within exp(-12.5) of the goal, but for friction
+    assert np.abs(world.data.qvel[world.arm.dof] - goal).max() < 0.03
+
+
+def test_an_environment_with_joint_actions_steps_and_resumes():
+    from sim.env import TaskEnv
+
+    env = TaskEnv(joint_task("joint_velocity"))
+    env.reset(seed=0)
+    action = np.array([0.2, 0, 0, 0, 0, 0, 0, -1], np.float32)
+    env.step(action)
+    state = env.state_dict()
+    straight = env.step(action)[0]
+    env.reset(seed=1)
+    env.load_state_dict(state)
+    assert np.array_equal(straight["eef_pos"], env.step(action)[0]["eef_pos"])
+    env.close()
