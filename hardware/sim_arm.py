@@ -9,8 +9,6 @@ it is drawn.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import threading
 import time
@@ -230,29 +228,6 @@ class Options:
     results: Path | None
     video_dir: Path | None
     command_timeout_s: float
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(data, indent=2) + "\n")
-    os.replace(partial, path)
-
-
-def write_video(path: Path, frames: list[np.ndarray], fps: float, enlarge: int = 3) -> None:
-    """``(H, W, 3)`` uint8 frames as an H.264 file, each pixel enlarged to be seen."""
-    import av
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=round(fps))
-        height, width = (enlarge * n // 2 * 2 for n in frames[0].shape[:2])
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        for frame in frames:
-            big = np.ascontiguousarray(frame.repeat(enlarge, axis=0).repeat(enlarge, axis=1)[:height, :width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(big, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def _path(text: str) -> Path | None:

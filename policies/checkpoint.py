@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from policies.config import AgentConfig, RecipeConfig, TaskConfig, TrainConfig, TrainerConfig
 from robot.contract import Contract
 from robot.errors import PixelarmError
+from robot.files import write_json
 
 FORMAT = "pixelarm-checkpoint/1"
 _NAME = "step_{:09d}"
@@ -76,9 +77,8 @@ def save_policy(
         "contract_hash": contract.hash,
         **about,
     }
-    (folder / ".policy.json").write_text(json.dumps(description, indent=2))
     os.replace(partial, folder / "policy.safetensors")
-    os.replace(folder / ".policy.json", folder / "policy.json")
+    write_json(folder / "policy.json", description)
 
 
 def read_policy(folder: Path) -> tuple[dict[str, torch.Tensor], TrainConfig, Contract, dict[str, Any]]:

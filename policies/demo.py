@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from policies.provenance import git_commit, hardware, versions
 from robot.errors import MissingDependency, PixelarmError
+from robot.files import write_json
 from robot.stats import rate
 
 STAGES = ("collect", "train", "evaluate", "export", "ros", "report")
@@ -95,7 +95,7 @@ class Demo:
         if not path.exists():
             if any(self.folder.iterdir()):
                 raise PixelarmError(f"{self.folder} is not empty and holds no demo; choose another folder with --run")
-            path.write_text(json.dumps(asked, indent=2))
+            write_json(path, asked)
         found = json.loads(path.read_text())
         if found != asked:
             raise PixelarmError(f"{self.folder} holds another demo: {found}; choose another folder with --run")
@@ -108,9 +108,7 @@ class Demo:
             )
 
     def _save(self) -> None:
-        partial = self.folder / ".stages.json"
-        partial.write_text(json.dumps({"done": self.done, "seconds": self.seconds}, indent=2))
-        os.replace(partial, self.folder / "stages.json")
+        write_json(self.folder / "stages.json", {"done": self.done, "seconds": self.seconds})
 
     # --------------------------------------------------------------- stages
     def config(self) -> Any:
@@ -174,13 +172,13 @@ class Demo:
             "bc": cloned.to_dict(),
             "paired": {"only_learned": only_learned, "only_cloned": only_cloned, "mcnemar_p": p},
         }
-        (self.folder / "evaluation.json").write_text(json.dumps(found, indent=2))
+        write_json(self.folder / "evaluation.json", found)
         return found
 
     def _films(self, evaluation: Any) -> None:
         from matplotlib.image import imsave
 
-        from policies.video import film_strip, write_video
+        from robot.video import film_strip, write_video
 
         folder = self.folder / "films" / "sim"
         shutil.rmtree(folder, ignore_errors=True)
@@ -210,7 +208,7 @@ class Demo:
         from policies.report import write_report
 
         summary = self.summary()
-        (self.folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        write_json(self.folder / "summary.json", summary)
         write_report(self.folder)
         return summary
 
@@ -239,7 +237,9 @@ class Demo:
         return summary | {
             "minutes": {stage: seconds / 60 for stage, seconds in self.seconds.items()},
             "contract_hash": contract.hash,
-            **{key: train[key] for key in ("versions", "hardware", "git")},  # of the training, not of a later look at it
+            **{
+                key: train[key] for key in ("versions", "hardware", "git")
+            },  # of the training, not of a later look at it
         }
 
 

@@ -7,7 +7,6 @@ whether the task is still done then. A cube that was tossed up counts once, but 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import PixelarmError
+from robot.files import write_json
 from robot.stats import Rate, mcnemar, rate
 from sim.env import TaskEnv
 from sim.tasks import make
@@ -174,14 +174,13 @@ def main(argv: list[str]) -> int:
             f"only the first succeeded {here} times, only the second {there} times (exact McNemar p = {p:.3f})"
         )
     if args.video:
-        from policies.video import write_video
+        from robot.video import write_video
 
         for outcome in result.outcomes:
             if outcome.seed in result.films:
                 name = f"{'success' if outcome.success_once else 'failure'}_{outcome.seed}.mp4"
                 print(f"wrote {write_video(args.video / name, result.films[outcome.seed], contract.rate_hz)}")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=2))
+        write_json(args.json, report)
     env.close()
     return 0

@@ -18,6 +18,7 @@ import numpy as np
 
 from policies.checkpoint import read_json
 from policies.logs import read_log
+from robot.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,7 +156,7 @@ def write_report(run: Path) -> Path:
         "@TITLE@", html.escape(f"pixelarm: {summary.get('task', 'run')}, seed {summary.get('seed')}")
     ).replace("@BODY@", "\n".join(parts))
     out = run / "report.html"
-    out.write_text(page)
+    write_text(out, page)
     return out
 
 

@@ -19,9 +19,11 @@ from hardware.sim_arm import ArmState, Options, SimArm
 from hardware.sim_episodes import Episodes
 from robot import profile
 from robot.errors import PixelarmError
+from robot.files import write_json
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
+from robot.video import write_video
 
 runtime.require_rclpy()
 
@@ -144,7 +146,7 @@ class SimArmNode(Node):
             name = f"episode_{event['seed']}_{'success' if event['success_once'] else 'failure'}.mp4"
             self.films.append((name, frames))
         if self.options.results:
-            sim_arm.write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete=False))
+            write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete=False))
         self._bar.update()
         results = self.arm.episodes.results if self.arm.episodes else []
         self._bar.set_postfix_str(f"{sum(r['success_once'] for r in results)} of {len(results)} succeeded")
@@ -163,7 +165,7 @@ class SimArmNode(Node):
         if self.arm.episodes:
             self.exit_code = 0 if complete else 130
             if self.options.results:
-                sim_arm.write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete))
+                write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete))
             self._write_films()
         if self.arm.failure is not None:
             raise self.arm.failure
@@ -172,7 +174,7 @@ class SimArmNode(Node):
         if self.options.video_dir is None or not self.films:
             return
         for name, frames in self.films:
-            sim_arm.write_video(self.options.video_dir / name, frames, 1.0 / self.arm.camera_s)
+            write_video(self.options.video_dir / name, frames, 1.0 / self.arm.camera_s, enlarge=3)
         print(f"{len(self.films)} films in {self.options.video_dir}")
 
 

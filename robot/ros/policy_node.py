@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import numpy as np
 
 from robot import bundle, profile
 from robot.errors import PixelarmError
+from robot.files import write_text
 from robot.limits import Command, LimitConfig, default_limits
 from robot.loop import ControlLoop, LoopConfig
 from robot.profile import ArmProfile
@@ -206,11 +206,7 @@ class PolicyNode(LifecycleNode):
         if not path:
             return
         where = {"arm": self.arm.name, "dry_run": self.dry_run, "bundle": str(self.get_parameter("bundle").value)}
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
-        partial.write_text(json.dumps({**where, **loop.stats(raw=True)}) + "\n")
-        os.replace(partial, target)
+        write_text(Path(path), json.dumps({**where, **loop.stats(raw=True)}) + "\n")
 
     # ------------------------------------------------------------------ topics
     def _connect(self, loop: ControlLoop, arm: ArmProfile, enable_required: bool) -> None:

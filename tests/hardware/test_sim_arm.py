@@ -190,23 +190,7 @@ def test_a_thread_that_fails_ends_the_arm_and_says_why() -> None:
     assert isinstance(arm.failure, ZeroDivisionError)
 
 
-# ------------------------------------------------------------------------ the files
-def test_results_are_written_whole(tmp_path: Path) -> None:
-    sim_arm.write_json(tmp_path / "deep" / "r.json", {"a": 1})
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["r.json"]
-
-
-def test_a_film_has_every_frame(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
-    frames = [np.full((64, 128, 3), 20 * k, np.uint8) for k in range(10)]
-    sim_arm.write_video(tmp_path / "film.mp4", frames, fps=10)
-    with av.open(str(tmp_path / "film.mp4")) as film:
-        decoded = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-    assert len(decoded) == 10
-    assert decoded[0].shape == (192, 384, 3)
-    assert abs(int(decoded[9].mean()) - 180) < 10
-
-
+# ------------------------------------------------------------------------ the command
 def test_help_and_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         sim_arm.main(["--help"])

@@ -8,18 +8,22 @@ from pathlib import Path
 import numpy as np
 
 
-def write_video(path: Path, frames: Sequence[np.ndarray], fps: float) -> Path:
-    """Write ``(H, W, 3)`` uint8 frames as H.264 MP4, which every browser plays. H and W must be even."""
+def write_video(path: Path, frames: Sequence[np.ndarray], fps: float, enlarge: int = 1) -> Path:
+    """Write ``(H, W, 3)`` uint8 frames as H.264 MP4, which every browser plays, each pixel ``enlarge`` times as large.
+
+    H.264 wants even sizes: an odd last row or column is left out.
+    """
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    height, width = frames[0].shape[:2]
+    height, width = (enlarge * n // 2 * 2 for n in frames[0].shape[:2])
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=round(fps))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "23", "preset": "veryfast"}
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            big = frame.repeat(enlarge, axis=0).repeat(enlarge, axis=1)[:height, :width]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(big), format="rgb24")))
         container.mux(stream.encode())
     return path
 
