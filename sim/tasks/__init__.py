@@ -7,13 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 from robot.errors import UnknownName
 from sim.tasks.base import Task
+from sim.tasks.door import Door
+from sim.tasks.drawer import Drawer
 from sim.tasks.lift import Lift
+from sim.tasks.move import Move
+from sim.tasks.nut_assembly_square import NutAssemblySquare
+from sim.tasks.pick_place_can import PickPlaceCan
+from sim.tasks.pull import Pull
+from sim.tasks.reach import Reach
+from sim.tasks.stack import Stack
+from sim.tasks.switch import Switch
 
 if TYPE_CHECKING:
     from sim.env import TaskEnv
     from sim.world import World
 
-TASKS: dict[str, Callable[..., Task]] = {"lift": Lift}
+TASKS: dict[str, Callable[..., Task]] = {
+    "door": Door,
+    "drawer": Drawer,
+    "lift": Lift,
+    "move": Move,
+    "nut_assembly_square": NutAssemblySquare,
+    "pick_place_can": PickPlaceCan,
+    "pull": Pull,
+    "reach": Reach,
+    "stack": Stack,
+    "switch": Switch,
+}
 
 
 def make_task(name: str, **options: Any) -> Task:
@@ -23,11 +43,11 @@ def make_task(name: str, **options: Any) -> Task:
     return TASKS[name](**options)
 
 
-def make_world(name: str, **options: Any) -> World:
-    """Physics, controller and cameras of a task, without gymnasium."""
+def make_world(name: str, *, renderer: str = "auto", **options: Any) -> World:
+    """Physics, controller and cameras of a task, without gymnasium; other options are those of the task."""
     from sim.world import World
 
-    return World(make_task(name, **options))
+    return World(make_task(name, **options), renderer)
 
 
 def make(name: str, *, image_size: int = 64, **options: Any) -> TaskEnv:

@@ -11,48 +11,26 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from robot.contract import Action, Camera, Contract, Proprio
 from sim.scene import Recipe
+from sim.tasks.tabletop import CAMERAS, MAX_DELTA, TABLE_HEIGHT, tabletop_contract
 
 if TYPE_CHECKING:
     from sim.world import World
 
-TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 CUBE_HALF_RANGE = 0.10  # m, each way from the table's centre
 LIFTED = 0.04  # m above the table top; robosuite's threshold
-MAX_DELTA = 0.04  # m per control step: at 10 Hz the controller's steady speed is then about 0.25 m/s
 
 
 class Lift:
     name: ClassVar[str] = "lift"
     language: ClassVar[str] = "lift the red cube"
     max_steps: ClassVar[int] = 60
-    camera_in_scene: ClassVar[dict[str, str]] = {"agentview": "agentview", "eye_in_hand": "robot0_eye_in_hand"}
+    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.recipe = recipe or Recipe(environment="Lift", robot="Panda")
-        self.contract = Contract(
-            task=self.name,
-            cameras=(
-                Camera("agentview", image_size, image_size, frame_id="agentview_optical_frame"),
-                Camera("eye_in_hand", image_size, image_size, frame_id="eye_in_hand_optical_frame"),
-            ),
-            proprio=(
-                Proprio("eef_pos", 3, unit="m", frame="base"),
-                Proprio("gripper_opening", 1, unit="m", frame="gripper"),
-            ),
-            action=Action(
-                kind="eef_delta_position",
-                names=("dx", "dy", "dz", "gripper"),
-                units=("m", "m", "m", "1"),
-                low=(-MAX_DELTA, -MAX_DELTA, -MAX_DELTA, -1.0),
-                high=(MAX_DELTA, MAX_DELTA, MAX_DELTA, 1.0),
-            ),
-            rate_hz=10.0,
-            deadline_ms=80.0,
-            max_age_ms=100.0,
-        )
+        self.contract = tabletop_contract(self.name, image_size)
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         x, y = rng.uniform(-CUBE_HALF_RANGE, CUBE_HALF_RANGE, 2)

@@ -1,0 +1,102 @@
+"""Door: push the handle down and pull the door open. robosuite's Door scene, with its spring latch.
+
+Reset is robosuite's: the door frame within 2 x 2 cm and a turn of 0 to 0.25 rad. robosuite moves the frame by editing the
+compiled model; here the frame is a mocap body, so that its pose is part of the simulation state and a restored episode has it.
+Success is robosuite's: the hinge turned by more than 0.3 rad (17 degrees; it stops at 0.4).
+
+The action is ``eef_delta_position``: with the hand held straight down, one finger presses the lever from above and draws
+the door open by friction, so nothing needs to turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import mujoco
+import numpy as np
+
+from sim.actions import rotation_of
+from sim.scene import Recipe, body_id
+from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, place_anchor, tabletop_contract
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+CENTRE = np.array([-0.2, -0.35, 0.8])  # m, world frame; the small table of robosuite's Door
+X_RANGE, Y_RANGE = (0.07, 0.09), (-0.01, 0.01)  # m from the centre; robosuite's sampler
+TURN_RANGE = (-np.pi / 2 - 0.25, -np.pi / 2)  # rad about the vertical; robosuite's sampler
+FOOT = 0.3  # m from the door's origin down to its foot; door_lock.xml
+OPEN = 0.3  # rad; robosuite's threshold
+
+
+class Door:
+    name: ClassVar[str] = "door"
+    language: ClassVar[str] = "push the handle down and open the door"
+    max_steps: ClassVar[int] = 120
+    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
+    view: ClassVar[str] = "agentview"
+
+    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
+        self.recipe = recipe or Recipe(environment="Door", robot="Panda", objects="movable_frame/1")
+        self.contract = tabletop_contract(self.name, image_size)
+
+    def build(self, spec: mujoco.MjSpec) -> None:
+        """The frame becomes a mocap body: it stands still like a fixed one, but its pose is state."""
+        spec.body("Door_main").mocap = True
+
+    def place_objects(self, world: World, rng: np.random.Generator) -> None:
+        x, y, turn = rng.uniform(*X_RANGE), rng.uniform(*Y_RANGE), rng.uniform(*TURN_RANGE)
+        place_anchor(world, "Door_main", tuple(CENTRE + (x, y, FOOT)), turn)
+
+    def success(self, world: World) -> bool:
+        return bool(world.data.joint("Door_hinge").qpos[0] > OPEN)
+
+    def expert(self, rng: np.random.Generator) -> DoorExpert:
+        return DoorExpert(rng)
+
+
+class DoorExpert:
+    """Lay one open finger on the lever, follow its arc down until the latch is free, then draw the door open by friction.
+
+    The hand is 20 cm wide in the direction in which its fingers close, which is across the door: one finger on the lever
+    leaves the hand's other side in front of the panel. The lever turns about the latch's y axis, the door about the vertical.
+    """
+
+    LEVER = np.array([0.14, -0.10, 0.031])  # m, in the latch's frame: on top of the lever, and half a finger above
+    FINGER = np.array([0.0, -0.048, 0.0])  # m, from the gripper's site to the middle of the open finger nearer the door
+    HOVER = 0.06  # m above the lever before descending
+    ALIGNED = 0.012  # m, horizontal error at which descending starts
+    FREE = 1.2  # rad, the lever's angle at which the latch clears the frame
+    AHEAD = 0.35  # rad along the lever's arc
+    # m per step along the panel and away from it: friction carries a pull of at most the press; a quarter of it opens the door
+    PRESS, PULL = 0.02, 0.02
+    TREMOR = 0.002  # m, standard deviation added to each commanded delta
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._pressing = self._free = False
+
+    def act(self, world: World) -> np.ndarray:
+        angle = float(world.data.joint("Door_latch_joint").qpos[0])
+        finger = world.eef_position() + self.FINGER
+        error = self._lever(world, angle) - finger
+        if self._pressing and np.linalg.norm(error) > 0.08:
+            self._pressing = self._free = False  # it slipped off: start again
+        aligned = np.linalg.norm(error[:2]) < self.ALIGNED
+        if self._pressing or (aligned and error[2] > -0.01):
+            self._pressing = True
+            self._free = self._free or angle > self.FREE
+            move = GAIN * (self._lever(world, min(angle + self.AHEAD, 1.57)) - finger)
+            if self._free:
+                door = world.data.xmat[body_id(world.model, "Door_door")].reshape(3, 3)
+                move = door @ (-self.PRESS, -self.PULL, 0.0) + (0.0, 0.0, move[2])
+        else:
+            move = GAIN * (error + (0.0, 0.0, 0.0 if aligned else self.HOVER))
+        move = np.clip(move + self._rng.normal(0.0, self.TREMOR, 3), -MAX_DELTA, MAX_DELTA)
+        return np.append(move, -1.0).astype(np.float32)
+
+    def _lever(self, world: World, angle: float) -> np.ndarray:
+        """Where the finger would lie on the lever ``(3,)`` m, base frame, were the lever at ``angle``."""
+        latch = world.object_position("Door_latch")
+        door = world.data.xmat[body_id(world.model, "Door_door")].reshape(3, 3)
+        return latch + door @ rotation_of(np.array([0.0, angle, 0.0])) @ self.LEVER

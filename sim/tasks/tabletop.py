@@ -1,0 +1,111 @@
+"""What the tasks on robosuite's bare table share: contract, coloured primitives, and how a scripted hand asks for motion.
+
+Coordinates of scenes and resets are the world's: x away from the arm, y to its left, z up; the table's top is at
+``TABLE_HEIGHT`` and its centre at x = y = 0. The gripper points straight down and its fingers open along y.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+from robot.contract import Action, Camera, Contract, Proprio
+from sim.scene import body_id
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
+MAX_DELTA = 0.04  # m per control step: at 10 Hz the controller's steady speed is then about 0.25 m/s
+CAMERAS = {"agentview": "agentview", "eye_in_hand": "robot0_eye_in_hand"}
+BOX, CYLINDER, SPHERE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_SPHERE
+GAIN = 1.8  # the arm covers about a third of a commanded delta in one period, so a scripted hand asks for more than the error
+TREMOR = 0.003  # m, standard deviation added to each commanded delta
+
+
+def tabletop_contract(task: str, image_size: int) -> Contract:
+    """Two cameras, the gripper's position and opening, and position deltas: Lift's contract for another task."""
+    return Contract(
+        task=task,
+        cameras=tuple(
+            Camera(name, image_size, image_size, frame_id=f"{name}_optical_frame")
+            for name in ("agentview", "eye_in_hand")
+        ),
+        proprio=(
+            Proprio("eef_pos", 3, unit="m", frame="base"),
+            Proprio("gripper_opening", 1, unit="m", frame="gripper"),
+        ),
+        action=Action(
+            kind="eef_delta_position",
+            names=("dx", "dy", "dz", "gripper"),
+            units=("m", "m", "m", "1"),
+            low=(-MAX_DELTA, -MAX_DELTA, -MAX_DELTA, -1.0),
+            high=(MAX_DELTA, MAX_DELTA, MAX_DELTA, 1.0),
+        ),
+        rate_hz=10.0,
+        deadline_ms=80.0,
+        max_age_ms=100.0,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ scene
+def clear_table(spec: mujoco.MjSpec) -> None:
+    """Take Lift's cube away."""
+    spec.delete(spec.body("cube_main"))
+
+
+def add_anchor(spec: mujoco.MjSpec, name: str, height: float = TABLE_HEIGHT) -> mujoco.MjsBody:
+    """A body that stays where a reset puts it: a mocap body, so that its pose is part of the state and not of the model."""
+    return spec.worldbody.add_body(name=name, mocap=True, pos=[0.0, 0.0, height])
+
+
+def add_free_body(spec: mujoco.MjSpec, name: str, height: float) -> mujoco.MjsBody:
+    """A body that moves freely, with the joint ``NAME_joint``."""
+    body = spec.worldbody.add_body(name=name, pos=[0.0, 0.0, height])
+    body.add_freejoint(name=f"{name}_joint")
+    return body
+
+
+def add_mark(
+    body: mujoco.MjsBody, shape: mujoco.mjtGeom, size: tuple[float, ...], rgb: tuple[float, ...], **more
+) -> None:
+    """A shape that is seen but touches nothing (group 1, as all of robosuite's visuals; ``size`` in half lengths, m)."""
+    body.add_geom(type=shape, size=_three(size), rgba=[*rgb, 1.0], group=1, contype=0, conaffinity=0, **more)
+
+
+def add_solid(
+    body: mujoco.MjsBody, shape: mujoco.mjtGeom, size: tuple[float, ...], rgb: tuple[float, ...], mass: float, **more
+) -> None:
+    """A shape that is seen and collides: a mark, and its twin of ``mass`` kg in group 0, where robosuite takes inertia from.
+
+    ``more`` may hold ``pos``, ``quat`` and, for the twin alone, ``friction``, ``priority``, ``condim`` and ``solref``.
+    """
+    pose = {key: more[key] for key in ("pos", "quat") if key in more}
+    add_mark(body, shape, size, rgb, **pose)
+    body.add_geom(type=shape, size=_three(size), group=0, mass=mass, **more)
+
+
+def _three(size: tuple[float, ...]) -> list[float]:
+    return [*size, 0.0, 0.0][:3]
+
+
+# ------------------------------------------------------------------------------------------------------------ reset
+def place_anchor(world: World, name: str, position: tuple[float, float, float], yaw: float = 0.0) -> None:
+    """Put a mocap body at a world position (m), turned about the vertical (rad)."""
+    mocap = world.model.body_mocapid[body_id(world.model, name)]
+    world.data.mocap_pos[mocap] = position
+    world.data.mocap_quat[mocap] = (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
+
+
+def joint_address(world: World, name: str) -> int:
+    """Where a joint's position starts in ``qpos``."""
+    return int(world.model.jnt_qposadr[mujoco.mj_name2id(world.model, mujoco.mjtObj.mjOBJ_JOINT, name)])
+
+
+# ----------------------------------------------------------------------------------------------------------- experts
+def reach_for(error: np.ndarray, gripper: float, rng: np.random.Generator) -> np.ndarray:
+    """The action ``(4,)`` float32 of a hand that still has ``error`` ``(3,)`` m to go: bounded, with a little tremor."""
+    delta = np.clip(GAIN * np.asarray(error) + rng.normal(0.0, TREMOR, 3), -MAX_DELTA, MAX_DELTA)
+    return np.append(delta, gripper).astype(np.float32)
