@@ -74,13 +74,16 @@ COMMANDS: dict[str, Command] = {
         RUN,
         ("sim", "ros"),
     ),
+    "bench": Command(
+        "sim.bench:main", "measure ours against stock in one run, as ratios", "sim", LOOK, ("sim",)
+    ),
     "dataset": Command("robot.episodes_cli:main", "check a dataset and list its episodes", "DATASET", LOOK),
     "bundle": Command("robot.bundle:main", "verify a policy bundle and show what it is", "BUNDLE", LOOK),
 }
 
 # Importable names that each extra brings. A missing one of these is for the user to install; any other is a bug.
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "sim": ("mujoco", "robosuite", "gymnasium", "numba"),
+    "sim": ("mujoco", "robosuite", "gymnasium", "numba", "mujoco_warp", "warp", "matplotlib"),
     "train": (
         "torch", "torchvision", "lightning", "hydra", "omegaconf", "onnx", "onnxscript", "tensorboard", "safetensors",
         "matplotlib", "av",

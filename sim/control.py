@@ -73,19 +73,22 @@ class OperationalSpaceController:
         model, arm = self._model, self._arm
         mujoco.mj_fullM(model, self._mass, data.qM)
         mujoco.mj_jacSite(model, data, self._jacobian[:3], self._jacobian[3:], arm.site)
-        tau = _osc(
-            self._mass[np.ix_(arm.dof, arm.dof)],
-            np.ascontiguousarray(self._jacobian[:, arm.dof]),
+        return _arm_torque(
+            self._mass,
+            self._jacobian,
             data.site_xpos[arm.site],
-            data.site_xmat[arm.site].reshape(3, 3),
+            data.site_xmat[arm.site],
             self.goal_position,
             self.goal_rotation,
-            data.qpos[arm.qpos],
-            data.qvel[arm.dof],
+            data.qpos,
+            data.qvel,
             self.posture,
-            data.qfrc_bias[arm.dof],
+            data.qfrc_bias,
+            arm.qpos,
+            arm.dof,
+            self._low,
+            self._high,
         )
-        return np.minimum(np.maximum(tau, self._low), self._high)
 
 
 class JointController:
@@ -129,6 +132,38 @@ def make_controller(kind: str, model: mujoco.MjModel, arm: ArmIndices) -> Contro
     if kind in ("joint_position", "joint_velocity"):
         return JointController(model, arm, velocity=kind == "joint_velocity")
     return OperationalSpaceController(model, arm)
+
+
+@njit(cache=True)
+def _arm_torque(
+    mass: np.ndarray,
+    jacobian: np.ndarray,
+    position: np.ndarray,
+    rotation: np.ndarray,
+    goal_position: np.ndarray,
+    goal_rotation: np.ndarray,
+    qpos: np.ndarray,
+    qvel: np.ndarray,
+    posture: np.ndarray,
+    bias: np.ndarray,
+    arm_qpos: np.ndarray,
+    arm_dof: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> np.ndarray:
+    """``_osc`` of one arm of a whole model, clipped: picking the arm's rows here costs a tenth of doing it in numpy."""
+    n = arm_dof.size
+    arm_mass, arm_jacobian, q, dq, arm_bias = np.empty((n, n)), np.empty((6, n)), np.empty(n), np.empty(n), np.empty(n)
+    for i in range(n):
+        q[i], dq[i], arm_bias[i] = qpos[arm_qpos[i]], qvel[arm_dof[i]], bias[arm_dof[i]]
+        for j in range(n):
+            arm_mass[i, j] = mass[arm_dof[i], arm_dof[j]]
+        for k in range(6):
+            arm_jacobian[k, i] = jacobian[k, arm_dof[i]]
+    tau = _osc(
+        arm_mass, arm_jacobian, position, rotation.reshape(3, 3), goal_position, goal_rotation, q, dq, posture, arm_bias
+    )
+    return np.minimum(np.maximum(tau, low), high)
 
 
 @njit(cache=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+FEW_FACES = 24  # a mesh with no more faces is left alone where the grid is too coarse for it
+
 
 def cluster_vertices(model: mujoco.MjModel, mesh: int, grid_m: float) -> int:
     """Merge the vertices of one visual mesh that fall into the same cell of a ``grid_m`` grid.
 
     Faces are rewritten to one representative vertex a cell (the one nearest to the cell's mean, so normals and texture
     coordinates stay valid); faces that collapse or repeat are dropped. Only the face rows and the face count change, so every
-    address in the model stays right. Returns the number of faces left.
+    address in the model stays right. A mesh of which that would leave nothing is merged on a grid of half the cell, and so on.
+    Returns the number of faces left.
 
     The method is uniform vertex clustering (Rossignac and Borrel, 1993).
     """
@@ -33,8 +36,8 @@ def cluster_vertices(model: mujoco.MjModel, mesh: int, grid_m: float) -> int:
     _, unique = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
     keep = np.flatnonzero(kept & np.isin(np.arange(face_count), unique))
     left = len(keep)
-    if left < 4:
-        return face_count  # a mesh this small is worth keeping as it is
+    if left < 4:  # smaller than a cell: a screw of thousands of faces, say
+        return face_count if face_count <= FEW_FACES else cluster_vertices(model, mesh, grid_m / 2)
     target = slice(face_first, face_first + left)
     model.mesh_facenormal[target] = model.mesh_facenormal[rows][keep]
     model.mesh_facetexcoord[target] = model.mesh_facetexcoord[rows][keep]
