@@ -33,6 +33,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         task: what to do, and the contract.
         actuation_delay_ms: (low, high) of the delay; (0, 0) switches it off.
         randomise: names of ``sim.randomise.TERMS`` to draw for each episode; what was drawn is in the reset's info.
+        renderer: "auto", "opengl" or "raycast"; see ``sim.render.make_renderer``.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
@@ -44,9 +45,10 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         render_mode: str | None = "rgb_array",
         view_size: int = 256,
         randomise: Sequence[str] = (),
+        renderer: str = "auto",
     ) -> None:
         self.task, self.contract, self.render_mode, self.view_size = task, task.contract, render_mode, view_size
-        self.world = World(task)
+        self.world = World(task, renderer)
         self._substeps = round(self.contract.period_s / self.world.timestep)
         self._delay = tuple(round(ms / 1000.0 / self.world.timestep) for ms in actuation_delay_ms)
         if not 0 <= self._delay[0] <= self._delay[1] < self._substeps:

@@ -1,19 +1,26 @@
 """Drawing a camera's image from a simulation state, behind one interface.
 
-``Renderer`` is what a world needs; ``OpenGLRenderer`` draws with MuJoCo's own renderer off-screen (EGL or OSMesa). A renderer
-belongs to the thread that made it, because an OpenGL context does.
+``Renderer`` is what a world needs; ``OpenGLRenderer`` draws with MuJoCo's own renderer off-screen (EGL or OSMesa), the
+``RayCastRenderer`` of ``sim.raycast`` without any OpenGL. ``make_renderer`` chooses. A renderer belongs to the thread that made
+it, because an OpenGL context does.
 """
 
 from __future__ import annotations
 
 import atexit
+import logging
+from collections.abc import Callable
 from typing import Protocol
 
 import mujoco
 import numpy as np
 
+from robot.errors import MissingDependency, UnknownName
 from sim import gl
 from sim.scene import camera_id
+
+AUTO = "auto"
+_said: set[str] = set()
 
 
 class Renderer(Protocol):
@@ -36,12 +43,10 @@ class OpenGLRenderer:
     )
 
     def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
-        GLContext = gl.context_class()
-
+        self._gl = gl.make_context(width, height)
         self._model, self.height, self.width = model, height, width
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
-        self._gl = GLContext(width, height)
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
@@ -77,3 +82,39 @@ class OpenGLRenderer:
             atexit.unregister(self.close)
             self._context.free()
             self._gl.free()
+
+
+def _ray_cast(model: mujoco.MjModel, height: int, width: int) -> Renderer:
+    from sim.raycast import RayCastRenderer  # warp takes two seconds to import
+
+    return RayCastRenderer(model, height, width)
+
+
+# every renderer by name, beside "auto"; outsiders may add their own
+RENDERERS: dict[str, Callable[[mujoco.MjModel, int, int], Renderer]] = {"opengl": OpenGLRenderer, "raycast": _ray_cast}
+
+
+def check_renderer(kind: str) -> str:
+    """``kind`` if ``make_renderer`` knows it; else UnknownName lists what it knows."""
+    if kind != AUTO and kind not in RENDERERS:
+        raise UnknownName("renderer", kind, [AUTO, *RENDERERS])
+    return kind
+
+
+def make_renderer(model: mujoco.MjModel, height: int, width: int, kind: str = AUTO) -> Renderer:
+    """A renderer of ``height`` x ``width`` pixel images.
+
+    Args:
+        kind: a name in ``RENDERERS``, or "auto": OpenGL if it works here, else the ray-caster, with one line in the log that says so.
+    """
+    if check_renderer(kind) != AUTO:
+        return RENDERERS[kind](model, height, width)
+    try:
+        return OpenGLRenderer(model, height, width)
+    except MissingDependency as missing:
+        if str(missing) not in _said:  # once a process, not once a world
+            _said.add(str(missing))
+            logging.getLogger(__name__).warning(
+                "drawing with the ray-caster, about four times slower than OpenGL: %s", missing
+            )
+        return _ray_cast(model, height, width)

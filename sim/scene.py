@@ -21,10 +21,12 @@ import mujoco
 import numpy as np
 
 from robot.errors import PixelarmError, UnknownName
+from sim import gl
 from sim.mesh import cluster_vertices
 
 Build = Callable[[mujoco.MjSpec], None]
-CACHE_SCHEMA = 1  # raise when the meaning of a term changes
+CACHE_SCHEMA = 3  # raise when the meaning of a term changes
+UNSET_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)  # MuJoCo's default of geom_rgba
 UNSATURATED = 0.5  # the three lights of the plain look add up to about twice a colour on an upward face
 
 
@@ -82,7 +84,7 @@ def no_reflections(model: mujoco.MjModel) -> None:
 
 
 def clustered_meshes(model: mujoco.MjModel) -> None:
-    """Visual meshes with their vertices merged on a grid: 30 mm on the arm, 4 mm on the gripper, which cameras see close up."""
+    """Visual meshes with their vertices merged on a grid, finer for what cameras see closer up: see ``grid_of``."""
     for geom in range(model.ngeom):
         mesh = int(model.geom_dataid[geom])
         if (
@@ -94,7 +96,12 @@ def clustered_meshes(model: mujoco.MjModel) -> None:
         if np.any(model.geom_dataid[(model.geom_contype > 0)] == mesh):
             continue  # shared with a collision geom, whose shape must not change
         body = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, int(model.geom_bodyid[geom])) or ""
-        cluster_vertices(model, mesh, grid_m=0.004 if body.startswith("gripper") else 0.03)
+        cluster_vertices(model, mesh, grid_of(body))
+
+
+def grid_of(body: str) -> float:
+    """Cell size in metres for the meshes of a body: 4 mm on the gripper, 100 mm on the arm's mount, 30 mm elsewhere."""
+    return 0.004 if body.startswith("gripper") else 0.1 if body.startswith("fixed_mount") else 0.03
 
 
 def light_primitives(model: mujoco.MjModel) -> None:
@@ -106,17 +113,23 @@ def light_primitives(model: mujoco.MjModel) -> None:
 
 def plain_look(model: mujoco.MjModel) -> None:
     """Flat colours under ``plain_lights``: a texture becomes its mean, scaled so that three unit lights do not saturate."""
+    own = own_colour(model)
+    model.geom_rgba[own & (model.geom_matid < 0), :3] *= UNSATURATED
     for material in range(model.nmat):
-        colour = model.mat_rgba[material].copy()
+        scale = np.full(3, UNSATURATED)
         textures = [t for t in model.mat_texid[material] if t >= 0]
         if textures:
-            colour[:3] *= _mean_colour(model, int(textures[0]))
-        colour[:3] *= UNSATURATED
-        model.mat_rgba[material] = colour
+            scale *= _mean_colour(model, int(textures[0]))
+        model.mat_rgba[material, :3] *= scale
+        model.geom_rgba[own & (model.geom_matid == material), :3] *= scale
     model.mat_texid[:] = -1
-    model.mat_specular[:] = 0.0
-    model.mat_shininess[:] = 0.0
-    model.geom_rgba[model.geom_matid < 0, :3] *= UNSATURATED
+    model.mat_specular[:] = model.mat_shininess[:] = model.mat_emission[:] = 0.0
+
+
+def own_colour(model: mujoco.MjModel) -> np.ndarray:
+    """Which geoms show their own ``geom_rgba`` instead of their material's colour, ``(ngeom,)`` bool: MuJoCo's rule is that
+    a colour other than its default counts as set."""
+    return (model.geom_matid < 0) | (model.geom_rgba != UNSET_RGBA).any(axis=1)
 
 
 def fewer_collisions(model: mujoco.MjModel) -> None:
@@ -199,7 +212,7 @@ def _robosuite_xml(environment: str, robot: str) -> str:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # robosuite greets with half a page of advice that is not for our users
     try:
-        import robosuite
+        robosuite = gl.import_robosuite()
     finally:
         logging.disable(level)
     logging.getLogger("robosuite_logs").setLevel(logging.ERROR)

@@ -16,7 +16,9 @@ def test_nothing_to_draw_with_says_what_to_install(monkeypatch):
         gl.require()
 
 
-@pytest.mark.parametrize(("present", "chosen"), [({"EGL", "GL", "OSMesa"}, "egl"), ({"OSMesa"}, "osmesa"), ({"EGL"}, "")])
+@pytest.mark.parametrize(
+    ("present", "chosen"), [({"EGL", "GL", "OSMesa"}, "egl"), ({"OSMesa"}, "osmesa"), ({"EGL"}, "")]
+)
 def test_egl_is_preferred(monkeypatch, present, chosen):
     monkeypatch.setattr(gl.ctypes.util, "find_library", lambda name: name if name in present else None)
     assert gl._available() == chosen
