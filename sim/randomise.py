@@ -18,6 +18,7 @@ import mujoco
 import numpy as np
 
 from robot.errors import UnknownName
+from sim.scene import own_colour
 
 Drawn = dict[str, Any]
 _FIELDS = (
@@ -48,7 +49,8 @@ class Colours:
     def apply(self, model: mujoco.MjModel, base: dict[str, np.ndarray], drawn: Drawn) -> None:
         tints = np.array(drawn["tints"])
         model.mat_rgba[:, :3] = np.clip(base["mat_rgba"][:, :3] * tints[: model.nmat], 0, 1)
-        model.geom_rgba[:, :3] = np.clip(base["geom_rgba"][:, :3] * tints[model.nmat :], 0, 1)
+        own = own_colour(model)  # touching the others' default colour would take their material from them
+        model.geom_rgba[own, :3] = np.clip(base["geom_rgba"][own, :3] * tints[model.nmat :][own], 0, 1)
 
 
 @dataclass(frozen=True)

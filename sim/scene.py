@@ -25,7 +25,8 @@ from sim import gl
 from sim.mesh import cluster_vertices
 
 Build = Callable[[mujoco.MjSpec], None]
-CACHE_SCHEMA = 3  # raise when the meaning of a term changes
+CACHE_SCHEMA = 4  # raise when the meaning of a term changes
+VISUAL_GROUP, HIDDEN_GROUP = 1, 3  # robosuite shows geoms of group 1 and hides its collision shapes in group 0
 UNSET_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)  # MuJoCo's default of geom_rgba
 UNSATURATED = 0.5  # the three lights of the plain look add up to about twice a colour on an upward face
 
@@ -40,6 +41,7 @@ class Recipe:
     terms: tuple[str, ...] = (
         "no_multisampling",
         "no_reflections",
+        "simple_mount",
         "clustered_meshes",
         "light_primitives",
         "plain_look",
@@ -83,6 +85,19 @@ def no_reflections(model: mujoco.MjModel) -> None:
     model.mat_reflectance[:] = 0.0
 
 
+def simple_mount(model: mujoco.MjModel) -> None:
+    """The pedestal of 33,000 triangles drawn as the three primitives that it collides as, in its own colour."""
+    visual = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, "fixed_mount0_pedestal_vis")
+    if visual < 0:
+        return  # an arm that stands on something else
+    model.geom_group[visual] = HIDDEN_GROUP
+    for part in ("controller_box", "pedestal_feet", "pedestal"):
+        shape = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, f"fixed_mount0_{part}_col")
+        model.geom_group[shape] = VISUAL_GROUP
+        model.geom_rgba[shape] = model.geom_rgba[visual]
+        model.geom_matid[shape] = model.geom_matid[visual]
+
+
 def clustered_meshes(model: mujoco.MjModel) -> None:
     """Visual meshes with their vertices merged on a grid, finer for what cameras see closer up: see ``grid_of``."""
     for geom in range(model.ngeom):
@@ -100,8 +115,8 @@ def clustered_meshes(model: mujoco.MjModel) -> None:
 
 
 def grid_of(body: str) -> float:
-    """Cell size in metres for the meshes of a body: 4 mm on the gripper, 100 mm on the arm's mount, 30 mm elsewhere."""
-    return 0.004 if body.startswith("gripper") else 0.1 if body.startswith("fixed_mount") else 0.03
+    """Cell size in metres for the meshes of a body: 4 mm on the gripper, 30 mm elsewhere."""
+    return 0.004 if body.startswith("gripper") else 0.03
 
 
 def light_primitives(model: mujoco.MjModel) -> None:
@@ -152,6 +167,7 @@ MODEL_TERMS: dict[str, Callable[[mujoco.MjModel], None]] = {
     for term in (
         no_multisampling,
         no_reflections,
+        simple_mount,
         clustered_meshes,
         light_primitives,
         plain_look,

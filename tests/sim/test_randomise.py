@@ -90,3 +90,18 @@ def test_noise_has_its_standard_deviation():
     flat = np.full((64, 64, 3), 128, np.uint8)
     noisy = add_noise(flat, 5.0, np.random.default_rng(0)).astype(float)
     assert noisy.std() == pytest.approx(5.0, rel=0.05) and noisy.mean() == pytest.approx(128, abs=0.2)
+
+
+def test_a_small_tint_is_a_small_change():
+    """Colours that a material gives stay the material's: one percent of tint moves it by a few of 255, not to grey."""
+    from sim.randomise import Colours
+
+    made = make("lift")
+    before, _ = made.reset(seed=1)
+    randomiser = Randomiser(made.world.model, [Colours(spread=0.01)])
+    randomiser.draw(np.random.default_rng(0))
+    after, _ = made.reset(seed=1)
+    made.close()
+    for name in ("agentview", "eye_in_hand"):
+        difference = np.abs(before[name].astype(float) - after[name]).mean()
+        assert 0.1 < difference < 4.0
