@@ -45,7 +45,7 @@ class OpenGLRenderer:
     def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
         self._gl = gl.make_context(width, height)
         self._model, self.height, self.width = model, height, width
-        # the context takes its buffer's size from here, and clearing a larger one than needed costs up to ten times the picture
+        # the context takes its buffer's size from here
         model.vis.global_.offheight, model.vis.global_.offwidth = height, width
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
