@@ -32,6 +32,9 @@ class AgentConfig:
     target_encoder: bool = (
         False  # True: the target has its own averaged encoder (CURL, FERM); False: the live one (DrQ-v2)
     )
+    policy_average: float = (
+        0.005  # rate at which the policy that is evaluated and exported follows the learning one; 1: no averaging
+    )
     target_rate: float = 0.01  # Polyak averaging of the critics' target
     learning_rate: float = 3e-4  # Adam, actor and critics
     temperature: float = 0.002  # initial entropy temperature alpha
@@ -58,8 +61,8 @@ class RecipeConfig:
     demo_fraction: float = 0.5  # share of each batch drawn from the demonstrations
     successes_join: bool = True  # own successful episodes join the demonstrations
     bc_weight: float = 5.0  # weight of the cloning term on the demonstration share at the start; 0 switches it off
-    bc_weight_end: float = 5.0
-    bc_steps: int = 3000  # environment steps over which the weight falls linearly
+    bc_weight_end: float = 0.3
+    bc_steps: int = 2500  # environment steps over which the weight falls linearly
     replay_capacity: int = 100_000  # frames
     random_steps: int = 0  # uniform actions at the start; 0 when a cloned policy acts first
 

@@ -278,7 +278,7 @@ def recipe_words(cfg: Any) -> str:
         if recipe.contrastive_updates
         else "no contrastive pre-training",
         f"cloned warm start of {recipe.clone_updates} updates" if recipe.clone_updates else "no cloned warm start",
-        f"cloning term of weight {recipe.bc_weight:g} to {recipe.bc_weight_end:g}"
+        f"cloning term of weight {recipe.bc_weight:g} falling to {recipe.bc_weight_end:g}"
         if recipe.bc_weight
         else "no cloning term",
         f"SAC with {algo.critics} critics",

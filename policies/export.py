@@ -31,12 +31,8 @@ class DeployedPolicy(nn.Module):
 
     def __init__(self, agent: SAC) -> None:
         super().__init__()
-        self.normalizer, self.encoder, self.actor, self.scale = (
-            agent.normalizer,
-            agent.encoder,
-            agent.actor,
-            agent.scale,
-        )
+        self.normalizer, self.scale = agent.normalizer, agent.scale
+        self.encoder, self.actor = agent.mean_encoder, agent.mean_actor
         self.view = agent.augmentation.act
         self.cameras = [c.name for c in agent.contract.cameras]
         self.proprio = [p.name for p in agent.contract.proprio]

@@ -109,6 +109,9 @@ class SAC:
         self.encoder.to(memory_format=torch.channels_last)
         self.target_critics = copy.deepcopy(self.critics).requires_grad_(False)
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False) if cfg.target_encoder else None
+        # the policy that is evaluated and exported: an average over recent updates, steadier than the newest one
+        self.mean_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.mean_actor = copy.deepcopy(self.actor).requires_grad_(False)
         self.log_alpha = torch.tensor(float(np.log(cfg.temperature)), device=self.device, requires_grad=True)
         self.critic_optimizer = torch.optim.Adam(
             [*self.encoder.parameters(), *self.critics.parameters()], cfg.learning_rate
@@ -121,11 +124,15 @@ class SAC:
     # ---------------------------------------------------------------------- act
     @torch.no_grad()
     def act(self, observation: Observation, sample: bool) -> np.ndarray:
-        """Actions ``(B, A)`` float32 in contract units for a batch of observations (tensors as in ``Replay``)."""
+        """Actions ``(B, A)`` float32 in contract units for a batch of observations (tensors as in ``Replay``).
+
+        With ``sample``, of the learning policy, to explore; without, the mean action of the averaged one.
+        """
         observation = {name: value.to(self.device) for name, value in observation.items()}
         views = {name: self.augmentation.act(v) if v.ndim == 4 else v for name, v in observation.items()}
+        encoder, actor = (self.encoder, self.actor) if sample else (self.mean_encoder, self.mean_actor)
         with self.fabric.autocast():
-            mean, log_std = self.actor(self.encoder(self.encoder.stack(views)), self.normalizer(observation))
+            mean, log_std = actor(encoder(encoder.stack(views)), self.normalizer(observation))
         action = Actor.sample(mean, log_std, self.generator)[0] if sample else torch.tanh(mean)
         return self.scale.to_physical(action).cpu().numpy()
 
@@ -166,6 +173,8 @@ class SAC:
         if self.target_encoder is not None:
             self._follow(self.encoder, self.target_encoder)
         self._follow(self.critics, self.target_critics)
+        self._follow(self.encoder, self.mean_encoder, self.cfg.policy_average)
+        self._follow(self.actor, self.mean_actor, self.cfg.policy_average)
         return {name: float(value.detach()) for name, value in metrics.items()}
 
     @torch.no_grad()
@@ -231,11 +240,14 @@ class SAC:
         optimizer.step()
 
     @torch.no_grad()
-    def _follow(self, online: nn.Module, target: nn.Module) -> None:
-        torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), self.cfg.target_rate)
+    def _follow(self, online: nn.Module, target: nn.Module, rate: float | None = None) -> None:
+        rate = self.cfg.target_rate if rate is None else rate
+        torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), rate)
 
     def reset_targets(self) -> None:
-        """Start the targets from the online networks, after pre-training."""
+        """Start the targets and the averaged policy from the online networks, after pre-training."""
+        self.mean_encoder.load_state_dict(self.encoder.state_dict())
+        self.mean_actor.load_state_dict(self.actor.state_dict())
         if self.target_encoder is not None:
             self.target_encoder.load_state_dict(self.encoder.state_dict())
         self.target_critics.load_state_dict(self.critics.state_dict())
@@ -245,18 +257,21 @@ class SAC:
     _OPTIMIZERS = ("critic_optimizer", "actor_optimizer", "alpha_optimizer")
 
     def policy_state(self) -> dict[str, torch.Tensor]:
-        """The tensors that acting needs."""
-        return {f"{m}.{k}": v for m in self._POLICY for k, v in getattr(self, m).state_dict().items()}
+        """The tensors that acting needs: those of the averaged policy."""
+        modules = {"normalizer": self.normalizer, "encoder": self.mean_encoder, "actor": self.mean_actor}
+        return {f"{name}.{k}": v for name, module in modules.items() for k, v in module.state_dict().items()}
 
     def load_policy_state(self, state: dict[str, torch.Tensor]) -> None:
         for name in self._POLICY:
             getattr(self, name).load_state_dict(
                 {k[len(name) + 1 :]: v for k, v in state.items() if k.startswith(name + ".")}
             )
+        self.mean_encoder.load_state_dict(self.encoder.state_dict())
+        self.mean_actor.load_state_dict(self.actor.state_dict())
 
     def _modules(self) -> tuple[str, ...]:
         averaged = ("target_encoder",) if self.target_encoder is not None else ()
-        return (*self._POLICY, "critics", "target_critics", *averaged)
+        return (*self._POLICY, "mean_encoder", "mean_actor", "critics", "target_critics", *averaged)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Everything that decides the future of learning, as flat named tensors."""

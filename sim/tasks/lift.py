@@ -62,9 +62,9 @@ class LiftExpert:
         error = world.object_position("cube_main") - world.eef_position()
         horizontal = float(np.linalg.norm(error[:2]))
         delta, gripper = np.zeros(3), -1.0
-        if self._closing >= 4 and np.linalg.norm(error) > 0.04:
+        if self._closing >= 3 and np.linalg.norm(error) > 0.04:
             self._closing = 0  # it slipped out: start again
-        if self._closing >= 4:
+        if self._closing >= 3:
             delta, gripper = np.array([0.0, 0.0, MAX_DELTA]), 1.0
         elif self._closing > 0 or (horizontal < self.ALIGNED and abs(error[2]) < 0.012):
             self._closing += 1

@@ -29,7 +29,7 @@ def test_a_network_that_answers_nan_is_refused(contract, agent):
     import torch
 
     with torch.no_grad():
-        agent.actor.head[-1].bias.fill_(float("nan"))
+        agent.mean_actor.head[-1].bias.fill_(float("nan"))
     policy = bundle.Policy(export.to_onnx(agent), contract, {})
     with pytest.raises(BundleError, match="not exported"):
         export.check_parity(policy, agent, [random_observation(contract, np.random.default_rng(0))])
