@@ -44,6 +44,7 @@ class World:
         self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
         self._find_arm()
         self.controller = make_controller(self.contract.action.kind, self.model, self.arm)
+        self._workspace = getattr(task, "workspace", (np.full(3, -np.inf), np.full(3, np.inf)))
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._substep = 0
         self._gripper = self._gripper_goal = -1.0
@@ -97,12 +98,12 @@ class World:
         """Where the controller goes from now on.
 
         Args:
-            position: ``(3,)`` m in the base frame.
+            position: ``(3,)`` m in the base frame; clipped to the task's workspace, if it has one.
             gripper: above 0 closes, else opens.
             rotation: ``(3, 3)`` in the base frame (never rotated against the world); None keeps the goal there is.
         """
         assert isinstance(self.controller, OperationalSpaceController), "this task's actions are joint goals"
-        self.controller.goal_position[:] = np.asarray(position, float) + self.base_position
+        self.controller.goal_position[:] = np.clip(np.asarray(position, float), *self._workspace) + self.base_position
         if rotation is not None:
             self.controller.goal_rotation[:] = rotation
         self._gripper_goal = 1.0 if gripper > 0 else -1.0

@@ -32,6 +32,7 @@ class Task(Protocol):
     camera_in_scene: ClassVar[dict[str, str]]  # contract camera -> camera of the MuJoCo model
     view: ClassVar[str]  # scene camera for videos
 
+    # optional: ``workspace``, lowest and highest target in the base frame (m), as the limits of a real arm's profile would hold it
     # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``, named in recipe.objects
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:

@@ -27,6 +27,8 @@ class Lift:
     max_steps: ClassVar[int] = 60
     camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
+    # m, base frame: targets stay above the table by 12 mm, the finger tips by 2 mm; tips pressed on it by a target below cannot close
+    workspace: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = ((0.2, -0.4, -0.10), (0.8, 0.4, 0.6))
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.recipe = recipe or Recipe(environment="Lift", robot="Panda")

@@ -156,3 +156,18 @@ def test_the_seed_decides_the_weights(contract):
 def test_options_that_make_no_sense_are_refused(options, words):
     with pytest.raises(PixelarmError, match=words):
         make_agent(tiny_contract(), **options)
+
+
+def test_the_averaged_policy_follows_and_is_the_one_that_acts(contract, batch):
+    """rate 0.5: after one update the average lies half way from the old weights to the new; greedy acting and saving use it."""
+    agent = make_agent(contract, policy_average=0.5)
+    agent.reset_targets()
+    before = [p.clone() for p in agent.actor.parameters()]
+    agent.update(batch, 6, 1.0)
+    for old, new, mean in zip(before, agent.actor.parameters(), agent.mean_actor.parameters()):
+        assert torch.allclose(mean, (old + new) / 2, atol=1e-6)
+    saved = agent.policy_state()
+    assert all(torch.equal(saved[f"actor.{k}"], v) for k, v in agent.mean_actor.state_dict().items())
+    other = make_agent(contract, seed=9)
+    other.load_policy_state(saved)
+    assert np.allclose(other.act(batch["obs"], sample=False), agent.act(batch["obs"], sample=False))
