@@ -19,7 +19,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -27,10 +26,10 @@ from types import TracebackType
 from typing import Any
 
 from robot.errors import PixelarmError, UnknownName
+from robot.provenance import git_commit, hardware, versions
 
-SUITES: dict[str, str] = {
-    "sim": "sim.bench_sim:main"
-}  # name -> module:function, called with the arguments after the name
+# name -> module:function, called with the arguments after the name
+SUITES: dict[str, str] = {"sim": "sim.bench_sim:main", "tasks": "sim.bench_tasks:main", "demo": "sim.bench_demo:main"}
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 PACKAGES = ("pixelarm", "mujoco", "robosuite", "gymnasium", "gymnasium-robotics", "numpy", "numba")
 BUSY = 1.2  # wall time over processor time from which the table says that the machine was busy
@@ -218,21 +217,12 @@ def one_thread() -> None:
 
 def provenance(command: str) -> dict[str, Any]:
     """Where and with what the numbers were made."""
-    model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
     return {
         "command": command,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "hardware": {"cpu": model, "cores": len(cores()), "system": platform.platform()},
-        "versions": versions,
+        "git": git_commit(),
+        "hardware": {**hardware(), "system": platform.platform()},
+        "versions": versions(PACKAGES),
     }
 
 

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe
 from sim.tasks.grasping import body_rotation
 from sim.tasks.tabletop import (
     BOX,
-    CAMERAS,
     TABLE_HEIGHT,
+    TabletopTask,
     add_anchor,
     add_solid,
     clear_table,
     joint_address,
     place_anchor,
     reach_for,
-    tabletop_contract,
 )
 
 if TYPE_CHECKING:
@@ -44,16 +42,11 @@ X, Y, YAW = (-0.05, 0.05), (0.19, 0.23), (-0.25, 0.25)  # m, m, rad; where the c
 BROWN, ORANGE, BLUE = (0.5, 0.3, 0.15), (1.0, 0.55, 0.1), (0.1, 0.1, 0.7)
 
 
-class Drawer:
+class Drawer(TabletopTask):
     name: ClassVar[str] = "drawer"
+    objects: ClassVar[str] = "drawer/1"
     language: ClassVar[str] = "open the drawer"
     max_steps: ClassVar[int] = 60
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
-
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Lift", objects="drawer/1")
-        self.contract = tabletop_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)

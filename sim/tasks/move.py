@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe
 from sim.tasks.grasping import put
 from sim.tasks.tabletop import (
     BOX,
-    CAMERAS,
     CYLINDER,
     TABLE_HEIGHT,
+    TabletopTask,
     add_anchor,
     add_free_body,
     add_mark,
@@ -26,7 +25,6 @@ from sim.tasks.tabletop import (
     clear_table,
     place_anchor,
     reach_for,
-    tabletop_contract,
 )
 
 if TYPE_CHECKING:
@@ -40,16 +38,11 @@ OPEN = 0.06  # m between the fingers: wider than the block, so it is not held
 AT_REST = 0.03  # m/s
 
 
-class Move:
+class Move(TabletopTask):
     name: ClassVar[str] = "move"
+    objects: ClassVar[str] = "move/1"
     language: ClassVar[str] = "put the blue block on the green disc"
     max_steps: ClassVar[int] = 100
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
-
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Lift", objects="move/1")
-        self.contract = tabletop_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)

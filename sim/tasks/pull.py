@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe
 from sim.tasks.grasping import body_rotation, put
 from sim.tasks.tabletop import (
     BOX,
-    CAMERAS,
     TABLE_HEIGHT,
+    TabletopTask,
     add_anchor,
     add_free_body,
     add_mark,
@@ -25,7 +24,6 @@ from sim.tasks.tabletop import (
     clear_table,
     place_anchor,
     reach_for,
-    tabletop_contract,
 )
 
 if TYPE_CHECKING:
@@ -38,16 +36,11 @@ LINE_X = (-0.14, -0.08)  # m, world
 THICK = 0.012  # m, half the line's width
 
 
-class Pull:
+class Pull(TabletopTask):
     name: ClassVar[str] = "pull"
+    objects: ClassVar[str] = "pull/1"
     language: ClassVar[str] = "pull the box to the red line"
     max_steps: ClassVar[int] = 90
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
-
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Lift", objects="pull/1")
-        self.contract = tabletop_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)

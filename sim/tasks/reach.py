@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe
 from sim.tasks.tabletop import (
-    CAMERAS,
     SPHERE,
     TABLE_HEIGHT,
+    TabletopTask,
     add_anchor,
     add_mark,
     clear_table,
     place_anchor,
     reach_for,
-    tabletop_contract,
 )
 
 if TYPE_CHECKING:
@@ -34,16 +32,11 @@ HIGH = np.array([0.12, 0.18, TABLE_HEIGHT + 0.20])
 NOT_WITHIN = 0.10  # m from the gripper's start
 
 
-class Reach:
+class Reach(TabletopTask):
     name: ClassVar[str] = "reach"
+    objects: ClassVar[str] = "reach/1"
     language: ClassVar[str] = "touch the red ball"
     max_steps: ClassVar[int] = 30
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
-
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Lift", objects="reach/1")
-        self.contract = tabletop_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe
 from sim.tasks.grasping import body_rotation
 from sim.tasks.tabletop import (
     BOX,
-    CAMERAS,
     CYLINDER,
     TABLE_HEIGHT,
+    TabletopTask,
     add_anchor,
     add_mark,
     add_solid,
@@ -26,7 +25,6 @@ from sim.tasks.tabletop import (
     joint_address,
     place_anchor,
     reach_for,
-    tabletop_contract,
 )
 
 if TYPE_CHECKING:
@@ -44,16 +42,11 @@ X, Y, YAW = (-0.08, 0.08), (-0.10, 0.10), (-0.6, 0.6)  # m, m, rad; where the pl
 GREY, GREEN, RED = (0.35, 0.35, 0.4), (0.1, 0.8, 0.2), (1.0, 0.1, 0.1)
 
 
-class Switch:
+class Switch(TabletopTask):
     name: ClassVar[str] = "switch"
+    objects: ClassVar[str] = "switch/1"
     language: ClassVar[str] = "flip the switch to the green side"
     max_steps: ClassVar[int] = 55
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
-
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Lift", objects="switch/1")
-        self.contract = tabletop_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)

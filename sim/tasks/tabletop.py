@@ -1,4 +1,4 @@
-"""What the tasks on robosuite's bare table share: contract, coloured primitives, and how a scripted hand asks for motion.
+"""What the tasks on robosuite's bare table share: contract, scene, coloured primitives, and how a scripted hand asks for motion.
 
 Coordinates of scenes and resets are the world's: x away from the arm, y to its left, z up; the table's top is at
 ``TABLE_HEIGHT`` and its centre at x = y = 0. The gripper points straight down and its fingers open along y.
@@ -6,13 +6,13 @@ Coordinates of scenes and resets are the world's: x away from the arm, y to its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import mujoco
 import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
-from sim.scene import body_id
+from sim.scene import Recipe, body_id
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -48,6 +48,22 @@ def tabletop_contract(task: str, image_size: int) -> Contract:
         deadline_ms=80.0,
         max_age_ms=100.0,
     )
+
+
+class TabletopTask:
+    """What a task on the bare table needs not say itself: Lift's scene, its two cameras and position deltas.
+
+    Reset distribution, success test and expert are each task's own, see ``sim.tasks.base.Task``.
+    """
+
+    name: ClassVar[str]
+    objects: ClassVar[str]  # what the task's ``build`` makes of the scene, as a name and a version: ``Recipe.objects``
+    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
+    view: ClassVar[str] = "agentview"
+
+    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
+        self.recipe = recipe or Recipe(environment="Lift", objects=self.objects)
+        self.contract = tabletop_contract(self.name, image_size)
 
 
 # ------------------------------------------------------------------------------------------------------------ scene

@@ -91,6 +91,7 @@ def with_probes(monkeypatch: pytest.MonkeyPatch, **by_backend: Probe) -> None:
 DRAWN = Probe({"device": "llvmpipe", "drawn": True})
 BLACK = Probe({"device": "llvmpipe", "drawn": False})
 FAILS = Probe(None, "crashed (signal 11)")
+MISSING = Probe(None, "AttributeError: 'NoneType' object has no attribute 'eglQueryString'")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,11 @@ FAILS = Probe(None, "crashed (signal 11)")
         ("", FAILS, DRAWN, NOTE, "MUJOCO_GL=osmesa"),
         ("", FAILS, FAILS, WRONG, "apt-get install libegl1"),
         ("", BLACK, BLACK, WRONG, "apt-get install libegl1"),
+        ("", MISSING, MISSING, NOTE, "apt-get install libegl1"),
+        ("", MISSING, FAILS, WRONG, "apt-get install libegl1"),
         ("egl", FAILS, DRAWN, WRONG, "set it to osmesa"),
+        ("egl", MISSING, DRAWN, NOTE, "set it to osmesa"),
+        ("egl", MISSING, FAILS, NOTE, "apt-get install libegl1"),
         ("osmesa", FAILS, DRAWN, OK, ""),
     ],
 )
@@ -111,6 +116,18 @@ def test_gl(chosen: str, egl: Probe, osmesa: Probe, state: str, todo: str, monke
     (check,) = doctor.check_gl()
     assert check.state == state, check
     assert todo in check.todo and bool(todo) == bool(check.todo)
+
+
+def test_without_opengl_the_ray_caster_draws_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "")
+    with_probes(monkeypatch, egl=MISSING, osmesa=MISSING)
+    (check,) = doctor.check_gl()
+    assert (check.state, verdict([check])[0]) == (NOTE, True)
+    assert "the ray-caster draws instead" in check.found and "four times slower" in check.found
+    monkeypatch.setattr(doctor, "installed", lambda package: "" if package == "mujoco-warp" else "1.0")
+    (check,) = doctor.check_gl()
+    assert (check.state, verdict([check])[0]) == (WRONG, False)
+    assert "ray-caster" not in check.found
 
 
 @pytest.mark.gl
