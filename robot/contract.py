@@ -27,6 +27,7 @@ ACTION_KINDS: dict[str, str] = {
     "eef_delta_position_yaw": "metres added to the measured position, radians about the vertical; last entry is the gripper",
     "joint_velocity": "radians per second for each arm joint; last entry is the gripper",
     "joint_position": "radians for each arm joint; last entry is the gripper",
+    "normalized": "each actuator's own range scaled to -1 to 1; benchmarks without an arm, and nothing a robot understands",
 }
 
 

@@ -34,7 +34,7 @@ class Renderer(Protocol):
 class OpenGLRenderer:
     """MuJoCo's renderer with what a policy's camera does not need switched off: decoration, sky box, shadows, haze."""
 
-    OFF = (
+    OFF: tuple[mujoco.mjtRndFlag, ...] = (
         mujoco.mjtRndFlag.mjRND_SHADOW,
         mujoco.mjtRndFlag.mjRND_REFLECTION,
         mujoco.mjtRndFlag.mjRND_SKYBOX,

@@ -187,7 +187,8 @@ def test_every_import_is_a_declared_dependency() -> None:
     sim = base | set(EXTRAS["sim"]) | {"scipy", "cv2", "triton"}  # robosuite brings scipy and cv2, torch brings triton
     known = {
         "robot": base | set(EXTRAS["ros"]) | {"av"},  # films, where they are asked for
-        "sim": sim | {"torch", "gymnasium_robotics"},  # the controllers' reference; a benchmark's other side
+        "sim": sim
+        | {"torch", "gymnasium_robotics", "dm_control"},  # the controllers' reference; a benchmark's other side; [dmc]
         "hardware": sim | set(EXTRAS["ros"]) | {"av"},
         "policies": sim | set(EXTRAS["train"]) | {"PIL"},
     }
