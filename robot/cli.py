@@ -58,6 +58,13 @@ COMMANDS: dict[str, Command] = {
         LEARN,
         ("train",),
     ),
+    "compare": Command(
+        "policies.compare:main",
+        "several runs on the same seeds, paired, and their learning curves",
+        "runs/ferm-lift-seed* runs/curl-lift-seed*",
+        LEARN,
+        ("train",),
+    ),
     "export": Command(
         "policies.export:main", "write a policy bundle, checked against torch", "RUN --out BUNDLE", LEARN, ("train",)
     ),
@@ -75,7 +82,11 @@ COMMANDS: dict[str, Command] = {
         ("sim", "ros"),
     ),
     "bench": Command(
-        "sim.bench:main", "measure ours against stock in one run, as ratios", "sim", LOOK, ("sim",)
+        "sim.bench:main",
+        "measurements anyone can repeat: speed against stock, experts, pictures",
+        "sim",
+        LOOK,
+        ("sim",),
     ),
     "dataset": Command("robot.episodes_cli:main", "check a dataset and list its episodes", "DATASET", LOOK),
     "bundle": Command("robot.bundle:main", "verify a policy bundle and show what it is", "BUNDLE", LOOK),
