@@ -1,0 +1,118 @@
+"""The value of actions: an ensemble of heads on one trunk, and the kinds there are.
+
+A kind predicts values as plain numbers or as distributions; the agent does not need to know which. It takes a prediction of the
+next state's action from the target networks, asks ``target`` what to learn from it, and ``loss`` how far its own is from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from policies.config import AgentConfig
+from policies.networks.blocks import initialise, mlp
+from policies.networks.encoder import Trunk
+from robot.contract import Contract
+from robot.errors import PixelarmError, UnknownName
+
+
+class Critic(Protocol):
+    """An ensemble of action values. ``convolved`` and ``proprio`` are the encoder's; actions are in [-1, 1]."""
+
+    trunk: Trunk
+    members: int  # M
+    sequence: int  # K, actions that are valued together; 1 for most
+
+    def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Prediction for actions ``(B, A)``, or ``(B, K, A)`` of a sequence critic: ``(M, B)`` values or ``(M, B, ..., atoms)`` logits."""
+
+    def value(self, prediction: torch.Tensor) -> torch.Tensor:
+        """Expected values, ``(M, B)``."""
+
+    def target(
+        self, prediction: torch.Tensor, reward: torch.Tensor, discount: torch.Tensor, bonus: torch.Tensor
+    ) -> torch.Tensor:
+        """What to learn, batch first, from the target networks' prediction for the next state.
+
+        Args:
+            prediction: of the members drawn for this update, as ``predict`` gives it.
+            reward: ``(B,)``, of all n steps.
+            discount: ``(B,)``, gamma to the n, 0 where the task ended.
+            bonus: ``(B,)``, added to the next state's value.
+        """
+
+    def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Scalar: mean over the batch, summed over members."""
+
+
+class MLPCritics(nn.Module):
+    """Plain values from independent heads; the target is the minimum over the members drawn (RLPD, arXiv 2302.02948)."""
+
+    sequence = 1
+
+    def __init__(self, contract: Contract, conv_size: int, cfg: AgentConfig) -> None:
+        super().__init__()
+        refuse_options(cfg, {})
+        self.trunk = Trunk(contract, conv_size, cfg.encoder)
+        self.members = cfg.critic.members
+        inputs = self.trunk.size + contract.action.size
+        heads = (
+            mlp(inputs, cfg.critic.hidden, 1, cfg.critic.layers, cfg.critic.layer_norm) for _ in range(self.members)
+        )
+        self.heads = nn.ModuleList(heads)
+        initialise(self.heads, cfg.encoder.init)
+
+    def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        features = torch.cat([self.trunk(convolved, proprio), action], dim=1)
+        return torch.stack([head(features).squeeze(1).float() for head in self.heads])
+
+    forward = predict
+
+    def value(self, prediction: torch.Tensor) -> torch.Tensor:
+        return prediction
+
+    def target(
+        self, prediction: torch.Tensor, reward: torch.Tensor, discount: torch.Tensor, bonus: torch.Tensor
+    ) -> torch.Tensor:
+        return reward + discount * (prediction.min(dim=0).values + bonus)
+
+    def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (prediction - target).square().mean(dim=1).sum()
+
+
+def refuse_options(cfg: AgentConfig, known: dict[str, object]) -> None:
+    """An option that the kind of critic does not have is refused by name."""
+    for name in cfg.critic.options:
+        if name not in known:
+            has = ", ".join(known) or "none"
+            raise PixelarmError(f"critic {cfg.critic.kind!r} has no option {name!r}; it has: {has}")
+
+
+def _simba(contract: Contract, conv_size: int, cfg: AgentConfig) -> nn.Module:
+    from policies.networks.simba import SimbaCritics
+
+    return SimbaCritics(contract, conv_size, cfg)
+
+
+def _sequence(contract: Contract, conv_size: int, cfg: AgentConfig) -> nn.Module:
+    from policies.networks.sequence import SequenceCritics
+
+    return SequenceCritics(contract, conv_size, cfg)
+
+
+# every kind by name; outsiders may add their own
+CRITICS: dict[str, Callable[[Contract, int, AgentConfig], nn.Module]] = {
+    "mlp": MLPCritics,
+    "simba": _simba,
+    "sequence": _sequence,
+}
+
+
+def make_critics(contract: Contract, conv_size: int, cfg: AgentConfig) -> nn.Module:
+    """The critics of a configuration; an unknown kind lists those that exist."""
+    if cfg.critic.kind not in CRITICS:
+        raise UnknownName("critic", cfg.critic.kind, CRITICS)
+    return CRITICS[cfg.critic.kind](contract, conv_size, cfg)
