@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 
+from policies.agent import Agent
 from policies.checkpoint import read_policy
 from policies.config import TrainConfig
-from policies.encoders import Observation
-from policies.sac import SAC
+from policies.networks.encoder import Observation
+from robot.bundle import Policy
 from robot.contract import Contract
-from robot.errors import PixelarmError
 
 
 def to_tensors(observation: dict[str, np.ndarray]) -> Observation:
@@ -26,18 +27,51 @@ def to_tensors(observation: dict[str, np.ndarray]) -> Observation:
     }
 
 
-class GreedyPolicy:
-    """The agent's mean action. For contracts whose history is 1: the replay memory stacks frames, this class does not."""
+class History:
+    """The last observations that a policy sees, of one episode; at its start the first stands for those before it."""
 
-    def __init__(self, agent: SAC) -> None:
-        if agent.contract.history != 1:
-            raise PixelarmError(
-                f"acting with a history of {agent.contract.history} observations is not supported yet; use 1"
-            )
+    def __init__(self, length: int) -> None:
+        self._seen: deque[dict[str, np.ndarray]] = deque(maxlen=length)
+        self.length = length
+
+    def clear(self) -> None:
+        """The next observation is an episode's first."""
+        self._seen.clear()
+
+    def add(self, observation: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """All that the policy sees now, the newest last."""
+        self._seen.append(observation)
+        return [self._seen[0]] * (self.length - len(self._seen)) + list(self._seen)
+
+
+class GreedyPolicy:
+    """The averaged policy's best action. Remembers what it has seen: ``reset`` between episodes."""
+
+    def __init__(self, agent: Agent) -> None:
         self.agent, self.contract = agent, agent.contract
+        self._history = History(agent.contract.history)
+        self.reset = self._history.clear
 
     def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        return self.agent.act(to_tensors(observation), sample=False)[0]
+        seen = [to_tensors(o) for o in self._history.add(observation)]
+        return self.agent.act({name: torch.cat([o[name] for o in seen], dim=1) for name in observation}, sample=False)[
+            0
+        ]
+
+
+class BundledPolicy:
+    """The first action of an exported policy. Remembers what it has seen: ``reset`` between episodes."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy, self.contract = policy, policy.contract
+        self._history = History(policy.contract.history)
+        self.reset = self._history.clear
+
+    def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        seen = self._history.add(observation)
+        if len(seen) == 1:
+            return self.policy.act(observation)[0]
+        return self.policy.act({name: np.stack([o[name] for o in seen]) for name in observation})[0]
 
 
 def load_agent(folder: Path, expect: Contract | None = None) -> tuple[GreedyPolicy, TrainConfig]:
@@ -45,6 +79,6 @@ def load_agent(folder: Path, expect: Contract | None = None) -> tuple[GreedyPoli
     tensors, config, contract, _ = read_policy(folder)
     if expect is not None:
         expect.require_equal(contract, here="this set-up", there=str(folder))
-    agent = SAC(contract, config.algo, Fabric(accelerator="cpu", devices=1), seed=config.seed)
+    agent = Agent(contract, config.algo, Fabric(accelerator="cpu", devices=1), seed=config.seed)
     agent.load_policy_state(tensors)
     return GreedyPolicy(agent), config

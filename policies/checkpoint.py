@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from policies.config import AgentConfig, RecipeConfig, TaskConfig, TrainConfig, TrainerConfig
+from policies.config import TrainConfig
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.files import write_json
 
-FORMAT = "pixelarm-checkpoint/1"
+FORMAT = "pixelarm-checkpoint/2"
 _NAME = "step_{:09d}"
 
 
@@ -100,13 +102,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def config_from_dict(data: dict[str, Any]) -> TrainConfig:
-    data = dict(data)
-    task = {**data.pop("task")}
-    task["actuation_delay_ms"] = tuple(task["actuation_delay_ms"])
-    return TrainConfig(
-        task=TaskConfig(**task),
-        algo=AgentConfig(**data.pop("algo")),
-        recipe=RecipeConfig(**data.pop("recipe")),
-        trainer=TrainerConfig(**data.pop("trainer")),
-        **data,
-    )
+    """Plain data as the typed configuration; an unknown field or a wrong type is named."""
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), data))
+    except OmegaConfBaseException as error:
+        raise PixelarmError(f"this is not a configuration of this version: {error}") from error
+    assert isinstance(config, TrainConfig)
+    config.task.actuation_delay_ms = tuple(config.task.actuation_delay_ms)  # type: ignore[assignment]
+    return config

@@ -38,7 +38,7 @@ BUDGETS = {
     "smoke": Budget(
         demos=2, episodes=3, ros_episodes=2, films=1,
         overrides=(
-            "recipe.demos=2", "recipe.contrastive_updates=5", "recipe.clone_updates=20", "recipe.steps=80", "recipe.critic_warmup=20",
+            "recipe.demos=2", "recipe.pretrain_updates=5", "recipe.clone_updates=20", "recipe.steps=80", "recipe.critic_warmup=20",
             "recipe.batch_size=32", "trainer.eval_every=40", "trainer.eval_episodes=2", "trainer.log_every=10",
             "trainer.checkpoint_every=40",
         ),
@@ -116,8 +116,9 @@ class Demo:
 
         return compose(
             [
-                f"experiment={self.experiment}", f"task={self.task}", f"seed={self.seed}", f"demos={self.folder / 'demos'}",
-                f"run={self.folder / 'ferm'}", f"recipe.demos={self.budget.demos}", *self.budget.overrides, *self.overrides, "resume=true",
+                f"experiment={self.experiment}", f"task={self.task}", f"seed={self.seed}",
+                f"demos={self.folder / 'demos'}", f"run={self.folder / 'learner'}", f"recipe.demos={self.budget.demos}",
+                *self.budget.overrides, *self.overrides, "resume=true",
             ]
         )  # fmt: skip
 
@@ -159,7 +160,7 @@ class Demo:
         env, seeds = self._env(), range(EVAL_SEED, EVAL_SEED + self.budget.episodes)
         results = {}
         for name, title, films in (("policy", "learned", self.budget.films), ("cloned", "cloned", 0)):
-            act, _ = load_agent(self.folder / "ferm" / name, env.contract)
+            act, _ = load_agent(self.folder / "learner" / name, env.contract)
             results[name] = evaluate(env, act, seeds, films=films, title=f"{title} policy")
         env.close()
         learned, cloned = results["policy"], results["cloned"]
@@ -195,7 +196,7 @@ class Demo:
         shutil.rmtree(self.folder / "bundle", ignore_errors=True)  # ours, from a stage that did not end
         sim = self.done["evaluate"]["sim"]
         measured = {key: sim[key] for key in ("success", "n", "low", "high")}
-        out, difference = export(self.folder / "ferm", self.folder / "bundle", measured)
+        out, difference = export(self.folder / "learner", self.folder / "bundle", measured)
         print(f"wrote {out}, largest difference to torch {difference:.1e}")
         return {"bundle": str(out), "parity": difference}
 
@@ -213,10 +214,11 @@ class Demo:
         return summary
 
     def _env(self) -> Any:
-        from sim.tasks import make
+        import dataclasses
 
-        cfg = self.config()
-        return make(cfg.task.name, image_size=cfg.task.image_size, actuation_delay_ms=cfg.task.actuation_delay_ms)
+        from policies.envs import make_env
+
+        return make_env(dataclasses.replace(self.config().task, randomise=[]))
 
     # -------------------------------------------------------------- summary
     def summary(self) -> dict[str, Any]:
@@ -274,21 +276,23 @@ def recipe_words(cfg: Any) -> str:
     recipe, algo = cfg.recipe, cfg.algo
     parts = [
         f"{recipe.demos} demonstrations",
-        f"{recipe.contrastive_updates} contrastive updates"
-        if recipe.contrastive_updates
-        else "no contrastive pre-training",
+        f"{recipe.pretrain_updates} updates of {_names(recipe.pretrain)} first"
+        if recipe.pretrain_updates and recipe.pretrain
+        else "no pre-training",
         f"cloned warm start of {recipe.clone_updates} updates" if recipe.clone_updates else "no cloned warm start",
         f"cloning term of weight {recipe.bc_weight:g} falling to {recipe.bc_weight_end:g}"
         if recipe.bc_weight
         else "no cloning term",
-        f"SAC with {algo.critics} critics",
-        f"random {algo.augmentation} of {algo.augmentation_pixels} px"
-        if algo.augmentation != "none"
-        else "no augmentation",
+        f"{algo.actor.kind} actor, {algo.critic.members} critics of kind {algo.critic.kind}",
+        f"augmentation {_names(algo.augmentation)}" if algo.augmentation else "no augmentation",
         f"{recipe.demo_fraction:.0%} demonstrations in each batch"
         + (", own successes among them" if recipe.successes_join else ""),
     ]
     return f"{cfg.experiment}: " + ", ".join(parts)
+
+
+def _names(items: list[Any]) -> str:
+    return ", ".join(item if isinstance(item, str) else next(iter(item)) for item in items)
 
 
 def _without_outcomes(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -301,7 +305,8 @@ def preflight(skip_ros: bool) -> None:
 
     from sim import gl
 
-    gl.require()
+    if importlib.util.find_spec("mujoco_warp") is None:
+        gl.require()  # the ray-caster cannot take over
     if not skip_ros and importlib.util.find_spec("rclpy") is None:
         raise MissingDependency(
             "the demo's last stage runs the policy over ROS 2, and rclpy is not installed: pip install 'pixelarm[ros]' (or source "
@@ -343,7 +348,7 @@ def main(argv: list[str]) -> int:
         default="full",
         help="smoke: the same path with almost no training, in under three minutes",
     )
-    parser.add_argument("--experiment", default="ferm", help="recipe (default ferm)")
+    parser.add_argument("--experiment", default="ferm_plus", help="recipe (default ferm_plus)")
     parser.add_argument("--no-ros", action="store_true", help="leave out the episodes over ROS 2")
     args, overrides = parser.parse_known_args(argv)
     if bad := [o for o in overrides if o.startswith("-") or "=" not in o]:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from policies.envs import make_env_for
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.files import write_json
 from robot.stats import Rate, mcnemar, rate
 from sim.env import TaskEnv
-from sim.tasks import make
 
 EVAL_SEED = 10_000  # first seed of the test episodes: never used for training, demonstrations or validation
 VALIDATION_SEED = 20_000  # first seed of the episodes looked at during training
@@ -38,6 +38,7 @@ class Outcome:
     success_once: bool
     success_end: bool
     steps: int
+    total: float = 0.0  # sum of rewards
 
 
 @dataclass
@@ -53,9 +54,27 @@ class Evaluation:
     def end(self) -> Rate:
         return rate([o.success_end for o in self.outcomes])
 
+    @property
+    def mean_return(self) -> float:
+        return float(np.mean([o.total for o in self.outcomes]))
+
+    def record(self, metric: str) -> dict[str, Any]:
+        """What a training log keeps: the metric's value under its own name, and n."""
+        found = {"metric": metric, "steps": float(np.mean([o.steps for o in self.outcomes]))}
+        if metric == "return":
+            return {**found, "return": self.mean_return, "n": len(self.outcomes)}
+        return {**found, **self.once.to_dict()}
+
+    def words(self, metric: str) -> str:
+        if metric == "return":
+            returns = [o.total for o in self.outcomes]
+            return f"return {self.mean_return:.1f} ({min(returns):.1f} to {max(returns):.1f}, n = {len(returns)})"
+        return str(self.once)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             **self.once.to_dict(),
+            "mean_return": self.mean_return,
             "at_end": self.end.to_dict(),
             "mean_steps": float(np.mean([o.steps for o in self.outcomes])),
             "outcomes": [asdict(o) for o in self.outcomes],
@@ -67,20 +86,23 @@ def rollout(
 ) -> Outcome:
     """Play one episode. ``act`` maps an observation to an action in contract units."""
     observation, info = env.reset(seed=seed)
-    success, first, step = bool(info["success"]), None, 0
+    if hasattr(act, "reset"):
+        act.reset()  # a policy that remembers forgets the episode before
+    success, first, step, total = bool(info["success"]), None, 0, 0.0
     last = env.task.max_steps
     while step < last:
         if film is not None:
             film.append(env.render())
-        observation, _, _, _, info = env.step(act(observation))
+        observation, reward, _, _, info = env.step(act(observation))
         step += 1
+        total += float(reward) if first is None else 0.0
         success = bool(info["success"])
         if success and first is None:
             first = step
             last = step + hold_steps
     if film is not None:
         film.append(env.render())
-    return Outcome(seed, first is not None, success, first if first is not None else env.task.max_steps)
+    return Outcome(seed, first is not None, success, first if first is not None else env.task.max_steps, total)
 
 
 def evaluate(
@@ -112,8 +134,10 @@ def evaluate(
 def load_actor(path: Path, expect: Contract | None = None) -> tuple[ActionOf, Contract, dict[str, Any]]:
     """A policy to evaluate, from a bundle folder or from a run folder; with its contract and its training configuration."""
     if (path / bundle.POLICY).exists() or (path / bundle.CARD).exists():
+        from policies.acting import BundledPolicy
+
         policy = bundle.load(path, expect)
-        return (lambda observation: policy.act(observation)[0]), policy.contract, policy.card.get("config", {})
+        return BundledPolicy(policy), policy.contract, policy.card.get("config", {})
     folder = next((f for f in (path, path / "policy") if (f / "policy.json").exists()), None)
     if folder is None:
         raise PixelarmError(f"{path} is neither a policy bundle (policy.onnx) nor a training run (policy/policy.json)")
@@ -121,15 +145,6 @@ def load_actor(path: Path, expect: Contract | None = None) -> tuple[ActionOf, Co
 
     agent, config = load_agent(folder, expect)
     return agent, agent.contract, asdict(config)
-
-
-def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv:
-    """The environment a policy was trained in, refused in words when this version's contract is another."""
-    task = config.get("task", {})
-    delay = tuple(task.get("actuation_delay_ms", (0.0, 50.0)))
-    env = make(contract.task, actuation_delay_ms=delay, image_size=contract.cameras[0].height)
-    env.contract.require_equal(contract, here=f"task {contract.task}", there="the policy")
-    return env
 
 
 def main(argv: list[str]) -> int:

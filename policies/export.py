@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from policies.acting import load_agent
+from policies.acting import BundledPolicy, GreedyPolicy, load_agent
+from policies.agent import Agent
 from policies.checkpoint import read_json
-from policies.evaluate import make_env_for
+from policies.envs import make_env_for
 from policies.provenance import git_commit, hardware, versions
-from policies.sac import SAC
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import BundleError, PixelarmError
@@ -29,7 +29,7 @@ TOLERANCE = 1e-4  # largest accepted difference between ONNX Runtime and torch, 
 class DeployedPolicy(nn.Module):
     """The agent's mean action as one network from raw observations to physical units, without a batch axis."""
 
-    def __init__(self, agent: SAC) -> None:
+    def __init__(self, agent: Agent) -> None:
         super().__init__()
         self.normalizer, self.scale = agent.normalizer, agent.scale
         self.encoder, self.actor = agent.mean_encoder, agent.mean_actor
@@ -42,11 +42,11 @@ class DeployedPolicy(nn.Module):
         named = dict(zip([*self.cameras, *self.proprio], arrays))
         observation = {c: self.view(named[c].permute(0, 3, 1, 2).flatten(0, 1)[None]) for c in self.cameras}
         observation |= {p: named[p].flatten()[None] for p in self.proprio}
-        mean, _ = self.actor(self.encoder(self.encoder.stack(observation)), self.normalizer(observation))
-        return self.scale.to_physical(torch.tanh(mean))
+        action = self.actor.mean(self.encoder(self.encoder.stack(observation)), self.normalizer(observation))
+        return self.scale.to_physical(action[:, 0] if action.ndim == 3 else action)
 
 
-def to_onnx(agent: SAC) -> bytes:
+def to_onnx(agent: Agent) -> bytes:
     """The deployed policy as ONNX, with the contract's names."""
     policy = DeployedPolicy(agent).eval()
     contract = agent.contract
@@ -69,17 +69,18 @@ def to_onnx(agent: SAC) -> bytes:
     return buffer.getvalue()
 
 
-def check_parity(policy: bundle.Policy, agent: SAC, observations: list[dict[str, np.ndarray]]) -> float:
+def check_parity(policy: bundle.Policy, agent: Agent, observations: list[dict[str, np.ndarray]]) -> float:
     """Largest difference between the two over ``observations``, as a share of each action's half range.
 
     Raises:
         BundleError: it is more than ``TOLERANCE``.
     """
-    from policies.acting import GreedyPolicy
-
-    reference = GreedyPolicy(agent)
+    exported, reference = BundledPolicy(policy), GreedyPolicy(agent)
     half = (np.array(agent.contract.action.high) - np.array(agent.contract.action.low)) / 2
-    worst = max(float(np.max(np.abs(policy.act(o)[0] - reference(o)) / half)) for o in observations)
+    differences = [
+        np.abs(exported(o) - reference(o)) / half for o in observations
+    ]  # one after the other: histories too
+    worst = float(np.max(differences))  # of a NaN, NaN
     if not worst <= TOLERANCE:
         raise BundleError(
             f"the exported network differs from torch by {worst:.2e} of an action's half range, more than {TOLERANCE:.0e}: not exported"
@@ -111,11 +112,11 @@ def _random_observation(contract: Contract, rng: np.random.Generator) -> dict[st
 
 def latency_ms(policy: bundle.Policy, calls: int = 200) -> dict[str, float]:
     """Inference time of one call on this machine."""
-    observation = _random_observation(policy.contract, np.random.default_rng(0))
+    observation, act = _random_observation(policy.contract, np.random.default_rng(0)), BundledPolicy(policy)
     times = []
     for _ in range(calls + 20):
         start = time.perf_counter()
-        policy.act(observation)
+        act(observation)
         times.append((time.perf_counter() - start) * 1e3)
     p50, p99 = np.percentile(times[20:], [50, 99])
     return {"p50": float(p50), "p99": float(p99), "calls": calls}

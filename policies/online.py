@@ -19,15 +19,16 @@ from tqdm import tqdm
 
 from policies import checkpoint, pretrain
 from policies.acting import GreedyPolicy
+from policies.agent import Agent
+from policies.collectors import Finished, InTurn
 from policies.config import TrainConfig
 from policies.evaluate import VALIDATION_SEED, evaluate
 from policies.logs import RunLog
+from policies.objectives import make_objectives
 from policies.provenance import git_commit, hardware, versions
-from policies.replay import Replay, join, to_device
-from policies.sac import SAC
+from policies.replay import Batch, Lookup, Replay, join, to_device
 from robot.episodes import Episode
 from robot.errors import PixelarmError
-from robot.stats import Rate
 from sim.env import TaskEnv
 
 STATE = "state.json"
@@ -39,51 +40,55 @@ class Run:
     def __init__(self, cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
         self.cfg, self.fabric, self.env, self.folder = cfg, fabric, env, folder
         check_recipe(cfg, demos)
+        recipe, contract = cfg.recipe, env.contract
         rank = fabric.global_rank
         self.rng = np.random.default_rng([cfg.seed, rank])
-        self.agent = SAC(env.contract, cfg.algo, fabric, cfg.seed)
-        own = cfg.recipe.replay_capacity if cfg.recipe.successes_join else 0
-        self.demos = Replay(env.contract, capacity=sum(len(d) + 1 for d in demos[: cfg.recipe.demos]) + own)
-        for demo in demos[: cfg.recipe.demos]:
+        self.agent = Agent(contract, cfg.algo, fabric, cfg.seed)
+        lookup = make_lookup(cfg, self.agent)
+        joins = recipe.successes_join and recipe.demo_fraction > 0
+        frames = sum(len(d) + 1 for d in demos[: recipe.demos]) + (recipe.replay_capacity if joins else 0)
+        self.demos = Replay(contract, max(1, frames), lookup)
+        for demo in demos[: recipe.demos]:
             self.demos.add_episode(demo)
-        self.online = Replay(env.contract, cfg.recipe.replay_capacity)
-        self.agent.normalizer.fit(self.demos.all_proprio().to(fabric.device))
+        place = Path(recipe.replay_folder) / f"rank{rank}" if recipe.replay_folder else None
+        self.online = Replay(contract, recipe.replay_capacity, lookup, place)
+        if recipe.demos_share_replay:
+            for demo in demos[: recipe.demos]:
+                self.online.add_episode(demo)
+        self.total_steps = -(-recipe.frames // env.action_repeat) if recipe.frames else recipe.steps
+        self.collector = InTurn(env, self.online, self.demos if joins else None, cfg.algo.critic.time_limit)
+        if len(self.demos):
+            self.agent.normalizer.fit(self.demos.all_proprio().to(fabric.device))
         self.step = self.updates = self.perfect = 0
-        self.update_seconds = 0.0
-        self.best = -1.0
-        self.recent: list[bool] = []  # outcomes of the last 20 training episodes
+        self.owed = 0.0  # updates that the update-to-data ratio asks for and that were not made yet
+        self.best = -np.inf
+        self.recent: list[list[float]] = []  # (success, return) of the last 20 training episodes
         self.seconds = {"environment": 0.0, "updates": 0.0, "evaluation": 0.0}
         self.log = RunLog(folder, enabled=False)
 
     # -------------------------------------------------------------- the phases
     def pretrain(self) -> None:
-        """Contrastive pre-training and cloning, as the recipe says; then the first online episode begins."""
+        """Objectives on the demonstrations and cloning, as the recipe says; then the first online episode begins."""
         recipe, batch = self.cfg.recipe, self.cfg.recipe.batch_size
-        if recipe.contrastive_updates:
-            with _bar(recipe.contrastive_updates, "contrastive pre-training", "update", self.fabric) as bar:
-                loss = pretrain.contrast(
-                    self.agent,
-                    self.demos,
-                    recipe.contrastive_updates,
-                    batch,
-                    recipe.contrastive_rate,
-                    self.rng,
-                    _show(bar),
+        if recipe.pretrain_updates and recipe.pretrain:
+            names = ", ".join(make_objectives(recipe.pretrain, self.agent, 0))
+            with _bar(recipe.pretrain_updates, f"pre-training: {names}", "update", self.fabric) as bar:
+                loss = pretrain.train_objectives(
+                    self.agent, self.demos, recipe.pretrain, recipe.pretrain_updates, batch, self.rng, _show(bar)
                 )
-            self.log.write(0, "pretrain", contrastive_loss=loss)
+            self.log.write(0, "pretrain", objective_loss=loss)
         if recipe.clone_updates:
             with _bar(recipe.clone_updates, "cloning warm start", "update", self.fabric) as bar:
                 loss = pretrain.clone(self.agent, self.demos, recipe.clone_updates, batch, self.rng, _show(bar))
             self.log.write(0, "pretrain", cloning_loss=loss)
         self.agent.reset_targets()
-        observation, _ = self.env.reset(seed=self.cfg.seed * 7919 + self.fabric.global_rank)
-        self.online.start(observation)
+        self.collector.begin(self.cfg.seed * 7919 + self.fabric.global_rank)
 
     def learn(self) -> None:
         """Online learning from ``self.step`` to the recipe's last step, or until the validation seeds are all solved."""
-        recipe, trainer = self.cfg.recipe, self.cfg.trainer
-        with _bar(recipe.steps, "learning online", "step", self.fabric, initial=self.step) as bar:
-            while self.step < recipe.steps:
+        trainer = self.cfg.trainer
+        with _bar(self.total_steps, "learning online", "step", self.fabric, initial=self.step) as bar:
+            while self.step < self.total_steps:
                 self._act()
                 metrics = self._update()
                 self.step += 1
@@ -91,7 +96,7 @@ class Run:
                 if self.step % trainer.log_every == 0 and metrics:
                     self._report(metrics, bar)
                 stop = self.step % trainer.eval_every == 0 and self._evaluate()
-                if self.step % trainer.checkpoint_every == 0 or stop or self.step == recipe.steps:
+                if self.step % trainer.checkpoint_every == 0 or stop or self.step == self.total_steps:
                     self.save()
                 if stop:
                     break
@@ -99,45 +104,60 @@ class Run:
     def _act(self) -> None:
         """One environment step: uniform at first if the recipe says so, then sampled from the actor."""
         start = time.perf_counter()
-        if self.step < self.cfg.recipe.random_steps:
-            action = self.env.contract.clip_action(
-                self.rng.uniform(self.env.action_space.low, self.env.action_space.high)
-            )
-        else:
-            action = self.agent.act(self.online.last_observation, sample=True)[0]
-        observation, reward, terminated, truncated, _ = self.env.step(action)
-        self.online.add(action, float(reward), terminated, observation)
-        if terminated or truncated:
-            self.recent = [*self.recent[-19:], terminated]
-            if terminated and self.cfg.recipe.successes_join:
-                self.demos.copy_last_episode(self.online)
-            observation, _ = self.env.reset()
-            self.online.start(observation)
+        random = self.rng if self.step < self.cfg.recipe.random_steps else None
+        self._remember(self.collector.collect(self.agent, random))
+        if random is not None and self.step + 1 == self.cfg.recipe.random_steps and not len(self.demos):
+            self.agent.normalizer.fit(self.online.all_proprio().to(self.fabric.device))
         self.seconds["environment"] += time.perf_counter() - start
 
-    def _update(self) -> dict[str, float]:
+    def _remember(self, finished: list[Finished]) -> None:
+        self.recent = [*self.recent, *([float(f.success), f.total] for f in finished)][-20:]
+
+    def _update(self) -> dict[str, Any]:
+        """The updates that this environment step asks for; the last one's numbers."""
         recipe = self.cfg.recipe
-        from_demos = round(recipe.batch_size * recipe.demo_fraction)
-        from_online = recipe.batch_size - from_demos
-        if len(self.online) < min(64, from_online):
+        if self.step + 1 < recipe.learning_starts:
             return {}
         start = time.perf_counter()
         progress = min(1.0, self.step / max(1, recipe.bc_steps))
         bc_weight = recipe.bc_weight + (recipe.bc_weight_end - recipe.bc_weight) * progress
-        metrics: dict[str, float] = {}
-        for _ in range(recipe.updates_per_step):
-            parts = [b.sample(n, self.rng) for b, n in ((self.demos, from_demos), (self.online, from_online)) if n]
-            batch = to_device(parts[0] if len(parts) == 1 else join(*parts), self.agent.device)
-            metrics = self.agent.update(batch, from_demos, bc_weight, improve_actor=self.step >= recipe.critic_warmup)
+        metrics: dict[str, Any] = {}
+        self.owed += recipe.updates_per_step
+        while self.owed >= 1.0:
+            batch = to_device(self._batch(), self.agent.device)
+            metrics = self.agent.update(batch, bc_weight, improve_actor=self.step >= recipe.critic_warmup)
+            metrics["bc_weight"] = bc_weight
             self.updates += 1
+            self.owed -= 1.0
         self.seconds["updates"] += time.perf_counter() - start
-        return metrics | {"bc_weight": bc_weight}
+        return metrics
 
-    def _report(self, metrics: dict[str, float], bar: tqdm) -> None:
-        success = float(np.mean(self.recent)) if self.recent else 0.0
-        rate = self.updates_per_second
-        self.log.write(self.step, "train", **metrics, train_success=success, updates_per_second=rate, **self.seconds)
-        bar.set_postfix_str(f"train success {success:.2f}, critic {metrics['critic_loss']:.3f}")
+    def _batch(self) -> Batch:
+        """A batch in the recipe's mix: demonstrations first, as far as there are any."""
+        size = self.cfg.recipe.batch_size
+        from_demos = round(size * self.cfg.recipe.demo_fraction) if len(self.demos) else 0
+        if from_demos == 0:
+            return self.online.sample(size, self.rng)
+        demos = self.demos.sample(from_demos, self.rng)
+        if from_demos == size:
+            return {**demos, "demo_rows": size}
+        return join(demos, self.online.sample(size - from_demos, self.rng))
+
+    def _report(self, metrics: dict[str, Any], bar: tqdm) -> None:
+        success, total = np.mean(self.recent, axis=0).tolist() if self.recent else (0.0, 0.0)
+        numbers = {name: float(value) for name, value in metrics.items()}
+        self.log.write(
+            self.step,
+            "train",
+            **numbers,
+            train_success=success,
+            train_return=total,
+            updates_per_second=self.updates_per_second,
+            updates_per_step=self.updates / self.step,
+            **self.seconds,
+        )
+        how = f"success {success:.2f}" if self.env.metric == "success" else f"return {total:.0f}"
+        bar.set_postfix_str(f"train {how}, critic {numbers['critic_loss']:.3f}")
 
     def _evaluate(self) -> bool:
         """Validation; keeps the best policy so far. True when it is time to stop early.
@@ -146,22 +166,20 @@ class Run:
         """
         trainer = self.cfg.trainer
         start = time.perf_counter()
-        result: Rate | None = None
         if self.fabric.is_global_zero and trainer.eval_episodes:
             seeds = range(VALIDATION_SEED, VALIDATION_SEED + trainer.eval_episodes)
             saved = self.env.state_dict()
             found = evaluate(self.env, GreedyPolicy(self.agent), seeds, hold_steps=0, quiet=True)
             self.env.load_state_dict(saved)
-            result = found.once
-            self.log.write(
-                self.step, "eval", **result.to_dict(), steps=float(np.mean([o.steps for o in found.outcomes]))
-            )
-            tqdm.write(f"  step {self.step}: validation {result}")
+            record = found.record(self.env.metric)
+            self.log.write(self.step, "eval", **record)
+            tqdm.write(f"  step {self.step}: validation {found.words(self.env.metric)}")
             improving = self.step > self.cfg.recipe.critic_warmup  # before, the actor has only imitated
-            self.perfect = self.perfect + 1 if result.successes == result.n and improving else 0
-            if result.value >= self.best:
-                self.best = result.value
-                self.save_policy(validation=result)
+            perfect = self.env.metric == "success" and found.once.successes == found.once.n
+            self.perfect = self.perfect + 1 if perfect and improving else 0
+            if record[self.env.metric] >= self.best:
+                self.best = record[self.env.metric]
+                self.save_policy(validation=record)
         self.perfect = int(self.fabric.broadcast(self.perfect))
         self.seconds["evaluation"] += time.perf_counter() - start
         return bool(trainer.patience) and self.perfect >= trainer.patience
@@ -171,14 +189,15 @@ class Run:
         return self.updates / self.seconds["updates"] if self.seconds["updates"] else 0.0
 
     # ------------------------------------------------------------------ on disk
-    def save_policy(self, validation: Rate | None = None, name: str = "policy") -> None:
+    def save_policy(self, validation: dict[str, Any] | None = None, name: str = "policy") -> None:
         """The policy as it is now, for ``pixelarm eval`` and ``export``."""
         if not self.fabric.is_global_zero:
             return
         about = {
             "step": self.step,
+            "frames": self.step * self.env.action_repeat,
             "robot_minutes": self.step / self.env.contract.rate_hz / 60,
-            "validation": validation.to_dict() if validation else None,
+            "validation": validation,
             "versions": versions(), "git": git_commit(), "hardware": hardware(),
         }  # fmt: skip
         checkpoint.save_policy(self.folder / name, self.agent.policy_state(), self.cfg, self.env.contract, about)
@@ -188,7 +207,7 @@ class Run:
 
         def fill(folder: Path) -> None:
             checkpoint.save_tensors(folder / "agent.safetensors", self.agent.state_dict())
-            environment = self.env.state_dict()
+            environment = self.collector.state_dict()
             checkpoint.save_tensors(
                 folder / "environment.safetensors", {k: torch.from_numpy(v) for k, v in environment["world"].items()}
             )
@@ -196,8 +215,8 @@ class Run:
                 (folder / name).mkdir()
                 memory.save(folder / name)
             state = {
-                "format": checkpoint.FORMAT, "step": self.step, "updates": self.updates, "perfect": self.perfect, "best": self.best,
-                "recent": self.recent, "seconds": self.seconds, "rng": self.rng.bit_generator.state,
+                "format": checkpoint.FORMAT, "step": self.step, "updates": self.updates, "perfect": self.perfect,
+                "owed": self.owed, "best": self.best if np.isfinite(self.best) else None, "recent": self.recent, "seconds": self.seconds, "rng": self.rng.bit_generator.state,
                 "environment": {key: value for key, value in environment.items() if key != "world"},
                 "contract": self.env.contract.to_dict(), "config": asdict(self.cfg), "versions": versions(),
             }  # fmt: skip
@@ -221,12 +240,21 @@ class Run:
         self.online.load(folder / "online")
         self.demos.load(folder / "demos")
         world = {k: v.numpy() for k, v in checkpoint.load_tensors(folder / "environment.safetensors").items()}
-        self.env.reset(seed=0)
-        self.env.load_state_dict({"world": world, **state["environment"]})
+        self.collector.load_state_dict({"world": world, **state["environment"]})
         self.rng.bit_generator.state = state["rng"]
-        for name in ("step", "updates", "perfect", "best", "recent", "seconds"):
+        for name in ("step", "updates", "perfect", "owed", "recent", "seconds"):
             setattr(self, name, state[name])
+        self.best = -np.inf if state["best"] is None else state["best"]
         return True
+
+
+def make_lookup(cfg: TrainConfig, agent: Agent) -> Lookup:
+    """What this agent and recipe need of each transition."""
+    terms = {**agent.objectives, **(make_objectives(cfg.recipe.pretrain, agent, 0) if cfg.recipe.pretrain_updates else {})}
+    ahead = {term.ahead for term in terms.values() if term.ahead}
+    if len(ahead) > 1:
+        raise PixelarmError(f"objectives that look ahead must look equally far, got {sorted(ahead)} control steps")
+    return Lookup(cfg.algo.critic.discount, cfg.algo.critic.n_step, agent.critics.sequence, max(ahead, default=0))
 
 
 def check_recipe(cfg: TrainConfig, demos: list[Episode]) -> None:
@@ -235,15 +263,23 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode]) -> None:
     problems = []
     if not 0.0 <= recipe.demo_fraction <= 1.0:
         problems.append(f"demo_fraction must be between 0 and 1, got {recipe.demo_fraction}")
-    needs_demos = [n for n in ("contrastive_updates", "clone_updates") if getattr(recipe, n)]
-    if (needs_demos or recipe.demo_fraction > 0 or recipe.bc_weight > 0) and recipe.demos < 1:
-        problems.append(f"demos is 0, but {needs_demos or ['demo_fraction or bc_weight']} need demonstrations")
+    if recipe.updates_per_step <= 0:
+        problems.append(f"updates_per_step must be positive, got {recipe.updates_per_step}")
+    needs_demos = [n for n in ("pretrain_updates", "clone_updates") if getattr(recipe, n)]
+    if (needs_demos or recipe.bc_weight > 0) and recipe.demos < 1:
+        problems.append(f"demos is 0, but {', '.join(needs_demos) or 'bc_weight'} need demonstrations")
     if len(demos) < recipe.demos:
         problems.append(f"the recipe uses {recipe.demos} demonstrations, the dataset holds {len(demos)}")
-    if recipe.contrastive_updates and recipe.batch_size < 2:
-        problems.append("contrastive learning needs a batch of at least 2")
+    if (cfg.algo.objectives or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
+        problems.append("objectives compare the rows of a batch: contrastive learning needs a batch of at least 2")
     if recipe.bc_weight > 0 and recipe.demo_fraction == 0:
         problems.append("bc_weight is on, but demo_fraction is 0: no demonstration row would ever be cloned")
+    if (recipe.steps or recipe.frames) and recipe.demos == 0 and recipe.random_steps == 0:
+        problems.append("without demonstrations the first steps must explore: set random_steps")
+    if recipe.demos_share_replay and recipe.demo_fraction > 0:
+        problems.append("demos_share_replay puts demonstrations among all other rows: demo_fraction must be 0")
+    if recipe.learning_starts < 1:
+        problems.append(f"learning_starts must be at least 1, got {recipe.learning_starts}")
     if cfg.trainer.eval_every < 1 or cfg.trainer.checkpoint_every < 1 or cfg.trainer.log_every < 1:
         problems.append("eval_every, checkpoint_every and log_every must be at least 1")
     if problems:
@@ -254,6 +290,7 @@ def _require_same_config(saved: dict[str, Any], mine: dict[str, Any], folder: Pa
     """A resumed run must be the same run; only how long it goes on and what it prints may change."""
     free = {
         "recipe.steps",
+        "recipe.frames",
         "trainer.log_every",
         "trainer.patience",
         "trainer.checkpoint_every",

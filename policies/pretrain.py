@@ -1,62 +1,81 @@
-"""What happens on the demonstrations before the first online step: contrastive pre-training, then cloning."""
+"""What happens on the demonstrations before the first online step: objectives such as contrast, then cloning."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from policies.contrastive import info_nce
+from policies.agent import Agent
+from policies.objectives import make_objectives
 from policies.replay import Replay, to_device
-from policies.sac import SAC
 
 Progress = Callable[[int, float], None]  # (updates done, loss)
 
 
-def contrast(
-    agent: SAC, demos: Replay, updates: int, batch_size: int, rate: float, rng: np.random.Generator, progress: Progress
+def train_objectives(
+    agent: Agent,
+    demos: Replay,
+    items: list[Any],
+    updates: int,
+    batch_size: int,
+    rng: np.random.Generator,
+    progress: Progress,
 ) -> float:
-    """FERM's pre-training: InfoNCE between two augmented views of the demonstrations' frames.
+    """Train the encoder with objectives alone, on the demonstrations: FERM's pre-training where the objective is ``info_nce``.
 
-    The query encoder is the agent's convolutional stack with the critics' pixel trunk, as in FERM; the key encoder follows it
-    with momentum ``rate`` at every update. Frames of one batch are distinct, because a repeated frame would be its own negative.
-
-    Returns the mean loss of the last tenth.
+    Frames of one batch are distinct, because a repeated frame would be its own negative. Parameters of the objectives' own are
+    not kept. Returns the mean loss of the last tenth.
     """
-    projector = agent.critics.trunk.pixels
-    query = torch.nn.ModuleList([agent.encoder, projector])
-    key = copy.deepcopy(query).requires_grad_(False)
-    size = projector[0].out_features
-    start = torch.rand(size, size, generator=torch.Generator().manual_seed(int(rng.integers(2**31))))
-    bilinear = torch.nn.Parameter(start.to(agent.device))
-    optimizer = torch.optim.Adam([*query.parameters(), bilinear], agent.cfg.learning_rate)
-    size = min(batch_size, len(demos))
-    losses = []
+    terms = make_objectives(items, agent, int(rng.integers(2**31)))
+    parameters = trained_by(agent, terms)
+    optimizer = torch.optim.Adam(parameters, agent.cfg.learning_rate, (agent.cfg.beta1, 0.999))
+    size, losses = min(batch_size, len(demos)), []
     for update in range(updates):
-        observation = to_device(demos.sample(size, rng, distinct=True), agent.device)["obs"]
+        batch = to_device(demos.sample(size, rng, distinct=True), agent.device)
         with agent.fabric.autocast():
-            anchors = projector(agent.encoder(agent.view(observation)))
-            with torch.no_grad():
-                keys = key[1](key[0](agent.view(observation)))
-            loss = info_nce(anchors.float(), keys.float(), bilinear)
+            convolved = agent.encoder(agent.view(batch["obs"]))
+            total = sum(term.weight * term.loss(agent, convolved, batch) for term in terms.values())
         optimizer.zero_grad()
-        agent.fabric.backward(loss)
-        agent._step(optimizer)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), rate)
-        losses.append(float(loss.detach()))
+        agent.fabric.backward(total)
+        agent.share_gradients([p for p in parameters if p.grad is not None])
+        optimizer.step()
+        for term in terms.values():
+            term.follow(agent)
+        losses.append(float(total.detach()))
         progress(update + 1, losses[-1])
-    return float(np.mean(losses[-max(1, len(losses) // 10) :])) if losses else float("nan")
+    return last_tenth(losses)
+
+
+def trained_by(agent: Agent, terms: nn.ModuleDict) -> list[nn.Parameter]:
+    """The parameters that objectives reach: those of the agent's networks that they name, and their own."""
+    names = dict.fromkeys(name for term in terms.values() for name in term.reaches)  # in order, once
+    parameters = [p for name in names for p in network(agent, name).parameters()]
+    return [*parameters, *(p for p in terms.parameters() if p.requires_grad)]
+
+
+def network(agent: Agent, path: str) -> nn.Module:
+    """One of the agent's networks by its attribute path, "critics.trunk.pixels" say."""
+    found: Any = agent
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def clone(
-    agent: SAC, demos: Replay, updates: int, batch_size: int, rng: np.random.Generator, progress: Progress
+    agent: Agent, demos: Replay, updates: int, batch_size: int, rng: np.random.Generator, progress: Progress
 ) -> float:
     """Behaviour cloning of the demonstrations; returns the mean loss of the last tenth."""
     losses = []
     for update in range(updates):
-        losses.append(agent.clone(to_device(demos.sample(batch_size, rng), agent.device)))
+        batch = to_device(demos.sample(batch_size, rng), agent.device)
+        losses.append(float(agent.clone({**batch, "demo_rows": batch_size})))
         progress(update + 1, losses[-1])
+    return last_tenth(losses)
+
+
+def last_tenth(losses: list[float]) -> float:
     return float(np.mean(losses[-max(1, len(losses) // 10) :])) if losses else float("nan")

@@ -1,6 +1,6 @@
 """One HTML page a run: the table, the curves, the latency and the films, all inside one file.
 
-``pixelarm report RUN`` rebuilds it from what the demo wrote: ``summary.json``, ``ferm/metrics.jsonl``, ``evaluation.json``,
+``pixelarm report RUN`` rebuilds it from what the demo wrote: ``summary.json``, ``learner/metrics.jsonl``, ``evaluation.json``,
 ``cloned.json``, ``ros.json``, ``loop.json`` and ``films/``.
 """
 
@@ -122,7 +122,7 @@ def latency_histogram(samples: list[float], deadline_ms: float) -> Figure:
 def write_report(run: Path) -> Path:
     """Build ``RUN/report.html`` from what is in the run folder; parts that are missing are left out."""
     summary = read_json(run / "summary.json")
-    learner = run / "ferm"
+    learner = run / "learner"
     parts = [_headline(summary), _section("Success", _picture(success_bars(summary)))]
     if read_log(learner, "train"):
         cloned = summary["bc"]["success"] if summary.get("bc") else None

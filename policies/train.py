@@ -8,6 +8,7 @@ pixelarm train -m seed=1,2,3                                     # a sweep
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -17,8 +18,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from policies.config import TrainConfig
-from robot.errors import PixelarmError, UnknownName
+from robot.errors import PixelarmError
 
+OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
 ConfigStore.instance().store(name="train_schema", node=TrainConfig)
 
 
@@ -62,22 +64,21 @@ def train(cfg: TrainConfig) -> Path:
 
 def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     """One process of a run: build the parts, then the phases in order."""
+    import numpy as np
     import torch
 
+    from policies.envs import make_env
     from policies.logs import RunLog
     from policies.online import Run
     from robot.episodes import read_dataset
-    from sim.tasks import make
 
     if cfg.trainer.threads:
         torch.set_num_threads(cfg.trainer.threads)
-    env = make(
-        cfg.task.name,
-        image_size=cfg.task.image_size,
-        actuation_delay_ms=cfg.task.actuation_delay_ms,
-        randomise=cfg.task.randomise,
-    )
-    demos = read_dataset(cfg.demos, expect=env.contract) if cfg.recipe.demos else []
+    env = make_env(cfg.task)
+    recorded = dataclasses.replace(
+        env.contract, history=1
+    )  # episodes hold single observations, whatever a policy stacks
+    demos = read_dataset(cfg.demos, expect=recorded) if cfg.recipe.demos else []
     run = Run(cfg, fabric, env, demos, folder)
     resumed = run.resume()
     run.log = RunLog(folder, resume_at=run.step if resumed else None, enabled=run.fabric.is_global_zero)
@@ -88,7 +89,7 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
             run.save()
         run.learn()
         run.save_policy(name="last")
-        if run.best < 0:
+        if not np.isfinite(run.best):
             run.save_policy()  # never validated: the last policy is the policy
     finally:
         run.log.close()
@@ -98,10 +99,9 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
 def prepare_folder(cfg: TrainConfig) -> Path:
     """The run's folder, with its configuration; an old run is resumed only when that was asked for."""
     from policies.checkpoint import newest
-    from sim.tasks import TASKS
+    from policies.envs import check_task
 
-    if cfg.task.name not in TASKS:
-        raise UnknownName("task", cfg.task.name, TASKS)
+    check_task(cfg.task.name)
     folder = Path(cfg.run)
     if newest(folder / "checkpoints" / "rank0") is not None and not cfg.resume:
         raise PixelarmError(

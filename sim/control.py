@@ -1,4 +1,4 @@
-"""Operational-space control of an arm's end effector, the same law as robosuite's OSC_POSE, in a compiled inner loop.
+"""Controllers of an arm's joints and of its end effector; for the latter robosuite's OSC_POSE, in a compiled inner loop.
 
 With J the end-effector Jacobian, M the arm's mass matrix and e the pose error, the joint torques are
 
@@ -18,6 +18,8 @@ import mujoco
 import numpy as np
 from numba import njit
 
+from robot.errors import PixelarmError
+
 KP = 150.0  # 1/s^2
 DAMPING_RATIO = 1.0
 POSTURE_KP = 10.0  # 1/s^2
@@ -29,30 +31,33 @@ class ArmIndices:
 
     qpos: np.ndarray  # (7,) addresses into qpos
     dof: np.ndarray  # (7,) addresses into qvel
-    actuators: np.ndarray  # (7,) actuator ids, torque controlled
+    actuators: np.ndarray  # (7,) actuator ids
     site: int
 
 
 class Controller(Protocol):
-    """Turns a goal into joint torques; every array attribute named in ``STATE`` decides the future."""
+    """Turns a goal into what the arm's actuators are told; every array attribute named in ``STATE`` decides the future."""
 
     STATE: ClassVar[tuple[str, ...]]
+    PER_SUBSTEP: ClassVar[bool]  # whether the command follows the state within a control period
 
     def reset(self, data: mujoco.MjData) -> None:
         """Make the present the goal."""
 
-    def torque(self, data: mujoco.MjData) -> np.ndarray:
-        """``(7,)`` N m; positions and velocities must be up to date (``mj_step1`` or ``mj_forward`` done)."""
+    def command(self, data: mujoco.MjData) -> np.ndarray:
+        """``(7,)`` N m for motors, rad for position servos. If ``PER_SUBSTEP``, positions and velocities must be up to date
+        (``mj_step1`` or ``mj_forward`` done)."""
 
 
 class OperationalSpaceController:
     """Follows an end-effector goal pose in world coordinates with joint torques.
 
-    ``torque(data)`` needs positions and velocities up to date (``mj_step1`` or ``mj_forward`` done) and returns (7,) N m,
+    ``command(data)`` needs positions and velocities up to date (``mj_step1`` or ``mj_forward`` done) and returns (7,) N m,
     clipped to the actuators' range.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("goal_position", "goal_rotation", "posture")
+    PER_SUBSTEP: ClassVar[bool] = True
 
     def __init__(self, model: mujoco.MjModel, arm: ArmIndices) -> None:
         self._model, self._arm = model, arm
@@ -69,7 +74,7 @@ class OperationalSpaceController:
         self.goal_position[:] = data.site_xpos[self._arm.site]
         self.goal_rotation[:] = data.site_xmat[self._arm.site].reshape(3, 3)
 
-    def torque(self, data: mujoco.MjData) -> np.ndarray:
+    def command(self, data: mujoco.MjData) -> np.ndarray:
         model, arm = self._model, self._arm
         mujoco.mj_fullM(model, self._mass, data.qM)
         mujoco.mj_jacSite(model, data, self._jacobian[:3], self._jacobian[3:], arm.site)
@@ -100,6 +105,7 @@ class JointController:
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("goal",)
+    PER_SUBSTEP: ClassVar[bool] = True
     POSITION_GAIN = KP  # 1/s^2
     VELOCITY_GAIN = 25.0  # 1/s
 
@@ -113,7 +119,11 @@ class JointController:
     def reset(self, data: mujoco.MjData) -> None:
         self.goal[:] = 0.0 if self._velocity else data.qpos[self._arm.qpos]
 
-    def torque(self, data: mujoco.MjData) -> np.ndarray:
+    def set_goal(self, data: mujoco.MjData, goal: np.ndarray) -> None:
+        """``goal`` ``(7,)`` rad or rad/s."""
+        self.goal[:] = goal
+
+    def command(self, data: mujoco.MjData) -> np.ndarray:
         arm = self._arm
         dq = data.qvel[arm.dof]
         if self._velocity:
@@ -127,11 +137,49 @@ class JointController:
         return np.minimum(np.maximum(tau, self._low), self._high)
 
 
-def make_controller(kind: str, model: mujoco.MjModel, arm: ArmIndices) -> Controller:
-    """The controller that an action kind of a contract drives."""
-    if kind in ("joint_position", "joint_velocity"):
-        return JointController(model, arm, velocity=kind == "joint_velocity")
-    return OperationalSpaceController(model, arm)
+class ServoController:
+    """An arm whose joints have position servos in the model: the goal of a control period is one target for each servo.
+
+    A velocity means: from where the joint is when the command arrives, ``velocity * period_s`` further. The servo stops there if
+    no other command comes. Targets stay within the servos' range.
+    """
+
+    STATE: ClassVar[tuple[str, ...]] = ("target",)
+    PER_SUBSTEP: ClassVar[bool] = False
+
+    def __init__(self, model: mujoco.MjModel, arm: ArmIndices, velocity: bool, period_s: float) -> None:
+        self._arm, self._velocity, self._period_s = arm, velocity, period_s
+        self.target = np.zeros(len(arm.qpos))  # rad
+        limits = model.actuator_ctrlrange[arm.actuators]
+        self._low, self._high = limits[:, 0].copy(), limits[:, 1].copy()
+
+    def reset(self, data: mujoco.MjData) -> None:
+        self.target[:] = data.qpos[self._arm.qpos]
+
+    def set_goal(self, data: mujoco.MjData, goal: np.ndarray) -> None:
+        """``goal`` ``(7,)`` rad or rad/s."""
+        target = data.qpos[self._arm.qpos] + self._period_s * np.asarray(goal, float) if self._velocity else goal
+        np.clip(target, self._low, self._high, out=self.target)
+
+    def command(self, data: mujoco.MjData) -> np.ndarray:
+        return self.target
+
+
+def make_controller(kind: str, model: mujoco.MjModel, arm: ArmIndices, period_s: float) -> Controller:
+    """The controller that an action kind of a contract drives, for the actuators that the arm has.
+
+    Raises:
+        PixelarmError: end-effector goals for an arm that has position servos instead of motors.
+    """
+    joints, velocity = kind in ("joint_position", "joint_velocity"), kind == "joint_velocity"
+    if (model.actuator_biastype[arm.actuators] == mujoco.mjtBias.mjBIAS_AFFINE).any():
+        if not joints:
+            raise PixelarmError(
+                f"action kind {kind!r} needs an arm with motors; this one has position servos, "
+                "which take joint_velocity or joint_position"
+            )
+        return ServoController(model, arm, velocity, period_s)
+    return JointController(model, arm, velocity) if joints else OperationalSpaceController(model, arm)
 
 
 @njit(cache=True)

@@ -36,6 +36,8 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         renderer: "auto", "opengl" or "raycast"; see ``sim.render.make_renderer``.
     """
 
+    metric: ClassVar[str] = "success"  # what an episode is judged by: success, or its return
+    action_repeat: ClassVar[int] = 1  # physics control steps that an action lasts
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
     def __init__(

@@ -115,7 +115,7 @@ class Friction:
 
 @dataclass(frozen=True)
 class Mass:
-    """Mass and inertia of every free body (the objects, not the arm) times a factor of its own."""
+    """Mass and inertia of every free body and what is fixed to it (the objects, not the arm) times a factor of its own."""
 
     name: ClassVar[str] = "mass"
     low: float = 0.7
@@ -126,8 +126,9 @@ class Mass:
 
     def apply(self, model: mujoco.MjModel, base: dict[str, np.ndarray], drawn: Drawn) -> None:
         for body, factor in drawn.items():
-            model.body_mass[int(body)] = base["body_mass"][int(body)] * factor
-            model.body_inertia[int(body)] = base["body_inertia"][int(body)] * factor
+            whole = model.body_rootid == int(body)
+            model.body_mass[whole] = base["body_mass"][whole] * factor
+            model.body_inertia[whole] = base["body_inertia"][whole] * factor
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,27 @@
-"""From a robosuite environment to a compiled MuJoCo model that is cheap to draw and to step.
+"""From a robosuite environment, or gymnasium-robotics' kitchen, to a compiled MuJoCo model that is cheap to draw and to step.
 
-A scene is a source (the environment's MJCF, assembled by robosuite) and a list of named terms, each a small function that saves
-time or fixes the look. Every term can be left out, so what each one costs or saves can be measured. The compiled model is cached
-on disk under a hash of the whole recipe and of the library versions.
+A scene is a source (the environment's MJCF) and a list of named terms, each a small function that saves time or fixes the look.
+Every term can be left out, so what each one costs or saves can be measured. The compiled model is cached on disk under a hash of
+the whole recipe and of the library versions.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
-from robot.errors import PixelarmError, UnknownName
+from robot.errors import MissingDependency, PixelarmError, UnknownName
 from sim import gl
 from sim.mesh import cluster_vertices
 
@@ -28,6 +29,9 @@ Build = Callable[[mujoco.MjSpec], None]
 CACHE_SCHEMA = 4  # raise when the meaning of a term changes
 VISUAL_GROUP, HIDDEN_GROUP = 1, 3  # robosuite shows geoms of group 1 and hides its collision shapes in group 0
 UNSET_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)  # MuJoCo's default of geom_rgba
+TABLE_LIGHTS = ((0.0, 0.2, -1.0), (0.8, 0.3, -0.5), (-0.8, -0.3, -0.5))  # directions, world frame
+KITCHEN_LIGHTS = ((0.0, 0.2, -1.0), (-0.3, 0.8, -0.5), (0.3, -0.8, -0.5))  # turned, so that they add up to no more
+KITCHEN = "FrankaKitchen-v1"
 UNSATURATED = 0.5  # the three lights of the plain look add up to about twice a colour on an upward face
 
 
@@ -35,7 +39,7 @@ UNSATURATED = 0.5  # the three lights of the plain look add up to about twice a 
 class Recipe:
     """A scene and the terms applied to it, in order."""
 
-    environment: str = "Lift"  # robosuite environment
+    environment: str = "Lift"  # robosuite environment, or KITCHEN
     robot: str = "Panda"  # robosuite robot
     objects: str = ""  # what a task's ``build`` adds or takes away, as a name and a version: part of the identity
     terms: tuple[str, ...] = (
@@ -52,17 +56,21 @@ class Recipe:
     @property
     def hash(self) -> str:
         """Identity of the compiled result: the recipe, and the versions that compile it."""
-        key = {**asdict(self), "schema": CACHE_SCHEMA, "mujoco": version("mujoco"), "robosuite": version("robosuite")}
+        source = "gymnasium-robotics" if self.environment == KITCHEN else "robosuite"
+        key = {**asdict(self), "schema": CACHE_SCHEMA, "mujoco": version("mujoco"), source: _version(source)}
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
 # --------------------------------------------------------------------------- terms on the specification, before compiling
 def plain_lights(spec: mujoco.MjSpec) -> None:
-    """Three directional lights of unit diffuse and no head light: the light both renderers can draw alike."""
+    """Three directional lights of unit diffuse and no head light: the light both renderers can draw alike.
+
+    The strongest on upright faces comes from where the cameras stand: robosuite's before the arm, the kitchen's behind it."""
     for light in list(spec.lights):
         spec.delete(light)
     spec.visual.headlight.active = 0
-    for direction in ((0.0, 0.2, -1.0), (0.8, 0.3, -0.5), (-0.8, -0.3, -0.5)):
+    in_kitchen = spec.body("hingecabinet") is not None
+    for direction in KITCHEN_LIGHTS if in_kitchen else TABLE_LIGHTS:
         spec.worldbody.add_light(
             type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
             pos=[0.0, 0.0, 3.0],
@@ -115,8 +123,10 @@ def clustered_meshes(model: mujoco.MjModel) -> None:
 
 
 def grid_of(body: str) -> float:
-    """Cell size in metres for the meshes of a body: 4 mm on the gripper, 30 mm elsewhere."""
-    return 0.004 if body.startswith("gripper") else 0.03
+    """Cell size in metres for the meshes of a body: 4 mm on the gripper, 8 mm on what carries the kitchen's, 30 mm elsewhere."""
+    if body.startswith("gripper") or body.endswith("finger"):
+        return 0.004
+    return 0.008 if body == "panda0_link7" else 0.03
 
 
 def light_primitives(model: mujoco.MjModel) -> None:
@@ -127,7 +137,9 @@ def light_primitives(model: mujoco.MjModel) -> None:
 
 
 def plain_look(model: mujoco.MjModel) -> None:
-    """Flat colours under ``plain_lights``: a texture becomes its mean, scaled so that three unit lights do not saturate."""
+    """Flat colours under ``plain_lights``: a texture becomes its mean, scaled so that three unit lights do not saturate.
+
+    What is more than half clear is left out, as the ray-caster knows no half-way."""
     own = own_colour(model)
     model.geom_rgba[own & (model.geom_matid < 0), :3] *= UNSATURATED
     for material in range(model.nmat):
@@ -137,6 +149,8 @@ def plain_look(model: mujoco.MjModel) -> None:
             scale *= _mean_colour(model, int(textures[0]))
         model.mat_rgba[material, :3] *= scale
         model.geom_rgba[own & (model.geom_matid == material), :3] *= scale
+    for rgba in (model.mat_rgba, model.geom_rgba):
+        rgba[rgba[:, 3] < 0.5, 3] = 0.0
     model.mat_texid[:] = -1
     model.mat_specular[:] = model.mat_shininess[:] = model.mat_emission[:] = 0.0
 
@@ -149,9 +163,16 @@ def own_colour(model: mujoco.MjModel) -> np.ndarray:
 
 def fewer_collisions(model: mujoco.MjModel) -> None:
     """The arm's mount and links 0 to 4 stop colliding: inside the task's workspace box they cannot reach anything."""
+    links = tuple(f"robot0_link{i}" for i in range(5))
+    bodies = [mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, body) or "" for body in range(model.nbody)]
+    if not set(links) & set(bodies):
+        raise PixelarmError(
+            f"fewer_collisions is for robosuite's Panda on its table: this model has no body {links[0]}. "
+            "Leave the term out of the recipe"
+        )
     for geom in range(model.ngeom):
-        body = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, int(model.geom_bodyid[geom])) or ""
-        if body.startswith("fixed_mount") or any(body == f"robot0_link{i}" for i in range(5)):
+        body = bodies[model.geom_bodyid[geom]]
+        if body.startswith("fixed_mount") or body in links:
             model.geom_contype[geom] = model.geom_conaffinity[geom] = 0
 
 
@@ -187,6 +208,8 @@ def compile_scene(recipe: Recipe, build: Build | None = None) -> mujoco.MjModel:
     Raises:
         UnknownName: a term, environment or robot that does not exist.
     """
+    if recipe.environment == KITCHEN and recipe.robot != "Panda":
+        raise UnknownName(f"robot of {KITCHEN}", recipe.robot, ["Panda"])
     if (build is None) != (recipe.objects == ""):
         raise PixelarmError("a scene with a build function needs Recipe.objects to name it, and only such a scene")
     for term in recipe.terms:
@@ -211,7 +234,10 @@ def cache_folder() -> Path:
 
 
 def _compile(recipe: Recipe, build: Build | None) -> mujoco.MjModel:
-    spec = mujoco.MjSpec.from_string(_robosuite_xml(recipe.environment, recipe.robot))
+    if recipe.environment == KITCHEN:
+        spec = mujoco.MjSpec.from_file(str(_kitchen_file()))
+    else:
+        spec = mujoco.MjSpec.from_string(_robosuite_xml(recipe.environment, recipe.robot))
     if build is not None:
         build(spec)
     for term in recipe.terms:
@@ -236,7 +262,7 @@ def _robosuite_xml(environment: str, robot: str) -> str:
     from robosuite.robots import ROBOT_CLASS_MAPPING
 
     if environment not in ALL_ENVIRONMENTS:
-        raise UnknownName("robosuite environment", environment, ALL_ENVIRONMENTS)
+        raise UnknownName("robosuite environment", environment, [*ALL_ENVIRONMENTS, KITCHEN])
     if robot not in ROBOT_CLASS_MAPPING:
         raise UnknownName("robosuite robot", robot, ROBOT_CLASS_MAPPING)
     env = robosuite.make(
@@ -246,6 +272,23 @@ def _robosuite_xml(environment: str, robot: str) -> str:
         return env.model.get_xml()
     finally:
         env.close()
+
+
+def _kitchen_file() -> Path:
+    """The kitchen's MJCF inside gymnasium-robotics, which is found without being imported."""
+    package = importlib.util.find_spec("gymnasium_robotics")
+    assert package is not None and package.origin is not None  # Recipe.hash has asked for its version
+    assets = Path(package.origin).parent / "envs" / "assets" / "kitchen_franka"
+    return assets / "kitchen_assets" / "kitchen_env_model.xml"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError as error:
+        raise MissingDependency(
+            f"this scene comes with {package}, which is absent; pip install 'pixelarm[sim]'"
+        ) from error
 
 
 def _mean_colour(model: mujoco.MjModel, texture: int) -> np.ndarray:
@@ -269,16 +312,28 @@ def _save(model: mujoco.MjModel, path: Path) -> None:
         logging.getLogger(__name__).warning("the compiled scene could not be cached in %s: %s", path.parent, error)
 
 
+NAMED = {
+    "body": (mujoco.mjtObj.mjOBJ_BODY, "nbody"),
+    "joint": (mujoco.mjtObj.mjOBJ_JOINT, "njnt"),
+    "site": (mujoco.mjtObj.mjOBJ_SITE, "nsite"),
+    "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
+    "camera": (mujoco.mjtObj.mjOBJ_CAMERA, "ncam"),
+}
+
+
 def body_id(model: mujoco.MjModel, name: str) -> int:
-    return _named(model, mujoco.mjtObj.mjOBJ_BODY, "body", name, model.nbody)
+    return named_id(model, "body", name)
 
 
 def camera_id(model: mujoco.MjModel, name: str) -> int:
-    return _named(model, mujoco.mjtObj.mjOBJ_CAMERA, "camera", name, model.ncam)
+    return named_id(model, "camera", name)
 
 
-def _named(model: mujoco.MjModel, kind: mujoco.mjtObj, what: str, name: str, count: int) -> int:
-    index = mujoco.mj_name2id(model, kind, name)
+def named_id(model: mujoco.MjModel, kind: str, name: str) -> int:
+    """Index of a body, joint, site, actuator or camera of a model; an unknown name lists those that exist."""
+    object_type, count = NAMED[kind]
+    index = mujoco.mj_name2id(model, object_type, name)
     if index < 0:
-        raise UnknownName(what, name, [mujoco.mj_id2name(model, kind, i) or "" for i in range(count)])
+        names = (mujoco.mj_id2name(model, object_type, i) for i in range(getattr(model, count)))
+        raise UnknownName(kind, name, [known or "" for known in names])
     return index

@@ -1,7 +1,8 @@
 """One arm and its scene in MuJoCo: physics, controller and cameras, without episodes, rewards or gymnasium.
 
 The training environment and the simulated arm of the deployment tests are both thin shells over a ``World``, so they cannot
-drift apart. All positions that leave this class are in the arm's base frame, as a driver would report them.
+drift apart. All positions that leave this class count from the arm's base along the world's axes, which are robosuite's Panda's
+own base frame, as a driver would report them.
 """
 
 from __future__ import annotations
@@ -13,15 +14,21 @@ import mujoco
 import numpy as np
 
 from robot.contract import Contract
-from sim.control import ArmIndices, JointController, OperationalSpaceController, make_controller
+from sim.arm import PANDA, Arm
+from sim.control import (
+    ArmIndices,
+    Controller,
+    JointController,
+    OperationalSpaceController,
+    ServoController,
+    make_controller,
+)
 from sim.render import Renderer, check_renderer, make_renderer
-from sim.scene import body_id, compile_scene
+from sim.scene import body_id, compile_scene, named_id
 
 if TYPE_CHECKING:
     from sim.tasks.base import Task
 
-HOME = np.array([0.0, np.pi / 16, 0.0, -5 * np.pi / 6, 0.0, np.pi - 0.2, np.pi / 4])  # rad; robosuite's Panda
-HOME_NOISE = 0.02  # rad, standard deviation of each joint at reset; robosuite's default
 GRIPPER_SPEED = 4.0  # full strokes of 2 per second: robosuite moves 0.2 each 50 ms
 TORQUE_EVERY = 2  # substeps between torque updates in fast physics
 
@@ -42,39 +49,43 @@ class World:
         self._scratch = mujoco.MjData(self.model)
         self.timestep = float(self.model.opt.timestep)
         self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
-        self._find_arm()
-        self.controller = make_controller(self.contract.action.kind, self.model, self.arm)
+        names: Arm = getattr(task, "arm", PANDA)
+        self._find_arm(names)
+        self._home_noise = names.home_noise
+        self.controller: Controller = make_controller(
+            self.contract.action.kind, self.model, self.arm, self.contract.period_s
+        )
         self._workspace = getattr(task, "workspace", (np.full(3, -np.inf), np.full(3, np.inf)))
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._substep = 0
         self._gripper = self._gripper_goal = -1.0
-        self.home_rotation = self._rotation_at_home()  # gripper straight down
+        self.home_rotation = self._rotation_at_home()  # robosuite's gripper straight down
 
-    def _find_arm(self) -> None:
-        def joint(name: str) -> int:
-            return mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_JOINT, name)
+    def _find_arm(self, names: Arm) -> None:
+        def ids(kind: str, wanted: tuple[str, ...]) -> np.ndarray:
+            return np.array([named_id(self.model, kind, name) for name in wanted])
 
-        def actuator(name: str) -> int:
-            return mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_ACTUATOR, name)
-
-        joints = [joint(f"robot0_joint{i}") for i in range(1, 8)]
-        fingers = [joint(f"gripper0_right_finger_joint{i}") for i in (1, 2)]
+        joints, fingers = ids("joint", names.joints), ids("joint", names.fingers)
         self.arm = ArmIndices(
             qpos=self.model.jnt_qposadr[joints].copy(),
             dof=self.model.jnt_dofadr[joints].copy(),
-            actuators=np.array([actuator(f"robot0_torq_j{i}") for i in range(1, 8)]),
-            site=mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_SITE, "gripper0_right_grip_site"),
+            actuators=ids("actuator", names.actuators),
+            site=named_id(self.model, "site", names.site),
         )
+        self._home = np.array(names.home)
+        self._open_fingers = np.array(names.open_fingers)
+        self._finger_signs = np.sign(self._open_fingers)
         self._finger_qpos = self.model.jnt_qposadr[fingers].copy()
         self._finger_dof = self.model.jnt_dofadr[fingers].copy()
-        self._finger_actuators = np.array([actuator(f"gripper0_right_gripper_finger_joint{i}") for i in (1, 2)])
+        self._finger_actuators = ids("actuator", names.finger_actuators)
         ranges = self.model.actuator_ctrlrange[self._finger_actuators]
-        self._finger_middle, self._finger_half = ranges.mean(axis=1), 0.5 * (ranges[:, 1] - ranges[:, 0])
+        self._finger_middle = ranges.mean(axis=1)
+        self._finger_half = 0.5 * (ranges[:, 1] - ranges[:, 0]) * self._finger_signs  # from the middle to open
         mujoco.mj_kinematics(self.model, self.data)
-        self.base_position = self.data.xpos[body_id(self.model, "robot0_base")].copy()  # world, m; never rotated
+        self.base_position = self.data.xpos[body_id(self.model, names.base)].copy()  # world, m; never rotated
 
     def _rotation_at_home(self) -> np.ndarray:
-        self._scratch.qpos[self.arm.qpos] = HOME
+        self._scratch.qpos[self.arm.qpos] = self._home
         mujoco.mj_kinematics(self.model, self._scratch)
         return self._scratch.site_xmat[self.arm.site].reshape(3, 3).copy()
 
@@ -83,8 +94,8 @@ class World:
         """A new scene: arm near home, gripper open, objects where the task's reset distribution puts them."""
         rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[self.arm.qpos] = HOME + rng.normal(0.0, HOME_NOISE, 7)
-        self.data.qpos[self._finger_qpos] = (0.04, -0.04)
+        self.data.qpos[self.arm.qpos] = self._home + rng.normal(0.0, self._home_noise, 7)
+        self.data.qpos[self._finger_qpos] = self._open_fingers
         self._gripper = self._gripper_goal = -1.0
         self.task.place_objects(self, rng)
         mujoco.mj_forward(self.model, self.data)
@@ -110,20 +121,28 @@ class World:
 
     def set_joint_goal(self, goal: np.ndarray, gripper: float) -> None:
         """Joint goals ``(7,)`` in rad or rad/s, as the contract's action kind says; gripper > 0 closes."""
-        assert isinstance(self.controller, JointController), "this task's actions are end-effector goals"
-        self.controller.goal[:] = goal
+        assert isinstance(self.controller, JointController | ServoController), (
+            "this task's actions are end-effector goals"
+        )
+        self.controller.set_goal(self.data, goal)
         self._gripper_goal = 1.0 if gripper > 0 else -1.0
 
     def advance(self, substeps: int) -> None:
         """Run ``substeps`` physics steps of ``timestep`` seconds under the controller."""
+        if self.controller.PER_SUBSTEP:
+            self._advance_motors(substeps)
+        else:
+            self._advance_servos(substeps)
+
+    def _advance_motors(self, substeps: int) -> None:
         # this loop is half the price of a control step: nothing is looked up or allocated in it that need not be
         stroke = GRIPPER_SPEED * self.timestep
-        model, data, ctrl, arm, torque = (
+        model, data, ctrl, arm, command = (
             self.model,
             self.data,
             self.data.ctrl,
             self.arm.actuators,
-            self.controller.torque,
+            self.controller.command,
         )
         (finger1, finger2), (middle1, middle2), (half1, half2) = (
             a.tolist() for a in (self._finger_actuators, self._finger_middle, self._finger_half)
@@ -131,13 +150,20 @@ class World:
         for _ in range(substeps):
             mujoco.mj_step1(model, data)
             if self._substep % self._torque_every == 0:
-                ctrl[arm] = torque(data)
+                ctrl[arm] = command(data)
             self._gripper += min(max(self._gripper_goal - self._gripper, -stroke), stroke)
-            # open (-1) is finger 1 at the top of its range and finger 2 at the bottom of its own
             ctrl[finger1] = middle1 - half1 * self._gripper
-            ctrl[finger2] = middle2 + half2 * self._gripper
+            ctrl[finger2] = middle2 - half2 * self._gripper
             mujoco.mj_step2(model, data)
             self._substep += 1
+
+    def _advance_servos(self, substeps: int) -> None:
+        """One call for all substeps: the servos, and the fingers' own slowness, are in the model."""
+        self._gripper = self._gripper_goal
+        self.data.ctrl[self.arm.actuators] = self.controller.command(self.data)
+        self.data.ctrl[self._finger_actuators] = self._finger_middle - self._finger_half * self._gripper
+        mujoco.mj_step(self.model, self.data, substeps)
+        self._substep += substeps
 
     # ------------------------------------------------------------------- state
     def proprio(self) -> dict[str, np.ndarray]:
@@ -154,7 +180,7 @@ class World:
 
     def gripper_opening(self) -> float:
         """Distance between the fingers in metres, 0 to 0.08."""
-        return float(self.data.qpos[self._finger_qpos[0]] - self.data.qpos[self._finger_qpos[1]])
+        return float(self._finger_signs @ self.data.qpos[self._finger_qpos])
 
     def eef_rotation(self) -> np.ndarray:
         """End-effector rotation ``(3, 3)`` in the base frame, float64."""
@@ -171,8 +197,9 @@ class World:
     def joint_state(self) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
         """Names, positions (rad, m), velocities and efforts of the 7 arm joints and 2 fingers, each ``(9,)`` float64."""
         qpos = np.concatenate([self.data.qpos[self.arm.qpos], np.abs(self.data.qpos[self._finger_qpos])])
-        qvel = np.concatenate([self.data.qvel[self.arm.dof], self.data.qvel[self._finger_dof] * (1.0, -1.0)])
-        effort = np.concatenate([self.data.ctrl[self.arm.actuators], self.data.actuator_force[self._finger_actuators]])
+        qvel = np.concatenate([self.data.qvel[self.arm.dof], self.data.qvel[self._finger_dof] * self._finger_signs])
+        arm_effort = self.data.ctrl if self.controller.PER_SUBSTEP else self.data.actuator_force
+        effort = np.concatenate([arm_effort[self.arm.actuators], self.data.actuator_force[self._finger_actuators]])
         return [*ARM_JOINTS, *FINGER_JOINTS], qpos, qvel, effort
 
     def object_position(self, body: str) -> np.ndarray:

@@ -82,11 +82,11 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from lightning.fabric import Fabric
 
     from policies.acting import GreedyPolicy
+    from policies.agent import Agent
     from policies.config import AgentConfig
     from policies.export import to_onnx
-    from policies.sac import SAC
 
-    agent = SAC(contract(), AgentConfig(), Fabric(accelerator="cpu", devices=1), seed=0)
+    agent = Agent(contract(), AgentConfig(), Fabric(accelerator="cpu", devices=1), seed=0)
     image = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)  # as ON_ROBOT makes it
     observation = {
         "agentview": image,

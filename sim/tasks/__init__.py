@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from robot.errors import UnknownName
 from sim.tasks.base import Task
 from sim.tasks.door import Door
 from sim.tasks.drawer import Drawer
+from sim.tasks.kitchen import SUBTASKS, Kitchen
 from sim.tasks.lift import Lift
 from sim.tasks.move import Move
 from sim.tasks.nut_assembly_square import NutAssemblySquare
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 TASKS: dict[str, Callable[..., Task]] = {
     "door": Door,
     "drawer": Drawer,
+    "kitchen": Kitchen,
+    **{f"kitchen_{subtask}": partial(Kitchen, (subtask,)) for subtask in SUBTASKS},
     "lift": Lift,
     "move": Move,
     "nut_assembly_square": NutAssemblySquare,

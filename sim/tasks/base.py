@@ -24,14 +24,23 @@ class Expert(Protocol):
 
 
 class Task(Protocol):
-    name: ClassVar[str]
-    language: ClassVar[str]  # the instruction in one line
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def language(self) -> str:
+        """The instruction in one line."""
+
+    @property
+    def max_steps(self) -> int:
+        """Control steps until the episode is cut."""
+
     recipe: Recipe
     contract: Contract
-    max_steps: ClassVar[int]  # control steps until the episode is cut
     camera_in_scene: ClassVar[dict[str, str]]  # contract camera -> camera of the MuJoCo model
     view: ClassVar[str]  # scene camera for videos
 
+    # optional: ``arm``, a ``sim.arm.Arm`` where it is not robosuite's Panda
     # optional: ``workspace``, lowest and highest target in the base frame (m), as the limits of a real arm's profile would hold it
     # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``, named in recipe.objects
 

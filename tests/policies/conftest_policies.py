@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from lightning.fabric import Fabric
+from omegaconf import OmegaConf
 
+from policies.agent import Agent
 from policies.config import AgentConfig
-from policies.sac import SAC
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.episodes import Episode
 
@@ -50,11 +51,24 @@ def contract() -> Contract:
     return tiny_contract()
 
 
-def make_agent(contract: Contract, seed: int = 0, **options) -> SAC:
-    cfg = AgentConfig(hidden=32, feature_size=16, proprio_size=8, critics=3, **options)
-    return SAC(contract, cfg, Fabric(accelerator="cpu", devices=1), seed)
+SMALL = [
+    "encoder.feature_size=16", "encoder.proprio_size=8", "actor.hidden=32", "critic.hidden=32", "critic.members=3",
+]  # fmt: skip
+
+
+def agent_config(*overrides: str) -> AgentConfig:
+    """A small agent's configuration, with overrides as on the command line, "critic.members=2" say."""
+    config = OmegaConf.merge(OmegaConf.structured(AgentConfig), OmegaConf.from_dotlist([*SMALL, *overrides]))
+    made = OmegaConf.to_object(config)
+    assert isinstance(made, AgentConfig)
+    return made
+
+
+def make_agent(contract: Contract, *overrides: str, seed: int = 0, precision: str = "32-true") -> Agent:
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    return Agent(contract, agent_config(*overrides), fabric, seed)
 
 
 @pytest.fixture
-def agent(contract) -> SAC:
+def agent(contract) -> Agent:
     return make_agent(contract)

@@ -5,25 +5,42 @@ import pytest
 import torch
 from conftest_policies import make_agent, random_episode, tiny_contract
 
-from policies.replay import Replay
-from policies.sac import Actor
+from policies.agent import follow
+from policies.networks.actors import schedule, squash
+from policies.replay import Lookup, Replay
 from robot.errors import PixelarmError
+
+KINDS = {
+    "sac": [],
+    "drqv2": ["actor.kind=deterministic", "actor.average=1.0", "critic.n_step=3"],
+    "drq": ["critic.views=2", "encoder.target=true", "critic.backup_entropy=true"],
+    "curl": ["objectives=[info_nce]", "encoder.tanh=false"],
+    "atc": ["objectives=[temporal_info_nce]", "encoder.from_critic=false"],
+    "simba": ["critic.kind=simba"],
+    "cqn_as": ["critic.kind=sequence", "actor.kind=zoom", "critic.members=1", "critic.subset=1"],
+}
+
+
+def batch_for(agent, rows=12, demo_rows=6):
+    replay = Replay(
+        agent.contract, 100, Lookup(agent.cfg.critic.discount, agent.cfg.critic.n_step, agent.critics.sequence, 1)
+    )
+    for seed in range(3):
+        replay.add_episode(random_episode(agent.contract, 8, seed))
+    return {**replay.sample(rows, np.random.default_rng(0)), "demo_rows": demo_rows}
 
 
 @pytest.fixture
-def batch(contract):
-    replay = Replay(contract, 100)
-    for seed in range(3):
-        replay.add_episode(random_episode(contract, 8, seed))
-    return replay.sample(12, np.random.default_rng(0))
+def batch(agent):
+    return batch_for(agent)
 
 
 def moved(before, module):
-    return any(not torch.equal(a, b) for a, b in zip(before, module.state_dict().values()))
+    return any(not torch.equal(a, b) for a, b in zip(before, snapshot(module)))
 
 
 def snapshot(module):
-    return [v.clone() for v in module.state_dict().values()]
+    return [p.detach().clone() for p in module.parameters()]
 
 
 def test_the_value_gradient_of_the_actor_never_reaches_the_encoder(agent, batch):
@@ -37,7 +54,7 @@ def test_the_value_gradient_of_the_actor_never_reaches_the_encoder(agent, batch)
 
 def test_critics_only_leaves_the_actor_alone(agent, batch):
     before = snapshot(agent.actor), snapshot(agent.encoder), snapshot(agent.critics)
-    agent.update(batch, demo_rows=6, bc_weight=0.0, improve_actor=False)
+    agent.update(batch, bc_weight=0.0, improve_actor=False)
     assert not moved(before[0], agent.actor) and moved(before[1], agent.encoder) and moved(before[2], agent.critics)
 
 
@@ -47,52 +64,121 @@ def test_cloning_moves_actor_and_encoder_but_no_critic(agent, batch):
     assert moved(before[0], agent.actor) and moved(before[1], agent.encoder) and not moved(before[2], agent.critics)
 
 
-def test_an_update_moves_everything_that_learns(agent, batch):
-    modules = (agent.actor, agent.encoder, agent.critics, agent.target_critics)
-    before, alpha = [snapshot(m) for m in modules], float(agent.log_alpha)
-    metrics = agent.update(batch, demo_rows=6, bc_weight=1.0)
-    assert all(moved(b, m) for b, m in zip(before, modules)) and float(agent.log_alpha) != alpha
-    assert {"critic_loss", "bc_loss", "actor_loss", "alpha", "q"} <= metrics.keys()
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_update_moves_everything_that_learns(contract, kind):
+    agent = make_agent(contract, *KINDS[kind])
+    batch = batch_for(agent)
+    modules = [agent.encoder, agent.critics, agent.target_critics]
+    modules += [] if kind == "cqn_as" else [agent.actor]
+    before, alpha = [snapshot(m) for m in modules], float(agent.log_alpha.detach())
+    for _ in range(2):  # a last layer that starts at zero lets no gradient through at first
+        metrics = agent.update(batch, bc_weight=1.0)
+    assert all(moved(b, m) for b, m in zip(before, modules))
+    assert (float(agent.log_alpha.detach()) != alpha) == agent.actor.stochastic
+    assert {"critic_loss", "bc_loss", "q", *agent.objectives} <= metrics.keys()
+    assert all(torch.isfinite(number) for number in metrics.values())
 
 
-def test_the_target_by_hand(contract, batch):
-    """All target critics pinned to 0.5, reward 1 at the end: target = r + 0.9 * discount * 0.5."""
-    agent = make_agent(contract, discount=0.9, target_subset=3)
-    for member in agent.target_critics.members:
-        torch.nn.init.zeros_(member[-1].weight)
-        torch.nn.init.constant_(member[-1].bias, 0.5)
-    target = agent._target(batch, agent.view(batch["next_obs"]), agent.normalizer(batch["next_obs"]))
-    assert torch.allclose(target, batch["reward"] + 0.9 * batch["discount"] * 0.5)
-    assert torch.all(target[batch["reward"] == 1] == 1.0)
+def test_without_the_critics_gradient_only_the_objective_trains_the_encoder(contract):
+    """ATC: with the objective's weight at 0 the encoder stays; the critics above it learn all the same."""
+    agent = make_agent(contract, "objectives=[{temporal_info_nce: {weight: 0.0}}]", "encoder.from_critic=false")
+    batch = batch_for(agent)
+    before = snapshot(agent.encoder), snapshot(agent.critics)
+    agent.update(batch)
+    assert not moved(before[0], agent.encoder) and moved(before[1], agent.critics)
 
 
-def test_the_minimum_over_a_subset_is_taken(contract, batch):
+def pin(critics, values):
+    """Make each head predict a constant."""
+    for value, head in zip(values, critics.heads):
+        torch.nn.init.zeros_(head[-1].weight)
+        torch.nn.init.constant_(head[-1].bias, float(value))
+
+
+def target_of(agent, batch):
+    return agent._target(batch, agent._views(batch["next_obs"]), agent.normalizer(batch["next_obs"]))
+
+
+def test_the_target_by_hand(contract):
+    """All target critics pinned to 0.5, reward 1 at the end: target = r + 0.9 * 0.5, or 1 where the task ended."""
+    agent = make_agent(contract, "critic.discount=0.9", "critic.subset=3")
+    batch = batch_for(agent)
+    pin(agent.target_critics, [0.5] * 3)
+    target = target_of(agent, batch)
+    assert torch.allclose(target, torch.where(batch["reward"] == 1, 1.0, 0.9 * 0.5))
+
+
+def test_the_minimum_over_a_subset_is_taken(contract):
     """Members pinned to 1, 2 and 3; with all three in the subset the target is built on 1."""
-    agent = make_agent(contract, discount=1.0, target_subset=3)
-    for value, member in enumerate(agent.target_critics.members, 1):
-        torch.nn.init.zeros_(member[-1].weight)
-        torch.nn.init.constant_(member[-1].bias, float(value))
-    target = agent._target(batch, agent.view(batch["next_obs"]), agent.normalizer(batch["next_obs"]))
-    assert torch.allclose(target, batch["reward"] + batch["discount"])
+    agent = make_agent(contract, "critic.discount=1.0", "critic.subset=3")
+    batch = batch_for(agent)
+    pin(agent.target_critics, [1, 2, 3])
+    assert torch.allclose(target_of(agent, batch), batch["reward"] + batch["discount"])
+
+
+def test_the_entropy_bonus_is_backed_up_only_when_asked(contract):
+    """Same weights and draws: the targets differ by -discount * alpha * log_prob, so by exactly nothing where the task ended."""
+    plain, bonus = (
+        make_agent(contract, f"critic.backup_entropy={on}", "temperature.initial=0.5") for on in ("false", "true")
+    )
+    batch = batch_for(plain)
+    a, b = target_of(plain, batch), target_of(bonus, batch)
+    ended = batch["discount"] == 0
+    assert torch.equal(a[ended], b[ended]) and not torch.isclose(a[~ended], b[~ended]).any()
+
+
+def test_two_views_average_their_targets(contract):
+    """Members pinned, so every view's target is the same number: the average keeps the batch's size and that number."""
+    agent = make_agent(contract, "critic.views=2", "critic.discount=1.0", "critic.subset=3")
+    batch = batch_for(agent)
+    pin(agent.target_critics, [2, 2, 2])
+    proprio = agent.normalizer(batch["next_obs"]).repeat(2, 1)
+    target = agent._target(batch, agent._views(batch["next_obs"]), proprio)
+    assert torch.allclose(target, batch["reward"] + 2 * batch["discount"])
 
 
 def test_the_target_network_follows_at_its_rate(contract):
     """rate 0.25 from 0 towards 1: one step gives 0.25, two give 0.4375."""
-    agent = make_agent(contract, target_rate=0.25)
+    agent = make_agent(contract)
     with torch.no_grad():
         for p in agent.critics.parameters():
             p.fill_(1.0)
         for p in agent.target_critics.parameters():
             p.fill_(0.0)
     for expected in (0.25, 0.4375):
-        agent._follow(agent.critics, agent.target_critics)
+        follow(agent.critics, agent.target_critics, 0.25)
         assert all(torch.allclose(p, torch.full_like(p, expected)) for p in agent.target_critics.parameters())
+
+
+def test_actor_and_targets_keep_their_own_time(contract):
+    """actor.every 2 and target_every 2: the first update is the actor's turn and not the targets', the second the reverse."""
+    agent = make_agent(contract, "actor.every=2", "critic.target_every=2")
+    batch = batch_for(agent)
+    for turn in (True, False):
+        before = snapshot(agent.actor), snapshot(agent.target_critics)
+        agent.update(batch)
+        assert moved(before[0], agent.actor) == turn and moved(before[1], agent.target_critics) == (not turn)
+
+
+def test_only_examples_are_cloned(contract):
+    """With no row to imitate the cloning loss is 0; with one, it is that row's squared error."""
+    agent = make_agent(contract)
+    batch = batch_for(agent)
+    features, proprio = agent.encoder(agent.view(batch["obs"])), agent.normalizer(batch["obs"])
+    action = agent.scale.to_network(batch["action"])
+    none = {**batch, "imitate": torch.zeros(12, dtype=torch.bool)}
+    assert agent.cloning_loss(features, proprio, action, none).item() == 0.0
+    third = {**batch, "imitate": torch.arange(12) == 2}
+    error = (agent.actor.mean(features, proprio)[2] - action[2]).square().sum()
+    assert torch.allclose(agent.cloning_loss(features, proprio, action, third), error)
+    beyond = {**batch, "imitate": torch.arange(12) == 9}  # not among the demonstrations' 6 rows
+    assert agent.cloning_loss(features, proprio, action, beyond).item() == 0.0
 
 
 def test_log_probability_of_a_squashed_gaussian():
     """Against torch.distributions with the tanh transform."""
     mean, log_std = torch.randn(64, 4), torch.randn(64, 4) * 0.3 - 1
-    action, log_prob = Actor.sample(mean, log_std, torch.Generator().manual_seed(0))
+    action, log_prob = squash(mean, log_std, torch.randn(64, 4))
     normal = torch.distributions.Normal(mean, log_std.exp())
     before = torch.atanh(action.double().clamp(-1 + 1e-9, 1 - 1e-9)).float()
     reference = (normal.log_prob(before) - torch.log1p(-action.double().square()).float()).sum(1)
@@ -100,39 +186,67 @@ def test_log_probability_of_a_squashed_gaussian():
     assert torch.allclose(log_prob[inner], reference[inner], atol=1e-3)
 
 
-def test_actions_are_physical_and_inside_the_bounds(agent, batch):
+def test_scheduled_noise_is_clipped_and_the_action_stays_inside(contract):
+    """Deterministic actor, std 1, clip 0.3: no action farther than 0.3 from the best one, none outside [-1, 1]."""
+    agent = make_agent(contract, "actor.kind=deterministic")
+    batch = batch_for(agent)
+    features, proprio = agent.encoder(agent.view(batch["obs"])), agent.normalizer(batch["obs"])
+    best = agent.actor.mean(features, proprio)
+    action, log_prob = agent.actor.sample(features, proprio, torch.randn(12, 4), 1.0, 0.3)
+    assert (action - best).abs().max() <= 0.3 + 1e-6 and action.abs().max() <= 1.0 and not log_prob.any()
+    assert (action - best).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "value"),
+    [
+        ("0.2", 7, 0.2),
+        ("linear(1.0, 0.1, 100)", 0, 1.0),
+        ("linear(1.0, 0.1, 100)", 50, 0.55),
+        ("linear(1.0, 0.1, 100)", 900, 0.1),
+    ],
+)
+def test_schedules(text, step, value):
+    assert schedule(text, step) == pytest.approx(value)
+
+
+def test_a_schedule_that_is_none_is_refused():
+    with pytest.raises(PixelarmError, match="linear"):
+        schedule("cosine(1, 0)", 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_actions_are_physical_and_inside_the_bounds(contract, kind):
+    agent = make_agent(contract, *KINDS[kind])
+    batch = batch_for(agent)
     for sample in (False, True):
         action = agent.act(batch["obs"], sample)
-        assert (
-            action.shape == (12, 4)
-            and (abs(action[:, :3]) <= 0.04 + 1e-6).all()
-            and (abs(action[:, 3]) <= 1 + 1e-6).all()
-        )
+        assert action.shape == (12, 4) and (abs(action[:, :3]) <= 0.04 + 1e-6).all()
+        assert (abs(action[:, 3]) <= 1 + 1e-6).all() or (
+            kind == "drqv2" and sample
+        )  # exploration is clipped by the contract
 
 
-def test_a_state_dict_decides_the_future(contract, batch):
-    first = make_agent(contract, target_encoder=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_dict_decides_the_future(contract, kind):
+    first = make_agent(contract, *KINDS[kind])
+    batch = batch_for(first)
     for _ in range(3):
-        first.update(batch, 6, 1.0)
-    second = make_agent(contract, seed=5, target_encoder=True)
+        first.update(batch, 1.0)
+    second = make_agent(contract, *KINDS[kind], seed=5)
     second.load_state_dict({k: v.clone() for k, v in first.state_dict().items()})
     for _ in range(3):
-        a, b = first.update(batch, 6, 1.0), second.update(batch, 6, 1.0)
+        a, b = first.update(batch, 1.0), second.update(batch, 1.0)
         assert a == b
     assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
 
 
-def test_bf16_mixed_precision_learns_in_finite_numbers(contract, batch):
-    from lightning.fabric import Fabric
-
-    from policies.config import AgentConfig
-    from policies.sac import SAC
-
-    cfg = AgentConfig(hidden=32, feature_size=16, proprio_size=8, critics=3)
-    agent = SAC(contract, cfg, Fabric(accelerator="cpu", devices=1, precision="bf16-mixed"), seed=0)
+def test_bf16_mixed_precision_learns_in_finite_numbers(contract):
+    agent = make_agent(contract, precision="bf16-mixed")
+    batch = batch_for(agent)
     for _ in range(3):
-        metrics = agent.update(batch, 6, 1.0)
-    assert all(np.isfinite(v) for v in metrics.values())
+        metrics = agent.update(batch, 1.0)
+    assert all(np.isfinite(float(v)) for v in metrics.values())
     assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in agent.actor.parameters())
 
 
@@ -146,24 +260,35 @@ def test_the_seed_decides_the_weights(contract):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("option", "words"),
     [
-        ({"actor_q": "max"}, "actor_q must be mean or min"),
-        ({"target_subset": 9}, "target_subset"),
-        ({"encoder": "vgg"}, "unknown encoder 'vgg'"),
+        ("actor.q=max", "actor.q must be mean or min"),
+        ("critic.subset=9", "critic.subset must be 1 to critic.members"),
+        ("encoder.convs=vgg", "'vgg'.*compact"),
+        ("actor.kind=discrete", "unknown actor 'discrete'.*gaussian"),
+        ("critic.kind=tabular", "unknown critic 'tabular'.*mlp"),
+        ("critic.kind=sequence", "zoom and critic.kind sequence belong together"),
+        ("objectives=[byol]", "unknown objective 'byol'.*info_nce"),
+        ("objectives=[{info_nce: {rate: 1}}]", "'rate'.*key_rate"),
+        ("augmentation=[blur]", "unknown augmentation 'blur'.*shift"),
+        ("encoder.history=flow", "history"),
+        ("encoder.from_critic=false", "nothing would train the encoder"),
+        ("critic.options={atoms: 3}", "no option 'atoms'"),
+        ("critic.time_limit=never", "bootstrap, terminal or drop"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, words):
+def test_options_that_make_no_sense_are_refused(option, words):
     with pytest.raises(PixelarmError, match=words):
-        make_agent(tiny_contract(), **options)
+        make_agent(tiny_contract(), option)
 
 
-def test_the_averaged_policy_follows_and_is_the_one_that_acts(contract, batch):
+def test_the_averaged_policy_follows_and_is_the_one_that_acts(contract):
     """rate 0.5: after one update the average lies half way from the old weights to the new; greedy acting and saving use it."""
-    agent = make_agent(contract, policy_average=0.5)
+    agent = make_agent(contract, "actor.average=0.5")
+    batch = batch_for(agent)
     agent.reset_targets()
     before = [p.clone() for p in agent.actor.parameters()]
-    agent.update(batch, 6, 1.0)
+    agent.update(batch, 1.0)
     for old, new, mean in zip(before, agent.actor.parameters(), agent.mean_actor.parameters()):
         assert torch.allclose(mean, (old + new) / 2, atol=1e-6)
     saved = agent.policy_state()

@@ -10,6 +10,10 @@ import time
 
 import pytest
 
+from policies.demo import preflight
+from robot.errors import MissingDependency
+from sim import gl
+
 WANTED = {
     "sim", "bc", "ros", "latency_ms", "deadline_ms", "deadline_misses", "env_steps", "robot_minutes", "updates_per_second", "minutes",
     "seed", "versions", "contract_hash",
@@ -29,6 +33,17 @@ def finished(tmp_path_factory):
     done = demo(folder)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder, done
+
+
+def test_without_opengl_only_an_absent_ray_caster_stops_the_demo(monkeypatch):
+    """Otherwise it runs, drawn by the ray-caster."""
+    there = importlib.util.find_spec("mujoco")
+    monkeypatch.setattr(gl, "_missing", "no OpenGL library")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: there)
+    preflight(skip_ros=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mujoco_warp" else there)
+    with pytest.raises(MissingDependency, match="no OpenGL library.*apt-get"):
+        preflight(skip_ros=False)
 
 
 @needs_ros

@@ -2,16 +2,28 @@
 
 import numpy as np
 import pytest
-from conftest_policies import make_agent, random_observation
+from conftest_policies import make_agent, random_observation, tiny_contract
 
 from policies import export
 from robot import bundle
 from robot.errors import BundleError
 
 
-@pytest.mark.parametrize("augmentation", ["shift", "crop", "none"])
-def test_onnx_equals_torch(contract, augmentation):
-    agent = make_agent(contract, augmentation=augmentation)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["augmentation=[shift]"],
+        ["augmentation=[{crop: {size: 28}}]"],
+        ["augmentation=[]"],
+        ["actor.kind=deterministic"],
+        ["algo_history=3", "encoder.history=flow"],
+        ["actor.kind=zoom", "critic.kind=sequence", "critic.members=1", "critic.subset=1"],
+    ],
+    ids=["shift", "crop", "none", "deterministic", "flow", "zoom"],
+)
+def test_onnx_equals_torch(options):
+    contract = tiny_contract(history=3 if "algo_history=3" in options else 1)
+    agent = make_agent(contract, *(o for o in options if not o.startswith("algo_history")))
     policy = bundle.Policy(export.to_onnx(agent), contract, {})
     rng = np.random.default_rng(0)
     difference = export.check_parity(policy, agent, [random_observation(contract, rng) for _ in range(8)])

@@ -1,11 +1,14 @@
 """The replay memory: each frame once, right successors, right stacks, also across the ring's end."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from conftest_policies import random_episode, tiny_contract
 
-from policies.replay import Replay, join
+from policies.replay import Lookup, Replay, join
+from robot.errors import PixelarmError
 
 
 def numbered(contract, number):
@@ -126,3 +129,83 @@ def test_joining_keeps_the_first_rows_first():
 def test_sampling_nothing_says_so():
     with pytest.raises(ValueError, match="no complete transition"):
         Replay(tiny_contract(), 5).sample(1, np.random.default_rng(0))
+
+
+def test_n_step_returns_by_hand():
+    """Episode of 5 steps, reward 1 at its end, gamma 0.5, n = 3.
+
+    step 0: three steps on, nothing yet: reward 0, discount 0.5^3; step 2: 0 + 0 + 0.25 * 1 and the task ended: discount 0;
+    step 3: 0 + 0.5 * 1; step 4: 1.
+    """
+    contract = tiny_contract()
+    replay = Replay(contract, 100, Lookup(discount=0.5, n_step=3))
+    fill(replay, contract, episodes=2, length=5)
+    batch = replay.gather(np.arange(5))
+    assert batch["reward"].tolist() == [0.0, 0.0, 0.25, 0.5, 1.0]
+    assert batch["discount"].tolist() == [0.125, 0.125, 0.0, 0.0, 0.0]
+    assert batch["next_obs"]["eef_pos"][:, 0].tolist() == [3.0, 4.0, 5.0, 5.0, 5.0]
+
+
+def test_n_steps_stop_at_a_time_limit_and_bootstrap_there():
+    contract = tiny_contract()
+    replay = Replay(contract, 100, Lookup(discount=0.5, n_step=3))
+    replay.start(numbered(contract, 0))
+    for k in range(2):  # two steps, then the clock: not terminated
+        replay.add(np.zeros(4), 1.0, False, numbered(contract, k + 1))
+    replay.start(numbered(contract, 9))
+    batch = replay.gather(np.arange(2))
+    assert batch["reward"].tolist() == [1.5, 1.0] and batch["discount"].tolist() == [0.25, 0.5]
+    assert batch["next_obs"]["eef_pos"][:, 0].tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("capacity", [100, 19])
+def test_sequences_repeat_the_last_action_and_stay_in_their_episode(capacity):
+    contract = tiny_contract()
+    replay = Replay(contract, capacity, Lookup(sequence=3))
+    fill(replay, contract, episodes=6, length=5)
+    batch = everything(replay)
+    for frame, actions in zip(batch["obs"]["eef_pos"][:, 0].tolist(), batch["actions"][:, :, 0].tolist()):
+        last = frame - frame % 6 + 4  # the last frame of the episode in which something was done
+        assert actions == pytest.approx([min(frame + k, last) / 1000 for k in range(3)])
+
+
+def test_a_step_that_is_not_usable_is_never_sampled_but_its_reward_counts():
+    contract = tiny_contract()
+    replay = Replay(contract, 100, Lookup(n_step=2))
+    replay.start(numbered(contract, 0))
+    replay.add(np.zeros(4), 1.0, False, numbered(contract, 1))
+    replay.add(np.zeros(4), 1.0, False, numbered(contract, 2), usable=False)
+    assert len(replay) == 1 and everything(replay)["reward"].tolist() == [2.0]
+
+
+def test_only_what_a_person_did_is_an_example():
+    contract = tiny_contract()
+    episode = random_episode(contract, 6)
+    replay = Replay(contract, 100)
+    replay.add_episode(episode)
+    assert everything(replay)["imitate"].all()  # a demonstration
+    episode.provenance["interventions"] = [[1, 2], [5, 5]]
+    corrected = Replay(contract, 100)
+    corrected.add_episode(episode)
+    assert everything(corrected)["imitate"].tolist() == [False, True, True, False, False, True]
+
+
+def test_frames_can_lie_in_files(tmp_path):
+    """The same batches as from memory; the files hold the frames; a second memory may not take the same folder."""
+    contract = tiny_contract()
+    plain, mapped = Replay(contract, 30), Replay(contract, 30, folder=tmp_path)
+    for replay in (plain, mapped):
+        fill(replay, contract, episodes=6, length=5)
+    a, b = everything(plain), everything(mapped)
+    assert torch.equal(a["next_obs"]["a"], b["next_obs"]["a"])
+    assert (tmp_path / "a.npy").stat().st_size >= 30 * 32 * 32 * 3
+    with pytest.raises(PixelarmError, match="replay_folder"):
+        Replay(contract, 30, folder=tmp_path)
+
+
+def test_a_hundred_thousand_steps_of_two_cameras_fit_in_four_and_a_half_gigabytes():
+    """Counted on a small memory: bytes a frame of two 84 x 84 cameras, times 100,000."""
+    contract = tiny_contract()
+    cameras = tuple(replace(c, height=84, width=84) for c in contract.cameras)
+    replay = Replay(replace(contract, cameras=cameras), 10)
+    assert sum(array.nbytes for array in replay._arrays().values()) / 10 * 100_000 < 4.5e9

@@ -19,9 +19,9 @@ from robot.errors import PixelarmError
 from sim.tasks import make
 
 OVERRIDES = [
-    "recipe.demos=2", "recipe.contrastive_updates=3", "recipe.clone_updates=5", "recipe.steps=90", "recipe.critic_warmup=40",
+    "recipe.demos=2", "recipe.pretrain_updates=3", "recipe.clone_updates=5", "recipe.steps=90", "recipe.critic_warmup=40",
     "recipe.batch_size=8", "trainer.eval_every=45", "trainer.eval_episodes=1", "trainer.log_every=10", "trainer.checkpoint_every=20",
-    "trainer.accelerator=cpu", "trainer.threads=1", "task.image_size=32", "algo.hidden=32",
+    "trainer.accelerator=cpu", "trainer.threads=1", "task.image_size=32", "algo.actor.hidden=32", "algo.critic.hidden=32",
 ]  # fmt: skip
 
 
@@ -79,8 +79,8 @@ def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path):
 def test_a_resumed_run_must_be_the_same_run(demos, tmp_path):
     short = [*OVERRIDES, "recipe.steps=20", f"demos={demos}", f"run={tmp_path / 'r'}"]
     train(compose(short))
-    with pytest.raises(PixelarmError, match="algo.discount: 0.96 then, 0.9 now"):
-        train(compose([*short, "resume=true", "algo.discount=0.9"]))
+    with pytest.raises(PixelarmError, match="algo.critic.discount: 0.96 then, 0.9 now"):
+        train(compose([*short, "resume=true", "algo.critic.discount=0.9"]))
 
 
 @pytest.mark.train
@@ -116,7 +116,7 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
         ("recipe.demos=9", "uses 9 demonstrations, the dataset holds 2"),
         ("task.name=lfit", "unknown task 'lfit'; the valid names are: .*lift"),
         ("task.image_size=48", "cameras.agentview.height: 48 here, 32 there"),
-        ("algo.augmentation=blur", "unknown augmentation 'blur'"),
+        ("algo.augmentation=[blur]", "unknown augmentation 'blur'"),
     ],
 )
 def test_a_recipe_that_cannot_run_is_refused_before_the_first_step(demos, tmp_path, override, words):

@@ -25,6 +25,8 @@ from sim.world import World
 SIZE = 84
 AGREE = 3.0  # mean absolute difference of 255 between the renderers; 0.8 to 2.1 measured on Lift
 GOLDEN = Path(__file__).parent / "golden" / "lift_plain.png"
+# one task for each scene: the kitchen's tasks share theirs
+SCENES = sorted({make_task(name).recipe.hash: name for name in sorted(TASKS, reverse=True)}.values())
 LIFT_CAMERAS = ("agentview", "robot0_eye_in_hand", "frontview")
 
 
@@ -81,9 +83,9 @@ def test_ray_caster_and_opengl_show_the_same_lift(lift, both, camera):
 
 @pytest.mark.slow
 @pytest.mark.gl
-@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("look", ["plain", "textured"])
-def test_every_task_in_both_looks_on_both_renderers(name, look):
+def test_every_scene_in_both_looks_on_both_renderers(name, look):
     """The plain look is the same on both; the textured one is drawn by OpenGL and refused in words by the ray-caster."""
     task = make_task(name)
     if look == "textured":
