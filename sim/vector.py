@@ -19,10 +19,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import weakref
-from collections.abc import Sequence
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import monotonic
@@ -34,13 +32,14 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from robot.contract import Contract
 from robot.errors import PixelarmError
+from sim.processes import how_it_ended, shut_down, start_worker
 from sim.tasks import make_task
 from sim.tasks.base import Task
-from sim.vector_worker import Layout, run
+from sim.vector_worker import Layout, Named, run
 
 Observations = dict[str, np.ndarray]  # name -> (N, ...), images uint8, proprioception float32
-GOODBYE_S = 5.0  # how long a worker may take to leave before it is made to
 
 
 class WorkerFailed(PixelarmError):
@@ -66,21 +65,25 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         workers: how many processes; by default one a core, at most N.
         copy: return fresh arrays; False returns views of the shared memory, overwritten by the next step.
         timeout_s: a worker that is silent for longer counts as hung. Compiling a scene for the first time takes some 30 s.
+        make: what makes an environment in a worker, ``make(task, **env_options)``; by default ``TaskEnv``. It must be picklable.
+        contract: of those environments, where ``task`` is something that has a name and none.
         env_options: keyword arguments of ``TaskEnv``.
     """
 
     def __init__(
         self,
-        task: Task | str,
+        task: Task | Named | str,
         num_envs: int,
         workers: int | None = None,
         *,
         copy: bool = True,
         timeout_s: float = 300.0,
+        make: Callable[..., Any] | None = None,
+        contract: Contract | None = None,
         **env_options: Any,
     ) -> None:
         self.task = make_task(task) if isinstance(task, str) else task
-        self.contract = contract = self.task.contract
+        self.contract = contract = contract or self.task.contract  # type: ignore[union-attr]
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if num_envs < 1 or (workers is not None and workers < 1):
             raise PixelarmError(f"a vector has at least 1 environment and 1 worker, got {num_envs} and {workers}")
@@ -102,25 +105,21 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._views["at"][:] = -1
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
-        self._finalizer = weakref.finalize(self, _shut_down, os.getpid(), self._pipes, self._processes)
+        self._finalizer = weakref.finalize(self, shut_down, os.getpid(), self._pipes, self._processes)
         try:
-            resource_tracker.ensure_running()  # before the mask below, which starting it would undo
             for worker, indices in enumerate(self._share):
                 ours, theirs = context.Pipe()
                 self._pipes.append(ours)
                 process = context.Process(
                     target=run,
-                    args=(theirs, memory, layout, worker, indices, self.task, env_options, os.getpid()),
+                    args=(theirs, memory, layout, worker, indices, self.task, make, env_options, os.getpid()),
                     name=f"pixelarm-worker-{worker}",
                     daemon=True,
                 )
-                # Ctrl-C reaches the whole process group; a worker inherits this mask and leaves the answer to its parent
-                mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
                 try:
-                    process.start()
+                    start_worker(process)
                 finally:
                     theirs.close()  # or this process would keep a dead worker's end open and never see it end
-                    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 self._processes.append(process)
             self._pending = "start"
             self._collect()
@@ -277,21 +276,12 @@ class VectorEnv(gymnasium.vector.VectorEnv):
                 try:
                     word, *rest = pipe.recv()
                 except (EOFError, ConnectionResetError):
-                    self._fail(worker, self._how_it_ended(worker))
+                    self._fail(worker, how_it_ended(self._processes[worker]))
                 if word == "failed":
                     self._fail(worker, f"raised {rest[0]}", rest[1])
                 replies.update(rest[0])
         self._pending = ""
         return replies
-
-    def _how_it_ended(self, worker: int) -> str:
-        process = self._processes[worker]
-        process.join(GOODBYE_S)
-        code = process.exitcode
-        if code is not None and code < 0:
-            name = signal.Signals(-code).name
-            return f"was killed by {name}" + (" (did the memory run out?)" if name == "SIGKILL" else "")
-        return f"ended with exit status {code}"
 
     def _fail(self, worker: int, how: str, trace: str = "") -> None:
         """Close everything and say which environment it was, and how to see it again."""
@@ -335,18 +325,3 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _shut_down(owner: int, pipes: list[Connection], processes: list[BaseProcess]) -> None:
-    """End every worker: closing the pipe asks, SIGTERM insists, SIGKILL makes sure."""
-    if os.getpid() != owner:
-        return  # a forked child of ours ends: the workers are not its own
-    for pipe in pipes:
-        pipe.close()
-    for process in processes:
-        process.join(GOODBYE_S)
-        for insist in (process.terminate, process.kill):
-            if process.is_alive():
-                insist()
-                process.join(GOODBYE_S)
-        process.close()

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import signal
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +24,12 @@ from sim.tasks.base import Task
 
 ALIGNMENT = 64  # bytes; a cache line, so that two workers never write to the same one
 PARENT_CHECK_S = 5.0  # how often an idle worker looks whether its parent still lives, beside the pipe's own end
+
+
+class Named(Protocol):
+    """What stands for a task where something else than ``TaskEnv`` makes its environments."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,11 @@ class Layout:
             wanted += [(f"{group}/{p.name}", (envs, p.size), "float32") for p in contract.proprio]
         wanted += [("action", (envs, contract.action.size), "float32"), ("reward", (envs,), "float32")]
         wanted += [("terminated", (envs,), "bool"), ("truncated", (envs,), "bool"), ("next_seed", (envs,), "int64")]
-        wanted += [("at", (workers,), "int64")]
+        return Layout.pack([*wanted, ("at", (workers,), "int64")])
+
+    @staticmethod
+    def pack(wanted: list[tuple[str, tuple[int, ...], str]]) -> Layout:
+        """Arrays of these names, shapes and dtypes, one after the other."""
         arrays, end = {}, 0
         for name, shape, dtype in wanted:
             arrays[name] = (end, shape, dtype)
@@ -63,7 +74,8 @@ def run(
     layout: Layout,
     worker: int,
     indices: list[int],
-    task: Task,
+    task: Task | Named,
+    make: Callable[..., Any] | None,
     options: dict[str, Any],
     parent: int,
 ) -> None:
@@ -78,9 +90,10 @@ def run(
     try:
         from sim.env import TaskEnv
 
+        build: Callable[..., Any] = make or TaskEnv
         for index in indices:
             at[worker] = index
-            envs[index] = TaskEnv(task, **options)
+            envs[index] = build(task, **options)
         at[worker] = -1
         pipe.send(("done", {}))
         while True:
