@@ -44,6 +44,12 @@ class History:
         return [self._seen[0]] * (self.length - len(self._seen)) + list(self._seen)
 
 
+def to_batch(seen: list[dict[str, np.ndarray]]) -> Observation:
+    """All that a policy sees at one moment, the newest last, as a batch of one."""
+    tensors = [to_tensors(observation) for observation in seen]
+    return {name: torch.cat([one[name] for one in tensors], dim=1) for name in tensors[0]}
+
+
 class GreedyPolicy:
     """The averaged policy's best action. Remembers what it has seen: ``reset`` between episodes."""
 
@@ -53,10 +59,7 @@ class GreedyPolicy:
         self.reset = self._history.clear
 
     def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        seen = [to_tensors(o) for o in self._history.add(observation)]
-        return self.agent.act({name: torch.cat([o[name] for o in seen], dim=1) for name in observation}, sample=False)[
-            0
-        ]
+        return self.agent.act(to_batch(self._history.add(observation)), sample=False)[0]
 
 
 class BundledPolicy:

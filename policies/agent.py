@@ -9,6 +9,7 @@ An agent has four verbs: ``act``, ``update``, ``state_dict``, ``load_state_dict`
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from policies.augment import make_augmentation, scale_amplitude
+from policies.compiling import Compiler
 from policies.config import AgentConfig
+from policies.exploration import Bursts
 from policies.networks.actors import ZoomActor, make_actor, schedule
 from policies.networks.critics import make_critics
 from policies.networks.encoder import Observation, PixelEncoder, ProprioNormalizer
@@ -47,9 +50,14 @@ class ActionScale(nn.Module):
 
 
 class Agent:
-    """Networks, targets and optimisers. ``fabric`` gives device, precision and the averaging of gradients over devices."""
+    """Networks, targets and optimisers. ``fabric`` gives device, precision and the averaging of gradients over devices.
 
-    def __init__(self, contract: Contract, cfg: AgentConfig, fabric: Fabric, seed: int) -> None:
+    ``compile`` is ``trainer.compile``; anything but "off" is quicker and differs from it by rounding.
+    """
+
+    def __init__(
+        self, contract: Contract, cfg: AgentConfig, fabric: Fabric, seed: int, compile: str = "off"
+    ) -> None:
         check_agent(cfg)
         self.contract, self.cfg, self.fabric, self.device = contract, cfg, fabric, fabric.device
         self.augmentation = make_augmentation(cfg.augmentation)
@@ -75,20 +83,26 @@ class Agent:
         self.mean_encoder = _frozen(self.encoder) if averaged else self.encoder
         self.mean_actor = _frozen(self.actor) if averaged else self.actor
         self.log_alpha = torch.tensor(float(np.log(cfg.temperature.initial)), device=self.device, requires_grad=True)
+        self.compiler = Compiler(compile, self.device)
+        self._target_values, self._losses = self.compiler(self._target_of), self.compiler(self._losses_of)
+        self._actor_loss = self.compiler(self._actor_loss_of)
+        adam = functools.partial(torch.optim.Adam, fused=self.compiler.on)
         rate, betas = cfg.learning_rate, (cfg.beta1, 0.999)
         critic_side = [*self.encoder.parameters(), *self.critics.parameters()]
-        self.optimizers = {"critic": torch.optim.Adam(critic_side, rate, betas)}
+        self.optimizers = {"critic": adam(critic_side, rate, betas)}
         if not zoom:
-            self.optimizers["actor"] = torch.optim.Adam(self.actor.parameters(), rate, betas)
+            self.optimizers["actor"] = adam(self.actor.parameters(), rate, betas)
         if self.actor.stochastic:
             alpha = cfg.temperature
-            self.optimizers["alpha"] = torch.optim.Adam([self.log_alpha], alpha.learning_rate, (alpha.beta1, 0.999))
+            self.optimizers["alpha"] = adam([self.log_alpha], alpha.learning_rate, (alpha.beta1, 0.999))
         self.objectives = make_objectives(cfg.objectives, self, seed)
         own = [p for p in self.objectives.parameters() if p.requires_grad]
         if own:
-            self.optimizers["objective"] = torch.optim.Adam(own, rate, betas)
+            self.optimizers["objective"] = adam(own, rate, betas)
         # one stream a process, so that several devices draw different augmentations
         self.generator = torch.Generator(self.device).manual_seed(seed * 1000 + 17 + fabric.global_rank)
+        gripper = contract.action.names[-1] == "gripper"
+        self.bursts = Bursts(contract.action.size, gripper, cfg.actor.burst, cfg.actor.burst_longest)
         self.updates = 0
 
     # ---------------------------------------------------------------------- act
@@ -108,6 +122,8 @@ class Agent:
                 features = self.mean_encoder(self.mean_encoder.stack(self.acting_view(observation)))
                 action = self.mean_actor.mean(features, self.normalizer(observation))
         action = action[:, 0] if action.ndim == 3 else action  # of a sequence, the first
+        if sample and self.cfg.actor.burst > 0:
+            action = self.bursts.apply(action.float(), self.generator)
         return self.scale.to_physical(action.float()).cpu().numpy()
 
     def acting_view(self, observation: Observation) -> Observation:
@@ -118,6 +134,10 @@ class Agent:
     def noise_std(self) -> float:
         """Exploration noise now, of actors that do not learn their own."""
         return 0.0 if self.actor.stochastic else schedule(self.cfg.actor.noise, self.updates)
+
+    def _std(self) -> torch.Tensor:
+        """``noise_std`` as a scalar on the device: compiled code takes a changing number for a changed program."""
+        return torch.full((), self.noise_std, device=self.device)
 
     def _noise(self, rows: int) -> torch.Tensor:
         return torch.randn(rows, self.contract.action.size, generator=self.generator, device=self.device)
@@ -147,38 +167,69 @@ class Agent:
         Returns:
             Scalars to log, still on the device.
         """
-        views, rows = self.cfg.critic.views, len(batch["reward"])
-        before = self.generator.get_state() if self.cfg.same_augmentation else None
-        pixels = self._views(batch["obs"])
-        if before is not None:
-            self.generator.set_state(before)
-        next_pixels = self._views(batch["next_obs"])
-        proprio, next_proprio = (_repeat(self.proprio(batch[key]), views) for key in ("obs", "next_obs"))
-        action = self.scale.to_network(batch["actions" if self.critics.sequence > 1 else "action"])
-        turn = self.updates % self.cfg.actor.every == 0  # of the actor
-        with self.fabric.autocast():
-            target = self._target(batch, next_pixels, next_proprio)
-            convolved = self.encoder(pixels)
-            seen = convolved if self.cfg.encoder.from_critic else convolved.detach()
-            prediction = self.critics.predict(seen, proprio, _repeat(action, views))
-            loss = self.critics.loss(prediction, _repeat(target, views)) * views
-            metrics = {"critic_loss": loss, "q": self.critics.value(prediction).mean()}
-            if bc_weight > 0 and turn and batch["demo_rows"]:
-                bc_loss = self.cloning_loss(convolved[:rows], proprio[:rows], action, batch)
-                loss, metrics["bc_loss"] = loss + bc_weight * bc_loss, bc_loss
-            for name, objective in self.objectives.items():
-                term = objective.loss(self, convolved[:rows], batch)
-                loss, metrics[name] = loss + objective.weight * term, term
+        self.compiler.begin()
         self._zero_grad()
+        views = self.cfg.critic.views
+        turn = self.updates % self.cfg.actor.every == 0  # of the actor
+        before = self.generator.get_state() if self.cfg.same_augmentation else None
+        with self.fabric.autocast():
+            pixels = self._views(batch["obs"])
+            if before is not None:
+                self.generator.set_state(before)
+            next_pixels = self._views(batch["next_obs"])
+            proprio, next_proprio = (_repeat(self.proprio(batch[key]), views) for key in ("obs", "next_obs"))
+            target = self._target(batch, next_pixels, next_proprio)
+            others = {name: objective.other(self, batch) for name, objective in self.objectives.items()}
+            cloning = bc_weight > 0 and turn and batch["demo_rows"]
+            weight = torch.full((), bc_weight, device=self.device) if cloning else None
+            loss, convolved, metrics = self._losses(batch, pixels, proprio, target, others, weight)
         self.fabric.backward(loss)
         self._step("critic", "objective")
         if turn and improve_actor and "actor" in self.optimizers:
-            metrics |= self._improve_actor(convolved.detach(), proprio)
+            metrics |= self._improve_actor(convolved, proprio)
         if turn and (improve_actor or bc_weight > 0):
             self._step("actor")
         self.updates += 1
         self._average()
-        return {name: number.detach() for name, number in metrics.items()}
+        return self.compiler.kept({name: number.detach() for name, number in metrics.items()})
+
+    def _losses_of(
+        self,
+        batch: Batch,
+        pixels: torch.Tensor,
+        proprio: torch.Tensor,
+        target: torch.Tensor,
+        others: dict[str, torch.Tensor],
+        bc_weight: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """What critics, objectives and cloning ask for together, the features without their gradient, and each loss.
+
+        Nothing is drawn here, nor in ``_target_of`` and ``_actor_loss_of``: these three are what ``trainer.compile`` compiles.
+
+        Args:
+            pixels, proprio: all views, one after the other.
+            target: ``(B, ...)``, what the critics learn.
+            others: of each objective, the view that it compares with.
+            bc_weight: a scalar; None leaves cloning out.
+        """
+        views, rows = self.cfg.critic.views, len(batch["reward"])
+        action = self._actions(batch)
+        convolved = self.encoder(pixels)
+        seen = convolved if self.cfg.encoder.from_critic else convolved.detach()
+        prediction = self.critics.predict(seen, proprio, _repeat(action, views))
+        loss = self.critics.loss(prediction, _repeat(target, views)) * views
+        metrics = {"critic_loss": loss.detach(), "q": self.critics.value(prediction).mean().detach()}
+        if bc_weight is not None:
+            bc_loss = self.cloning_loss(convolved[:rows], proprio[:rows], action, batch)
+            loss, metrics["bc_loss"] = loss + bc_weight * bc_loss, bc_loss.detach()
+        for name, objective in self.objectives.items():
+            term = objective.loss(self, convolved[:rows], batch, others[name])
+            loss, metrics[name] = loss + objective.weight * term, term.detach()
+        return loss, convolved.detach(), metrics
+
+    def _actions(self, batch: Batch) -> torch.Tensor:
+        """The batch's actions in [-1, 1], ``(B, A)``, or ``(B, K, A)`` for critics of sequences."""
+        return self.scale.to_network(batch["actions" if self.critics.sequence > 1 else "action"])
 
     def _views(self, observation: Observation) -> torch.Tensor:
         """Random views of a batch, one after the other, ``(views * B, C, H, W)``."""
@@ -188,14 +239,27 @@ class Agent:
     @torch.no_grad()
     def _target(self, batch: Batch, pixels: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
         """What the critics learn, batch first: ``r + gamma^n Q(o', a')``, averaged over the views of o'."""
+        noise = self._noise(len(pixels))
+        order = torch.randperm(self.critics.members, generator=self.generator, device=self.device)
+        return self._target_values(batch, pixels, proprio, noise, self._std(), order)
+
+    @torch.no_grad()
+    def _target_of(
+        self,
+        batch: Batch,
+        pixels: torch.Tensor,
+        proprio: torch.Tensor,
+        noise: torch.Tensor,
+        std: torch.Tensor,
+        order: torch.Tensor,
+    ) -> torch.Tensor:
+        """``_target``, after it has drawn ``noise`` for the actions and the ``order`` ``(M,)`` of the critics."""
         cfg, views = self.cfg, self.cfg.critic.views
         convolved = self.encoder(pixels)
-        noise = self._noise(len(convolved))
-        action, log_prob = self.actor.sample(convolved, proprio, noise, self.noise_std, cfg.actor.noise_clip)
+        action, log_prob = self.actor.sample(convolved, proprio, noise, std, cfg.actor.noise_clip)
         if self.target_encoder is not None:
             convolved = self.target_encoder(pixels)
         prediction = self.target_critics.predict(convolved, proprio, action)
-        order = torch.randperm(self.critics.members, generator=self.generator, device=self.device)
         bonus = torch.zeros_like(log_prob)
         if cfg.critic.backup_entropy:
             bonus = -self.log_alpha.exp() * log_prob
@@ -223,33 +287,42 @@ class Agent:
         """Add the actor's value gradient to what the cloning term left, and step the temperature."""
         self.critics.requires_grad_(False)
         with self.fabric.autocast():
-            noise = self._noise(len(convolved))
-            action, log_prob = self.actor.sample(convolved, proprio, noise, self.noise_std, self.cfg.actor.noise_clip)
-            values = self.critics.value(self.critics.predict(convolved, proprio, action))
-            value = values.mean(dim=0) if self.cfg.actor.q == "mean" else values.min(dim=0).values
-            loss = (self.log_alpha.exp().detach() * log_prob - value).mean()
+            loss, log_prob = self._actor_loss(convolved, proprio, self._noise(len(convolved)), self._std())
         self.fabric.backward(loss)
         self.critics.requires_grad_(True)
         if not self.actor.stochastic:
             return {"actor_loss": loss, "noise": torch.tensor(self.noise_std)}
         aim = self.cfg.temperature.target_entropy * self.contract.action.size
-        alpha_loss = -(self.log_alpha.exp() * (log_prob.detach() + aim)).mean()
+        alpha_loss = -(self.log_alpha.exp() * (log_prob + aim)).mean()
         alpha_loss.backward()
         self._step("alpha")
         return {"actor_loss": loss, "entropy": -log_prob.mean(), "alpha": self.log_alpha.exp()}
 
+    def _actor_loss_of(
+        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The actor's loss, a scalar, and the log-probabilities ``(B,)`` without their gradient."""
+        action, log_prob = self.actor.sample(convolved, proprio, noise, std, self.cfg.actor.noise_clip)
+        values = self.critics.value(self.critics.predict(convolved, proprio, action))
+        value = values.mean(dim=0) if self.cfg.actor.q == "mean" else values.min(dim=0).values
+        return (self.log_alpha.exp().detach() * log_prob - value).mean(), log_prob.detach()
+
     def clone(self, batch: Batch) -> torch.Tensor:
         """One behaviour-cloning step of encoder and policy on demonstrations; returns the loss."""
-        pixels = self.view(batch["obs"])
         with self.fabric.autocast():
-            action = self.scale.to_network(batch["actions" if self.critics.sequence > 1 else "action"])
-            loss = self.cloning_loss(self.encoder(pixels), self.proprio(batch["obs"]), action, batch)
+            pixels = self.view(batch["obs"])
+            loss = self.cloning_loss(self.encoder(pixels), self.proprio(batch["obs"]), self._actions(batch), batch)
         self._zero_grad()
         self.fabric.backward(loss)
         self._step(
             "critic", "actor"
         )  # the encoder's moments are with the critics', which have no gradient here and stay
         return loss.detach()
+
+    def observe(self, rewards: np.ndarray) -> None:
+        """The rewards ``(N,)`` of one whole episode, demonstrated or own, for critics that scale what they learn by them."""
+        if hasattr(self.critics, "observe"):
+            self.critics.observe(rewards)
 
     def _zero_grad(self) -> None:
         for optimizer in self.optimizers.values():
@@ -324,6 +397,7 @@ class Agent:
         state["log_alpha"] = self.log_alpha.detach()
         state["generator"] = self.generator.get_state()
         state["updates"] = torch.tensor(self.updates)
+        state.update({f"bursts.{k}": v for k, v in self.bursts.state_dict().items()})
         for name, optimizer in self.optimizers.items():
             for index, moments in optimizer.state_dict()["state"].items():
                 state.update({f"{name}_optimizer.{index}.{k}": v for k, v in moments.items()})
@@ -336,6 +410,7 @@ class Agent:
             self.log_alpha.copy_(state["log_alpha"])
         self.generator.set_state(state["generator"].cpu())
         self.updates = int(state["updates"])
+        self.bursts.load_state_dict(_part(state, "bursts"), self.device)
         for name, optimizer in self.optimizers.items():
             moments: dict[int, dict[str, Any]] = {}
             for key, value in _part(state, f"{name}_optimizer").items():
@@ -363,6 +438,10 @@ def check_agent(cfg: AgentConfig) -> None:
     if (cfg.actor.kind == "zoom") != (critic.kind == "sequence"):
         problems.append(
             f"actor.kind zoom and critic.kind sequence belong together, got {cfg.actor.kind} and {critic.kind}"
+        )
+    if not 0.0 <= cfg.actor.burst <= 1.0 or cfg.actor.burst_longest < 2:
+        problems.append(
+            f"actor.burst is a probability and actor.burst_longest at least 2, got {cfg.actor.burst} and {cfg.actor.burst_longest}"
         )
     if critic.backup_entropy and cfg.actor.kind != "gaussian":
         problems.append(f"critic.backup_entropy needs a gaussian actor, got {cfg.actor.kind}")

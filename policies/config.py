@@ -30,7 +30,7 @@ class EncoderConfig:
     history: str = "stack"  # stack: frames by channel | flow: each frame alone, fused with differences of features (FLARE)
     feature_size: int = 64  # width of the pixel trunk
     proprio_size: int = 32  # width of the proprioception trunk
-    init: str = "default"  # default: torch's | orthogonal: delta-orthogonal convolutions, orthogonal linear layers (CURL); also of the heads
+    init: str = "default"  # default: torch's | orthogonal: delta-orthogonal convolutions, orthogonal linear layers, as CURL; heads too
     tanh: bool = True  # tanh after the trunk's LayerNorm (DrQ-v2, RLPD); False: LayerNorm alone (CURL, RAD, FERM)
     target: bool = False  # True: the target critics read their own averaged convolutions (CURL, FERM); False: the live ones (DrQ-v2)
     target_rate: float = 0.05  # averaging of those
@@ -49,6 +49,8 @@ class ActorConfig:
     average: float = 0.005  # rate at which the policy that is evaluated and exported follows the learning one; 1: no averaging
     log_std_min: float = -5.0
     log_std_max: float = 0.0
+    burst: float = 0.0  # probability, a step, of holding a random choice for a while to explore (policies/exploration.py)
+    burst_longest: int = 8  # control steps
     noise: str = "linear(1.0, 0.1, 50000)"  # deterministic: exploration noise (std, of [-1, 1]) over updates; or a number
     noise_clip: float = 0.3  # deterministic: bound of the noise on target and actor actions
 
@@ -134,6 +136,9 @@ class TrainerConfig:
     threads: int = 0  # torch threads on a CPU; 0 leaves torch's choice
     actors: int = 1  # environments that collect experience, in worker processes when more than one
     asynchronous: bool = False  # acting in a process of its own that never waits for updates
+    pace: float = 1.0  # of asynchronous acting: environment seconds a second of the clock; 0: as fast as it can
+    publish_every: int = 30  # updates between the weights that an asynchronous actor is given (rail-berkeley/serl's examples)
+    frames_waiting: int = 2048  # room for an asynchronous actor's frames; when it is full, the rest of the episode is dropped
     eval_every: int = 500  # environment steps between evaluations on the validation seeds
     eval_episodes: int = 30
     checkpoint_every: int = 1000  # environment steps between checkpoints

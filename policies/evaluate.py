@@ -170,9 +170,11 @@ def main(argv: list[str]) -> int:
     env = make_env_for(contract, config)
     result = evaluate(env, act, seeds, films=3 if args.video else 0, title=str(args.policy))
     report: dict[str, Any] = {"policy": str(args.policy), "seeds": [seeds[0], seeds[-1]], **result.to_dict()}
-    print(
-        f"success at any step {result.once}\nsuccess at the end  {result.end}\n95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}"
-    )
+    if env.metric == "return":
+        print(f"{result.words('return')}, seeds {seeds[0]} to {seeds[-1]}")
+    else:
+        print(f"success at any step {result.once}\nsuccess at the end  {result.end}")
+        print(f"95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}")
     if args.against:
         act2, _, _ = load_actor(args.against, expect=contract)
         other = evaluate(env, act2, seeds, title=str(args.against))

@@ -77,12 +77,19 @@ class Objective(nn.Module):
     )
     weight: float
 
-    def loss(self, agent: Agent, convolved: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def other(self, agent: Agent, batch: Batch) -> torch.Tensor:
+        """The random view that the term compares with, as the encoder takes it: another one of the same observations."""
+        return agent.view(batch["obs"])
+
+    def loss(
+        self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The term's value, a scalar.
 
         Args:
             convolved: ``(B, F)``, ``agent.encoder`` of a random view of ``batch["obs"]``, with its gradient.
             batch: as ``Replay.sample`` gives it, with ``ahead_obs`` and ``ahead_valid`` if ``ahead`` is set.
+            other: what ``self.other`` drew; None draws it now.
         """
         raise NotImplementedError
 
@@ -145,10 +152,13 @@ class InfoNCE(MomentumObjective):
     def query_networks(self, agent: Agent) -> list[nn.Module]:
         return [agent.encoder, agent.critics.trunk.pixels]
 
-    def loss(self, agent: Agent, convolved: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def loss(
+        self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        other = self.other(agent, batch) if other is None else other
         query = agent.critics.trunk.pixels(convolved)
         with torch.no_grad():
-            key = self.key[1](self.key[0](agent.view(batch["obs"])))
+            key = self.key[1](self.key[0](other))
         return info_nce(query.float(), key.float(), self.bilinear)
 
 
@@ -176,7 +186,7 @@ class TemporalInfoNCE(MomentumObjective):
         self.weight, self.ahead = weight, ahead
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.compress = nn.Sequential(nn.Linear(agent.encoder.size, latent), nn.LayerNorm(latent))
+            self.compress = nn.Linear(agent.encoder.size, latent)
             self.predict = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, latent))
             self.similarity = nn.Linear(latent, latent, bias=False)
         self.to(agent.device)
@@ -185,10 +195,16 @@ class TemporalInfoNCE(MomentumObjective):
     def query_networks(self, agent: Agent) -> list[nn.Module]:
         return [agent.encoder, self.compress]
 
-    def loss(self, agent: Agent, convolved: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def other(self, agent: Agent, batch: Batch) -> torch.Tensor:
+        return agent.view(batch["ahead_obs"])
+
+    def loss(
+        self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        other = self.other(agent, batch) if other is None else other
         anchor = self.compress(convolved)
         with torch.no_grad():
-            positive = self.key[1](self.key[0](agent.view(batch["ahead_obs"])))
+            positive = self.key[1](self.key[0](other))
         query = self.similarity(anchor + self.predict(anchor))
         return info_nce(query.float(), positive.float(), valid=batch["ahead_valid"])
 
@@ -213,9 +229,11 @@ class BarlowTwins(Objective):
             torch.manual_seed(seed)
             self.project = nn.Sequential(nn.Linear(agent.encoder.size, hidden), nn.ReLU(), nn.Linear(hidden, size))
 
-    def loss(self, agent: Agent, convolved: torch.Tensor, batch: Batch) -> torch.Tensor:
-        other = agent.encoder(agent.view(batch["obs"]))
-        return barlow_twins(self.project(convolved).float(), self.project(other).float(), self.off_diagonal)
+    def loss(
+        self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        second = agent.encoder(self.other(agent, batch) if other is None else other)
+        return barlow_twins(self.project(convolved).float(), self.project(second).float(), self.off_diagonal)
 
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {

@@ -1,7 +1,8 @@
 """Learning online: act, remember, update; evaluate, checkpoint and resume exactly.
 
 Everything that decides the future is in ``Run.save``: networks, targets, optimisers, every random stream, the environment in
-the middle of its episode, the replay memory and the counters. A run that is killed and resumed equals one that was not.
+the middle of its episode, the replay memory and the counters. A run that is killed and resumed equals one that was not; where
+acting is asynchronous, the clock decides too, and only the episode that was going on is begun anew.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from tqdm import tqdm
 from policies import checkpoint, pretrain
 from policies.acting import GreedyPolicy
 from policies.agent import Agent
-from policies.collectors import Finished, InTurn
+from policies.asynchronous import Asynchronous
+from policies.collectors import Collector, InTurn, Recorder, SideBySide
 from policies.config import TrainConfig
 from policies.evaluate import VALIDATION_SEED, evaluate
+from policies.lanes import Lanes
 from policies.logs import RunLog
 from policies.objectives import make_objectives
 from policies.provenance import git_commit, hardware, versions
+from policies.recipe_checks import check_recipe, require_same_config
 from policies.replay import Batch, Lookup, Replay, join, to_device
+from robot.contract import Contract
 from robot.episodes import Episode
 from robot.errors import PixelarmError
 from sim.env import TaskEnv
@@ -39,24 +44,24 @@ class Run:
 
     def __init__(self, cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
         self.cfg, self.fabric, self.env, self.folder = cfg, fabric, env, folder
-        check_recipe(cfg, demos)
+        check_recipe(cfg, demos, fabric.world_size)
         recipe, contract = cfg.recipe, env.contract
         rank = fabric.global_rank
         self.rng = np.random.default_rng([cfg.seed, rank])
-        self.agent = Agent(contract, cfg.algo, fabric, cfg.seed)
+        self.agent = Agent(contract, cfg.algo, fabric, cfg.seed, cfg.trainer.compile)
         lookup = make_lookup(cfg, self.agent)
         joins = recipe.successes_join and recipe.demo_fraction > 0
         frames = sum(len(d) + 1 for d in demos[: recipe.demos]) + (recipe.replay_capacity if joins else 0)
         self.demos = Replay(contract, max(1, frames), lookup)
         for demo in demos[: recipe.demos]:
             self.demos.add_episode(demo)
-        place = Path(recipe.replay_folder) / f"rank{rank}" if recipe.replay_folder else None
-        self.online = Replay(contract, recipe.replay_capacity, lookup, place)
+            self.agent.observe(demo.rewards)
+        self.online = make_memory(cfg, contract, lookup, rank)
         if recipe.demos_share_replay:
             for demo in demos[: recipe.demos]:
                 self.online.add_episode(demo)
         self.total_steps = -(-recipe.frames // env.action_repeat) if recipe.frames else recipe.steps
-        self.collector = InTurn(env, self.online, self.demos if joins else None, cfg.algo.critic.time_limit)
+        self.collector = make_collector(cfg, env, self.online, self.demos if joins else None)
         if len(self.demos):
             self.agent.normalizer.fit(self.demos.all_proprio().to(fabric.device))
         self.step = self.updates = self.perfect = 0
@@ -87,50 +92,50 @@ class Run:
     def learn(self) -> None:
         """Online learning from ``self.step`` to the recipe's last step, or until the validation seeds are all solved."""
         trainer = self.cfg.trainer
+        metrics: dict[str, Any] = {}
         with _bar(self.total_steps, "learning online", "step", self.fabric, initial=self.step) as bar:
             while self.step < self.total_steps:
+                before = self.step
                 self._act()
-                metrics = self._update()
-                self.step += 1
-                bar.update()
-                if self.step % trainer.log_every == 0 and metrics:
+                metrics |= self._update(before)
+                bar.update(min(self.step, self.total_steps) - bar.n)
+                if _crossed(trainer.log_every, before, self.step) and metrics:
                     self._report(metrics, bar)
-                stop = self.step % trainer.eval_every == 0 and self._evaluate()
-                if self.step % trainer.checkpoint_every == 0 or stop or self.step == self.total_steps:
+                stop = _crossed(trainer.eval_every, before, self.step) and self._evaluate()
+                if _crossed(trainer.checkpoint_every, before, self.step) or stop or self.step >= self.total_steps:
                     self.save()
                 if stop:
                     break
 
     def _act(self) -> None:
-        """One environment step: uniform at first if the recipe says so, then sampled from the actor."""
-        start = time.perf_counter()
-        random = self.rng if self.step < self.cfg.recipe.random_steps else None
-        self._remember(self.collector.collect(self.agent, random))
-        if random is not None and self.step + 1 == self.cfg.recipe.random_steps and not len(self.demos):
+        """Experience: uniform actions at first if the recipe says so, then sampled from the actor."""
+        start, before, until = time.perf_counter(), self.step, self.cfg.recipe.random_steps
+        collected = self.collector.collect(self.agent, self.rng if before < until else None, busy=self.owed >= 1.0)
+        self.step += collected.steps
+        self.recent = [*self.recent, *([float(f.success), f.total] for f in collected.finished)][-20:]
+        for episode in collected.finished:
+            self.agent.observe(episode.rewards)
+        if before < until <= self.step and not len(self.demos):
             self.agent.normalizer.fit(self.online.all_proprio().to(self.fabric.device))
         self.seconds["environment"] += time.perf_counter() - start
 
-    def _remember(self, finished: list[Finished]) -> None:
-        self.recent = [*self.recent, *([float(f.success), f.total] for f in finished)][-20:]
-
-    def _update(self) -> dict[str, Any]:
-        """The updates that this environment step asks for; the last one's numbers."""
+    def _update(self, before: int) -> dict[str, Any]:
+        """The updates that the environment steps since ``before`` ask for; the last one's numbers."""
         recipe = self.cfg.recipe
-        if self.step + 1 < recipe.learning_starts:
-            return {}
         start = time.perf_counter()
-        progress = min(1.0, self.step / max(1, recipe.bc_steps))
-        bc_weight = recipe.bc_weight + (recipe.bc_weight_end - recipe.bc_weight) * progress
+        progress = min(1.0, before / max(1, recipe.bc_steps))
+        bc_weight = recipe.bc_weight + (recipe.bc_weight_end - recipe.bc_weight) * progress if recipe.bc_weight else 0.0
         metrics: dict[str, Any] = {}
-        self.owed += recipe.updates_per_step
+        self.owed += recipe.updates_per_step * max(0, self.step - max(before, recipe.learning_starts - 1))
         while self.owed >= 1.0:
             batch = to_device(self._batch(), self.agent.device)
-            metrics = self.agent.update(batch, bc_weight, improve_actor=self.step >= recipe.critic_warmup)
-            metrics["bc_weight"] = bc_weight
+            metrics |= self.agent.update(batch, bc_weight, improve_actor=before >= recipe.critic_warmup)
             self.updates += 1
             self.owed -= 1.0
+            if not self.collector.waits:
+                break  # to fetch what came meanwhile
         self.seconds["updates"] += time.perf_counter() - start
-        return metrics
+        return {**metrics, "bc_weight": bc_weight} if metrics and bc_weight else metrics
 
     def _batch(self) -> Batch:
         """A batch in the recipe's mix: demonstrations first, as far as there are any."""
@@ -154,7 +159,8 @@ class Run:
             train_return=total,
             updates_per_second=self.updates_per_second,
             updates_per_step=self.updates / self.step,
-            **self.seconds,
+            **self.collector.numbers(),
+            **{f"seconds_{what}": spent for what, spent in self.seconds.items()},
         )
         how = f"success {success:.2f}" if self.env.metric == "success" else f"return {total:.0f}"
         bar.set_postfix_str(f"train {how}, critic {numbers['critic_loss']:.3f}")
@@ -168,9 +174,8 @@ class Run:
         start = time.perf_counter()
         if self.fabric.is_global_zero and trainer.eval_episodes:
             seeds = range(VALIDATION_SEED, VALIDATION_SEED + trainer.eval_episodes)
-            saved = self.env.state_dict()
-            found = evaluate(self.env, GreedyPolicy(self.agent), seeds, hold_steps=0, quiet=True)
-            self.env.load_state_dict(saved)
+            with self.collector.undisturbed():
+                found = evaluate(self.env, GreedyPolicy(self.agent), seeds, hold_steps=0, quiet=True)
             record = found.record(self.env.metric)
             self.log.write(self.step, "eval", **record)
             tqdm.write(f"  step {self.step}: validation {found.words(self.env.metric)}")
@@ -216,7 +221,8 @@ class Run:
                 memory.save(folder / name)
             state = {
                 "format": checkpoint.FORMAT, "step": self.step, "updates": self.updates, "perfect": self.perfect,
-                "owed": self.owed, "best": self.best if np.isfinite(self.best) else None, "recent": self.recent, "seconds": self.seconds, "rng": self.rng.bit_generator.state,
+                "owed": self.owed, "best": self.best if np.isfinite(self.best) else None, "recent": self.recent,
+                "seconds": self.seconds, "rng": self.rng.bit_generator.state,
                 "environment": {key: value for key, value in environment.items() if key != "world"},
                 "contract": self.env.contract.to_dict(), "config": asdict(self.cfg), "versions": versions(),
             }  # fmt: skip
@@ -235,7 +241,7 @@ class Run:
         if folder is None:
             return False
         state = checkpoint.read_json(folder / STATE)
-        _require_same_config(state["config"], asdict(self.cfg), folder)
+        require_same_config(state["config"], asdict(self.cfg), folder)
         self.agent.load_state_dict(checkpoint.load_tensors(folder / "agent.safetensors"))
         self.online.load(folder / "online")
         self.demos.load(folder / "demos")
@@ -250,73 +256,37 @@ class Run:
 
 def make_lookup(cfg: TrainConfig, agent: Agent) -> Lookup:
     """What this agent and recipe need of each transition."""
-    terms = {**agent.objectives, **(make_objectives(cfg.recipe.pretrain, agent, 0) if cfg.recipe.pretrain_updates else {})}
+    terms = {
+        **agent.objectives,
+        **(make_objectives(cfg.recipe.pretrain, agent, 0) if cfg.recipe.pretrain_updates else {}),
+    }
     ahead = {term.ahead for term in terms.values() if term.ahead}
     if len(ahead) > 1:
         raise PixelarmError(f"objectives that look ahead must look equally far, got {sorted(ahead)} control steps")
     return Lookup(cfg.algo.critic.discount, cfg.algo.critic.n_step, agent.critics.sequence, max(ahead, default=0))
 
 
-def check_recipe(cfg: TrainConfig, demos: list[Episode]) -> None:
-    """Refuse, before the first step, a recipe whose parts do not fit together."""
-    recipe = cfg.recipe
-    problems = []
-    if not 0.0 <= recipe.demo_fraction <= 1.0:
-        problems.append(f"demo_fraction must be between 0 and 1, got {recipe.demo_fraction}")
-    if recipe.updates_per_step <= 0:
-        problems.append(f"updates_per_step must be positive, got {recipe.updates_per_step}")
-    needs_demos = [n for n in ("pretrain_updates", "clone_updates") if getattr(recipe, n)]
-    if (needs_demos or recipe.bc_weight > 0) and recipe.demos < 1:
-        problems.append(f"demos is 0, but {', '.join(needs_demos) or 'bc_weight'} need demonstrations")
-    if len(demos) < recipe.demos:
-        problems.append(f"the recipe uses {recipe.demos} demonstrations, the dataset holds {len(demos)}")
-    if (cfg.algo.objectives or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
-        problems.append("objectives compare the rows of a batch: contrastive learning needs a batch of at least 2")
-    if recipe.bc_weight > 0 and recipe.demo_fraction == 0:
-        problems.append("bc_weight is on, but demo_fraction is 0: no demonstration row would ever be cloned")
-    if (recipe.steps or recipe.frames) and recipe.demos == 0 and recipe.random_steps == 0:
-        problems.append("without demonstrations the first steps must explore: set random_steps")
-    if recipe.demos_share_replay and recipe.demo_fraction > 0:
-        problems.append("demos_share_replay puts demonstrations among all other rows: demo_fraction must be 0")
-    if recipe.learning_starts < 1:
-        problems.append(f"learning_starts must be at least 1, got {recipe.learning_starts}")
-    if cfg.trainer.eval_every < 1 or cfg.trainer.checkpoint_every < 1 or cfg.trainer.log_every < 1:
-        problems.append("eval_every, checkpoint_every and log_every must be at least 1")
-    if problems:
-        raise PixelarmError("this recipe cannot run:\n  - " + "\n  - ".join(problems))
+def make_memory(cfg: TrainConfig, contract: Contract, lookup: Lookup, rank: int) -> Replay | Lanes:
+    """The memory of online experience: a lane for each actor where there are several."""
+    recipe, actors = cfg.recipe, cfg.trainer.actors
+    place = Path(recipe.replay_folder) / f"rank{rank}" if recipe.replay_folder else None
+    if actors == 1:
+        return Replay(contract, recipe.replay_capacity, lookup, place, reuse=cfg.resume)
+    return Lanes(contract, recipe.replay_capacity, actors, lookup, place, reuse=cfg.resume)
 
 
-def _require_same_config(saved: dict[str, Any], mine: dict[str, Any], folder: Path) -> None:
-    """A resumed run must be the same run; only how long it goes on and what it prints may change."""
-    free = {
-        "recipe.steps",
-        "recipe.frames",
-        "trainer.log_every",
-        "trainer.patience",
-        "trainer.checkpoint_every",
-        "run",
-        "demos",
-        "resume",
-    }
+def make_collector(cfg: TrainConfig, env: TaskEnv, memory: Replay | Lanes, successes: Replay | None) -> Collector:
+    """Who gathers the experience that ``memory`` keeps; ``successes``: a memory for own successful episodes beside it."""
+    lanes = memory.lanes if isinstance(memory, Lanes) else [memory]
+    recorders = [Recorder(lane, successes, cfg.algo.critic.time_limit) for lane in lanes]
+    if cfg.trainer.asynchronous:
+        return Asynchronous(cfg, env.contract, recorders[0])
+    return InTurn(env, recorders[0]) if len(recorders) == 1 else SideBySide(cfg.task, env, recorders)
 
-    def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for key, value in data.items():
-            out.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-        return out
 
-    before, now = flat(saved), json.loads(json.dumps(flat(mine)))
-    changed = [
-        f"{k}: {before.get(k)!r} then, {now.get(k)!r} now"
-        for k in sorted(before.keys() | now.keys())
-        if before.get(k) != now.get(k) and k not in free
-    ]
-    if changed:
-        raise PixelarmError(
-            f"{folder} was written with another configuration:\n  - "
-            + "\n  - ".join(changed)
-            + "\nuse another run folder"
-        )
+def _crossed(every: int, before: int, now: int) -> bool:
+    """Whether a multiple of ``every`` lies in (before, now]."""
+    return now // every > before // every
 
 
 def _bar(total: int, title: str, unit: str, fabric: Fabric, initial: int = 0) -> tqdm:

@@ -46,14 +46,20 @@ class Replay:
     * ``demo_rows``: 0; ``join`` sets it
 
     Args:
-        folder: keep the frames in memory-mapped files in this folder, which must not hold any yet, instead of in memory.
+        folder: keep the frames in memory-mapped files in this folder instead of in memory.
+        reuse: the folder may hold such files already, whose content is given up; a run that is resumed loads its own into them.
     """
 
     def __init__(
-        self, contract: Contract, capacity: int, lookup: Lookup | None = None, folder: Path | None = None
+        self,
+        contract: Contract,
+        capacity: int,
+        lookup: Lookup | None = None,
+        folder: Path | None = None,
+        reuse: bool = False,
     ) -> None:
         self.contract, self.capacity, self.lookup = contract, capacity, lookup or Lookup()
-        self._images = {c.name: _frames(folder, c.name, (capacity, *c.shape)) for c in contract.cameras}
+        self._images = {c.name: _frames(folder, c.name, (capacity, *c.shape), reuse) for c in contract.cameras}
         self._proprio = {p.name: np.zeros((capacity, p.size), np.float32) for p in contract.proprio}
         self._action = np.zeros((capacity, contract.action.size), np.float32)
         self._reward = np.zeros(capacity, np.float32)
@@ -68,7 +74,7 @@ class Replay:
 
     def __len__(self) -> int:
         """Transitions that can be sampled."""
-        return len(self._transitions())
+        return len(self.transitions())
 
     # ------------------------------------------------------------------- write
     def start(self, observation: dict[str, np.ndarray]) -> None:
@@ -132,14 +138,15 @@ class Replay:
         self._index = None
 
     # ------------------------------------------------------------------ sample
-    def _transitions(self) -> np.ndarray:
+    def transitions(self) -> np.ndarray:
+        """Slots of the transitions that can be sampled, in order."""
         if self._index is None:
             self._index = np.flatnonzero(self._usable)
         return self._index
 
     def sample(self, size: int, rng: np.random.Generator, distinct: bool = False) -> Batch:
         """``size`` transitions; ``distinct`` draws without replacement as far as there are enough."""
-        index = self._transitions()
+        index = self.transitions()
         if len(index) == 0:
             raise ValueError("the replay memory holds no complete transition yet")
         if distinct and size <= len(index):
@@ -212,7 +219,7 @@ class Replay:
 
     def all_proprio(self) -> torch.Tensor:
         """Every transition's proprioception, ``(N, history * size)``, in the contract's order; N x 0 if there is none."""
-        slots = self._transitions()
+        slots = self.transitions()
         back = np.arange(self.contract.history - 1, -1, -1)
         stacked = (slots[:, None] - np.minimum(back, self._age[slots][:, None])) % self.capacity
         parts = [torch.from_numpy(self._proprio[p.name][stacked]).flatten(1, 2) for p in self.contract.proprio]
@@ -227,6 +234,12 @@ class Replay:
     def last_age(self) -> int:
         """Control steps of the newest episode so far."""
         return int(self._age[(self._head - 1) % self.capacity])
+
+    def last_rewards(self) -> np.ndarray:
+        """Rewards of the newest episode so far, ``(N,)``, as far as the memory still holds it."""
+        last = (self._head - 1) % self.capacity
+        length = min(int(self._age[last]), self.capacity - 1)
+        return self._reward[(last - np.arange(length, 0, -1)) % self.capacity]
 
     # ------------------------------------------------------------------ resume
     def save(self, folder: Path) -> None:
@@ -271,12 +284,12 @@ def examples(episode: Episode) -> np.ndarray:
     return follow
 
 
-def _frames(folder: Path | None, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _frames(folder: Path | None, name: str, shape: tuple[int, ...], reuse: bool) -> np.ndarray:
     """Zeroed uint8 storage, in memory or in a file of its own."""
     if folder is None:
         return np.zeros(shape, np.uint8)
     path = folder / f"{name}.npy"
-    if path.exists():
+    if path.exists() and not reuse:
         raise PixelarmError(f"{path} exists; give recipe.replay_folder an empty folder, or remove what is there")
     folder.mkdir(parents=True, exist_ok=True)
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

@@ -92,6 +92,7 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
         if not np.isfinite(run.best):
             run.save_policy()  # never validated: the last policy is the policy
     finally:
+        run.collector.close()
         run.log.close()
         env.close()
 

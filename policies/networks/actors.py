@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from policies.networks.critics import Critic
 
 
+Std = float | torch.Tensor  # of exploration noise; a tensor is a scalar on the device
+
+
 class Actor(Protocol):
     """What an agent needs of a policy; ``stochastic`` policies have a log-probability and a temperature."""
 
@@ -33,7 +36,7 @@ class Actor(Protocol):
         """The best action, ``(B, A)`` in [-1, 1]; ``(B, K, A)`` of a sequence policy."""
 
     def sample(
-        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: float, clip: float | None
+        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: Std, clip: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """An action as in ``mean`` and its log-probability ``(B,)``, zeros where there is none.
 
@@ -70,7 +73,7 @@ class GaussianActor(nn.Module):
         convolved: torch.Tensor,
         proprio: torch.Tensor,
         noise: torch.Tensor,
-        std: float = 0.0,
+        std: Std = 0.0,
         clip: float | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         mean, log_std = self(convolved, proprio)
@@ -103,7 +106,7 @@ class DeterministicActor(nn.Module):
     forward = mean
 
     def sample(
-        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: float, clip: float | None
+        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: Std, clip: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         mean = self.mean(convolved, proprio)
         step = noise * std if clip is None else (noise * std).clamp(-clip, clip)
@@ -127,7 +130,7 @@ class ZoomActor(nn.Module):
     forward = mean
 
     def sample(
-        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: float, clip: float | None
+        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: Std, clip: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         step = noise * std if clip is None else (noise * std).clamp(-clip, clip)
         action = (self.mean(convolved, proprio) + step[:, None]).clamp(-1.0, 1.0)

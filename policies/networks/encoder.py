@@ -68,7 +68,7 @@ class PixelEncoder(nn.Module):
         initialise(self, cfg.init)
 
     def stack(self, observation: Observation) -> torch.Tensor:
-        """The network's input: cameras stacked by channel, ``(B, channels, H, W)`` float32 in [-0.5, 0.5]."""
+        """The network's input: cameras stacked by channel, ``(B, channels, H, W)`` in [-0.5, 0.5], in autocast's type or float32."""
         for name, channels in zip(self.cameras, self.channels):
             expected, came = (channels, *self.image_size), tuple(observation[name].shape[1:])
             if came != expected:
@@ -78,7 +78,9 @@ class PixelEncoder(nn.Module):
                 )
         # in place, on torch.cat's own copy, because these passes over the pixels cost as much as a layer
         images = torch.cat([observation[name] for name in self.cameras], dim=1).to(torch.float32)
-        return images.mul_(1.0 / 255.0).sub_(0.5).contiguous(memory_format=torch.channels_last)
+        kind = images.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        return images.mul_(1.0 / 255.0).sub_(0.5).to(dtype, memory_format=torch.channels_last)
 
     def forward(self, stacked: torch.Tensor) -> torch.Tensor:
         """``(B, channels, H, W)`` from ``stack`` to ``(B, size)``."""

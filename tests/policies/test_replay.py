@@ -35,7 +35,7 @@ def fill(replay, contract, episodes, length, first=0):
 
 
 def everything(replay):
-    return replay.gather(replay._transitions())
+    return replay.gather(replay.transitions())
 
 
 @pytest.mark.parametrize("capacity", [100, 17, 23])
@@ -201,6 +201,7 @@ def test_frames_can_lie_in_files(tmp_path):
     assert (tmp_path / "a.npy").stat().st_size >= 30 * 32 * 32 * 3
     with pytest.raises(PixelarmError, match="replay_folder"):
         Replay(contract, 30, folder=tmp_path)
+    assert len(Replay(contract, 30, folder=tmp_path, reuse=True)) == 0
 
 
 def test_a_hundred_thousand_steps_of_two_cameras_fit_in_four_and_a_half_gigabytes():
@@ -209,3 +210,12 @@ def test_a_hundred_thousand_steps_of_two_cameras_fit_in_four_and_a_half_gigabyte
     cameras = tuple(replace(c, height=84, width=84) for c in contract.cameras)
     replay = Replay(replace(contract, cameras=cameras), 10)
     assert sum(array.nbytes for array in replay._arrays().values()) / 10 * 100_000 < 4.5e9
+
+
+@pytest.mark.parametrize("capacity", [100, 8])
+def test_the_newest_episodes_rewards(capacity):
+    contract = tiny_contract()
+    replay = Replay(contract, capacity)
+    fill(replay, contract, episodes=2, length=5)
+    assert replay.last_rewards().tolist() == [0, 0, 0, 0, 1]
+    assert replay.last_age == 5

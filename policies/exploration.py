@@ -1,0 +1,57 @@
+"""Exploring for longer than a step: now and then hold one random choice for a while.
+
+A policy that was cloned from ten clean demonstrations has never seen itself fail: fingers that closed beside the object stay closed,
+and independent noise of one step does not open them. Holding a random choice for several steps does (temporally extended
+epsilon-greedy, arXiv 2006.01782; here durations are uniform, and half of the bursts turn the gripper's command over while the
+policy goes on moving).
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+class Bursts:
+    """Overwrites some of the actions that are sampled to explore. State for each row, so one row must stay one environment.
+
+    Args:
+        size: of an action.
+        gripper: whether its last number is a gripper's command, of which the sign counts.
+        probability: of beginning a burst, a step.
+        longest: steps; durations are uniform from 2 to this.
+    """
+
+    def __init__(self, size: int, gripper: bool, probability: float, longest: int) -> None:
+        self.size, self.gripper, self.probability, self.longest = size, gripper, probability, longest
+        self.restart(0, torch.device("cpu"))
+
+    def restart(self, rows: int, device: torch.device) -> None:
+        self.left = torch.zeros(rows, device=device)  # steps
+        self.held = torch.zeros(rows, self.size, device=device)  # in [-1, 1]
+        self.of_gripper = torch.zeros(rows, dtype=torch.bool, device=device)
+
+    def apply(self, action: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Actions ``(B, size)`` in [-1, 1], some of them replaced."""
+        if len(self.left) != len(action):
+            self.restart(len(action), action.device)
+        draws = torch.rand(len(action), self.size + 3, generator=generator, device=action.device)
+        begins = (self.left == 0) & (draws[:, 0] < self.probability)
+        duration = 2 + (draws[:, 1] * (self.longest - 1)).floor()
+        choice = 2.0 * draws[:, 3:] - 1.0
+        if self.gripper:
+            self.of_gripper = torch.where(begins, draws[:, 2] < 0.5, self.of_gripper)
+            choice = torch.cat([choice[:, :-1], -torch.sign(action[:, -1:])], dim=1)
+        self.left = torch.where(begins, duration, self.left)
+        self.held = torch.where(begins[:, None], choice, self.held)
+        replaced = (self.left > 0)[:, None].expand_as(action).clone()
+        if self.gripper:
+            replaced[:, :-1] &= ~self.of_gripper[:, None]
+            replaced[:, -1] &= self.of_gripper
+        self.left = (self.left - 1).clamp(min=0)
+        return torch.where(replaced, self.held, action)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"left": self.left, "held": self.held, "of_gripper": self.of_gripper}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor], device: torch.device) -> None:
+        self.left, self.held, self.of_gripper = (state[k].to(device) for k in ("left", "held", "of_gripper"))
