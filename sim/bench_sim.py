@@ -239,6 +239,8 @@ def plot(result: dict[str, Any], folder: Path) -> Path | None:
         xlabel="pixels a side, one camera", ylabel="control steps / s of one core", yscale="log", xticks=list(SIZES)
     )
     right.set_title("exact physics", fontsize=10)
+    for which in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
+        which("{x:.0f}")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend()
