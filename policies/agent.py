@@ -55,9 +55,7 @@ class Agent:
     ``compile`` is ``trainer.compile``; anything but "off" is quicker and differs from it by rounding.
     """
 
-    def __init__(
-        self, contract: Contract, cfg: AgentConfig, fabric: Fabric, seed: int, compile: str = "off"
-    ) -> None:
+    def __init__(self, contract: Contract, cfg: AgentConfig, fabric: Fabric, seed: int, compile: str = "off") -> None:
         check_agent(cfg)
         self.contract, self.cfg, self.fabric, self.device = contract, cfg, fabric, fabric.device
         self.augmentation = make_augmentation(cfg.augmentation)
@@ -86,7 +84,9 @@ class Agent:
         self.compiler = Compiler(compile, self.device)
         self._target_values, self._losses = self.compiler(self._target_of), self.compiler(self._losses_of)
         self._actor_loss = self.compiler(self._actor_loss_of)
-        adam = functools.partial(torch.optim.Adam, fused=self.compiler.on)
+        # on a CPU in full precision the plain loop over parameters, whose rounding the fused kernel does not share
+        plain = self.device.type == "cpu" and fabric.strategy.precision.precision == "32-true" and not self.compiler.on
+        adam = functools.partial(torch.optim.Adam, fused=not plain)
         rate, betas = cfg.learning_rate, (cfg.beta1, 0.999)
         critic_side = [*self.encoder.parameters(), *self.critics.parameters()]
         self.optimizers = {"critic": adam(critic_side, rate, betas)}
@@ -117,7 +117,7 @@ class Agent:
             if sample:
                 features = self.encoder(self.encoder.stack(self.acting_view(observation)))
                 noise = self._noise(len(features))
-                action, _ = self.actor.sample(features, self.normalizer(observation), noise, self.noise_std, None)
+                action, _ = self.actor.sample(features, self.normalizer(observation), noise, self._std(), None)
             else:
                 features = self.mean_encoder(self.mean_encoder.stack(self.acting_view(observation)))
                 action = self.mean_actor.mean(features, self.normalizer(observation))

@@ -70,7 +70,9 @@ class Critic(nn.Module):
         self.encoder = encoder
         self.q1, self.q2 = (_mlp(encoder.linear.out_features + actions, hidden, 1) for _ in range(2))
 
-    def forward(self, pixels: torch.Tensor, action: torch.Tensor, detach: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, pixels: torch.Tensor, action: torch.Tensor, detach: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """``(B, 1)`` each."""
         both = torch.cat([self.encoder(pixels, detach), action], dim=1)
         return self.q1(both), self.q2(both)
@@ -81,8 +83,15 @@ class EagerCURL:
 
     def __init__(self, agent: Agent) -> None:
         cfg, contract = agent.cfg, agent.contract
-        if contract.proprio or len(contract.cameras) != 1 or list(agent.objectives) != ["info_nce"] or cfg.actor.kind != "gaussian":
-            raise PixelarmError("the eager baseline is CURL's: one camera, no proprioception, a gaussian actor and info_nce")
+        if (
+            contract.proprio
+            or len(contract.cameras) != 1
+            or list(agent.objectives) != ["info_nce"]
+            or cfg.actor.kind != "gaussian"
+        ):
+            raise PixelarmError(
+                "the eager baseline is CURL's: one camera, no proprioception, a gaussian actor and info_nce"
+            )
         self.cfg, self.device, self.crop = cfg, agent.device, agent.encoder.image_size[0]
         sizes = agent.encoder.channels[0], agent.encoder.size, cfg.encoder.feature_size
         actions, critic = contract.action.size, cfg.critic
@@ -97,7 +106,11 @@ class EagerCURL:
             module.to(self.device)
         self.bilinear.data = self.bilinear.data.to(self.device)
         self.log_alpha = torch.tensor(math.log(cfg.temperature.initial), device=self.device, requires_grad=True)
-        heads = [*self.actor.encoder.linear.parameters(), *self.actor.encoder.norm.parameters(), *self.actor.head.parameters()]
+        heads = [
+            *self.actor.encoder.linear.parameters(),
+            *self.actor.encoder.norm.parameters(),
+            *self.actor.head.parameters(),
+        ]
         rate, betas, alpha = cfg.learning_rate, (cfg.beta1, 0.999), cfg.temperature
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), rate, betas)
         self.contrastive_optimizer = torch.optim.Adam([*self.critic.encoder.parameters(), self.bilinear], rate, betas)
@@ -160,15 +173,14 @@ class EagerCURL:
 
     def random_crop(self, images: torch.Tensor) -> torch.Tensor:
         """``(B, C, H, W)`` uint8 to ``(B, C, crop, crop)`` float32, a window of its own for each image."""
-        batch, channels, height, width = images.shape
+        windows = images.unfold(2, self.crop, 1).unfold(
+            3, self.crop, 1
+        )  # (B, C, tops, lefts, crop, crop), without a copy
         top, left = (
-            torch.randint(0, side - self.crop + 1, (batch, 1), generator=self.generator, device=self.device)
-            for side in (height, width)
+            torch.randint(0, places, (len(images),), generator=self.generator, device=self.device)
+            for places in windows.shape[2:4]
         )
-        window = torch.arange(self.crop, device=self.device)
-        rows, columns = (top + window)[:, None, :, None], (left + window)[:, None, None, :]
-        image, channel = (torch.arange(n, device=self.device) for n in (batch, channels))
-        return images[image[:, None, None, None], channel[:, None, None], rows, columns].float()
+        return windows[torch.arange(len(images), device=self.device), :, top, left].float()
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -131,8 +131,8 @@ class RecipeConfig:
 class TrainerConfig:
     accelerator: str = "auto"  # auto | cpu | cuda | mps (Lightning Fabric)
     devices: int = 1  # several: one process each, gradients averaged
-    precision: str = "32-true"  # 32-true | bf16-mixed (Lightning Fabric)
-    compile: str = "off"  # off | default | cuda-graphs: torch.compile of the update
+    precision: str = "32-true"  # 32-true | bf16-mixed (Lightning Fabric) | auto: bf16-mixed where the device computes in it
+    compile: str = "off"  # off | default | cuda-graphs (policies/compiling.py): torch.compile of the losses
     threads: int = 0  # torch threads on a CPU; 0 leaves torch's choice
     actors: int = 1  # environments that collect experience, in worker processes when more than one
     asynchronous: bool = False  # acting in a process of its own that never waits for updates

@@ -19,4 +19,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
-    return all([bool(mallopt(ctypes.c_int(option), ctypes.c_int(KEEP))) for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD)])
+    return all(
+        [bool(mallopt(ctypes.c_int(option), ctypes.c_int(KEEP))) for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD)]
+    )

@@ -43,7 +43,9 @@ def train(cfg: TrainConfig) -> Path:
     from lightning.fabric import Fabric
 
     import sim  # noqa: F401  (settles OpenGL before torch's lazy imports, see sim/gl.py)
+    from policies.precision import choose_precision
 
+    cfg.trainer.precision = choose_precision(cfg.trainer.precision, cfg.trainer.accelerator)  # a resumed run keeps it
     folder = prepare_folder(cfg)
     if cfg.trainer.devices < 1:
         raise PixelarmError(f"trainer.devices must be at least 1, got {cfg.trainer.devices}")
@@ -69,11 +71,13 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
 
     from policies.envs import make_env
     from policies.logs import RunLog
+    from policies.memory import keep_freed_memory
     from policies.online import Run
     from robot.episodes import read_dataset
 
     if cfg.trainer.threads:
         torch.set_num_threads(cfg.trainer.threads)
+    keep_freed_memory()
     env = make_env(cfg.task)
     recorded = dataclasses.replace(
         env.contract, history=1

@@ -29,7 +29,12 @@ from robot.errors import PixelarmError, UnknownName
 from robot.provenance import git_commit, hardware, versions
 
 # name -> module:function, called with the arguments after the name
-SUITES: dict[str, str] = {"sim": "sim.bench_sim:main", "tasks": "sim.bench_tasks:main", "demo": "sim.bench_demo:main"}
+SUITES: dict[str, str] = {
+    "sim": "sim.bench_sim:main",
+    "tasks": "sim.bench_tasks:main",
+    "demo": "sim.bench_demo:main",
+    "learner": "policies.bench_learner:main",
+}
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 PACKAGES = ("pixelarm", "mujoco", "robosuite", "gymnasium", "gymnasium-robotics", "numpy", "numba")
 BUSY = 1.2  # wall time over processor time from which the table says that the machine was busy

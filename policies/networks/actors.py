@@ -15,16 +15,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from policies.config import AgentConfig
-from policies.networks.blocks import initialise, mlp
+from policies.networks.blocks import full_precision, initialise, mlp
 from policies.networks.encoder import Trunk
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
 
 if TYPE_CHECKING:
     from policies.networks.critics import Critic
-
-
-Std = float | torch.Tensor  # of exploration noise; a tensor is a scalar on the device
 
 
 class Actor(Protocol):
@@ -36,13 +33,13 @@ class Actor(Protocol):
         """The best action, ``(B, A)`` in [-1, 1]; ``(B, K, A)`` of a sequence policy."""
 
     def sample(
-        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: Std, clip: float | None
+        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: torch.Tensor, clip: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """An action as in ``mean`` and its log-probability ``(B,)``, zeros where there is none.
 
         Args:
             noise: standard normal, ``(B, A)``.
-            std: exploration noise of a policy that does not learn its own, as a share of [-1, 1].
+            std: exploration noise of a policy that does not learn its own, as a share of [-1, 1]; a scalar on the device.
             clip: bound of that noise; None for none.
         """
 
@@ -61,7 +58,9 @@ class GaussianActor(nn.Module):
 
     def forward(self, convolved: torch.Tensor, proprio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean before the tanh and log standard deviation, ``(B, A)`` each."""
-        mean, raw = self.head(self.trunk(convolved, proprio)).float().chunk(2, dim=1)
+        features = self.trunk(convolved, proprio).float()
+        with full_precision(features):
+            mean, raw = self.head(features).chunk(2, dim=1)
         low, high = self.bounds
         return mean, low + 0.5 * (high - low) * (torch.tanh(raw) + 1.0)
 
@@ -73,7 +72,7 @@ class GaussianActor(nn.Module):
         convolved: torch.Tensor,
         proprio: torch.Tensor,
         noise: torch.Tensor,
-        std: Std = 0.0,
+        std: torch.Tensor | float = 0.0,
         clip: float | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         mean, log_std = self(convolved, proprio)
@@ -101,12 +100,14 @@ class DeterministicActor(nn.Module):
         initialise(self.head, cfg.encoder.init)
 
     def mean(self, convolved: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
-        return torch.tanh(self.head(self.trunk(convolved, proprio)).float())
+        features = self.trunk(convolved, proprio).float()
+        with full_precision(features):
+            return torch.tanh(self.head(features))
 
     forward = mean
 
     def sample(
-        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: Std, clip: float | None
+        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: torch.Tensor, clip: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         mean = self.mean(convolved, proprio)
         step = noise * std if clip is None else (noise * std).clamp(-clip, clip)
@@ -130,7 +131,7 @@ class ZoomActor(nn.Module):
     forward = mean
 
     def sample(
-        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: Std, clip: float | None
+        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: torch.Tensor, clip: float | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         step = noise * std if clip is None else (noise * std).clamp(-clip, clip)
         action = (self.mean(convolved, proprio) + step[:, None]).clamp(-1.0, 1.0)

@@ -18,6 +18,11 @@ def mlp(inputs: int, hidden: int, outputs: int, layers: int = 2, layer_norm: boo
     return nn.Sequential(*parts, nn.Linear(hidden, outputs))
 
 
+def full_precision(values: torch.Tensor) -> torch.autocast:
+    """A context in which layers compute in float32 whatever ``trainer.precision`` says: the heads, small and read as numbers."""
+    return torch.autocast(values.device.type, enabled=False)
+
+
 @torch.no_grad()
 def orthogonal(network: nn.Module) -> None:
     """Linear layers orthogonal, convolutions delta-orthogonal (arXiv 1806.05393), biases zero: CURL, RAD, FERM and FLARE.

@@ -60,7 +60,7 @@ def _plain(channels: int, *layers: tuple[int, int, int, int]) -> nn.Sequential:
     """Convolutions with a ReLU after each. ``layers``: filters, kernel size, stride, padding."""
     parts: list[nn.Module] = []
     for filters, kernel, stride, padding in layers:
-        parts += [nn.Conv2d(channels, filters, kernel, stride=stride, padding=padding), nn.ReLU()]
+        parts += [nn.Conv2d(channels, filters, kernel, stride=stride, padding=padding), nn.ReLU(inplace=True)]
         channels = filters
     return nn.Sequential(*parts, nn.Flatten())
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from policies.config import AgentConfig
-from policies.networks.blocks import initialise, mlp
+from policies.networks.blocks import full_precision, initialise, mlp
 from policies.networks.encoder import Trunk
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
@@ -66,8 +66,9 @@ class MLPCritics(nn.Module):
         initialise(self.heads, cfg.encoder.init)
 
     def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        features = torch.cat([self.trunk(convolved, proprio), action], dim=1)
-        return torch.stack([head(features).squeeze(1).float() for head in self.heads])
+        features = torch.cat([self.trunk(convolved, proprio).float(), action], dim=1)
+        with full_precision(features):  # a value of 100 in bf16 is wrong by up to 0.25
+            return torch.stack([head(features).squeeze(1) for head in self.heads])
 
     forward = predict
 

@@ -76,11 +76,11 @@ class PixelEncoder(nn.Module):
                     f"camera {name!r} gives images of (channels, height, width) {came}, this encoder reads {expected}: cameras "
                     f"must show {self.history} frame(s) each, in one size; crop or resize them alike"
                 )
-        # in place, on torch.cat's own copy, because these passes over the pixels cost as much as a layer
-        images = torch.cat([observation[name] for name in self.cameras], dim=1).to(torch.float32)
+        # in place, on torch.cat's own copy, and the order in memory first, because these passes over the pixels cost as much as a layer
+        images = torch.cat([observation[name] for name in self.cameras], dim=1)
+        images = images.to(torch.float32, memory_format=torch.channels_last).mul_(1.0 / 255.0).sub_(0.5)
         kind = images.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-        return images.mul_(1.0 / 255.0).sub_(0.5).to(dtype, memory_format=torch.channels_last)
+        return images.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else images
 
     def forward(self, stacked: torch.Tensor) -> torch.Tensor:
         """``(B, channels, H, W)`` from ``stack`` to ``(B, size)``."""
