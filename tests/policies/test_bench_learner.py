@@ -138,7 +138,7 @@ def test_parts_add_up_and_leave_the_agent_as_it_was(monkeypatch):
 def test_wrong_arguments_are_refused_in_words(monkeypatch):
     for arguments, error, words in (
         (["--recipes", "curl,sac"], UnknownName, "unknown recipe 'sac'; the valid names are: atc, curl, "),
-        (["--against", "stock"], UnknownName, "measure against 'stock'; the valid names are: eager"),
+        (["--against", "stock"], UnknownName, "measure against 'stock'; the valid names are: eager, eager-kept-memory"),
         (["--against", "eager", "--recipes", "rad"], PixelarmError, "add it to --recipes, got rad"),
         (["--device", "tpu"], UnknownName, "device 'tpu'; the valid names are: auto, cpu, cuda"),
         (["--compile", "fast"], UnknownName, "'fast'; the valid names are: cuda-graphs, default, off"),
@@ -158,7 +158,9 @@ def test_wrong_arguments_are_refused_in_words(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.train
 def test_a_tiny_run_against_the_baseline(tmp_path, capsys):
-    arguments = "--recipes curl,ferm_plus --against eager --device cpu --batch 4 --seconds 0.2 --rounds 2 --json"
+    arguments = (
+        "--recipes curl,ferm_plus --against eager-kept-memory --device cpu --batch 4 --seconds 0.2 --rounds 2 --json"
+    )
     assert bench.main(["learner", *arguments.split(), "--out", str(tmp_path)]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "bench.json").read_text())
@@ -168,5 +170,10 @@ def test_a_tiny_run_against_the_baseline(tmp_path, capsys):
     for found in printed["rows"]:
         assert found["batch"] == 4 and found["ours"]["n"] >= 4 and found["compile"] == "off"
         assert sum(found["shares"].values()) == pytest.approx(1.0) and min(found["first_updates_s"]) > 0
-    assert printed["clock"] == "processor" and printed["versions"]["torch"] and "gpu" in printed["hardware"]
+    assert (
+        printed["clock"] == "processor"
+        and printed["against"] == "eager-kept-memory"
+        and printed["versions"]["torch"]
+        and "gpu" in printed["hardware"]
+    )
     assert (tmp_path / "bench.png").stat().st_size > 10_000
