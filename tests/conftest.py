@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 101)  # 0 to 101 are free of
 os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="pixelarm-ros-log-")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# absl (dm_control, TensorBoard) logs to what is sys.stderr when it is imported, here pytest's capture, and closes that when anybody
+# configures logging anew, as Hydra does; the process's own stderr it leaves open
+with suppress(ImportError):
+    from absl import logging as _absl
+
+    _absl.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 @pytest.fixture(autouse=True)

@@ -114,9 +114,5 @@ def random_window(images: torch.Tensor, height: int, width: int, generator: torc
     device = generator.device
     top = torch.randint(0, full_height - height + 1, (batch,), generator=generator, device=device)
     left = torch.randint(0, full_width - width + 1, (batch,), generator=generator, device=device)
-    if device.type == "cpu" and images.is_contiguous():
-        # rows as they lie in memory: three times as quick as the indices below
-        places = zip(images.unbind(), top.tolist(), left.tolist())
-        return torch.stack([image[:, y : y + height, x : x + width] for image, y, x in places])
     windows = images.permute(0, 2, 3, 1).unfold(1, height, 1).unfold(2, width, 1)  # a view: (B, tops, lefts, C, H, W)
     return windows[torch.arange(batch, device=device), top, left]
