@@ -1,6 +1,6 @@
-"""Every recipe in configs/experiment composes, makes its agent at full size, and learns two steps in finite numbers."""
+"""Every recipe in configs/experiment, ablations too, composes, makes its agent at full size, and learns two steps in finite numbers."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,12 @@ from policies.config import TrainConfig
 from policies.online import check_recipe, make_lookup
 from policies.pretrain import train_objectives
 from policies.replay import Replay
+from policies.runs import flatten
 from policies.train import compose
 from robot.contract import Contract
 
-RECIPES = sorted(path.stem for path in (Path(configs.__file__).parent / "experiment").glob("*.yaml"))
+EXPERIMENTS = Path(configs.__file__).parent / "experiment"
+RECIPES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
 
 
 def contract_of(cfg: TrainConfig) -> Contract:
@@ -32,7 +34,7 @@ def contract_of(cfg: TrainConfig) -> Contract:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_learns(name):
     cfg = compose([f"experiment={name}"])
-    assert cfg.experiment == name
+    assert cfg.experiment == name.replace("ablation/", "ferm_plus_")
     contract = contract_of(cfg)
     demos = [random_episode(contract, 6, seed) for seed in range(cfg.recipe.demos)]
     check_recipe(cfg, demos)
@@ -48,6 +50,24 @@ def test_a_recipe_learns(name):
         assert all(torch.isfinite(value) for value in metrics.values())
     assert set(agent.objectives) <= metrics.keys()
     assert ("bc_loss" in metrics) == (cfg.recipe.bc_weight > 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("no_contrast", {"pretrain_updates"}),
+        ("no_augmentation", {"augmentation"}),
+        (
+            "no_demonstrations",
+            {"demos", "demo_fraction", "pretrain_updates", "clone_updates", "bc_weight", "critic_warmup", "successes_join"}
+            | {"random_steps"},
+        ),
+    ],
+)
+def test_an_ablation_changes_what_its_name_says_and_nothing_else(name, changed):
+    full, without = (flatten(asdict(compose([f"experiment={e}"]))) for e in ("ferm_plus", f"ablation/{name}"))
+    differing = {key.split(".")[-1] for key in full if full[key] != without[key]}
+    assert differing == changed | {"experiment", "run"}
 
 
 @pytest.mark.parametrize(
