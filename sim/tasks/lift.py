@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from sim.scene import Recipe
-from sim.tasks.tabletop import CAMERAS, MAX_DELTA, TABLE_HEIGHT, tabletop_contract
+from sim.tasks.tabletop import CAMERAS, MAX_DELTA, TABLE_HEIGHT, WORKSPACE, tabletop_contract
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -27,8 +27,7 @@ class Lift:
     max_steps: ClassVar[int] = 60
     camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
-    # m, base frame: targets stay above the table by 12 mm, the finger tips by 2 mm; tips pressed on it by a target below cannot close
-    workspace: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = ((0.2, -0.4, -0.10), (0.8, 0.4, 0.6))
+    workspace: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = WORKSPACE
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.recipe = recipe or Recipe(environment="Lift", robot="Panda")

@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.scene import Recipe
 from sim.tasks.grasping import body_yaw, hand_yaw, held, put, touching, wrap, yaw_contract
-from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA
+from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, WORKSPACE
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -30,6 +30,7 @@ class Stack:
     max_steps: ClassVar[int] = 110
     camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
+    workspace: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = WORKSPACE
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.recipe = recipe or Recipe(environment="Stack", robot="Panda")

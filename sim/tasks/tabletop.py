@@ -21,6 +21,9 @@ TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 MAX_DELTA = 0.04  # m per control step: at 10 Hz the controller's steady speed is then about 0.25 m/s
 CAMERAS = {"agentview": "agentview", "eye_in_hand": "robot0_eye_in_hand"}
 BOX, CYLINDER, SPHERE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_SPHERE
+# m, base frame, lowest and highest target: the box of hardware/arms/sim_panda.yaml. Above the table by 12 mm, the finger tips by 2 mm:
+# tips pressed on it by a target below cannot close.
+WORKSPACE = ((0.2, -0.4, -0.10), (0.8, 0.4, 0.6))
 GAIN = 1.8  # the arm covers about a third of a commanded delta in one period, so a scripted hand asks for more than the error
 TREMOR = 0.003  # m, standard deviation added to each commanded delta
 
@@ -51,7 +54,7 @@ def tabletop_contract(task: str, image_size: int) -> Contract:
 
 
 class TabletopTask:
-    """What a task on the bare table needs not say itself: Lift's scene, its two cameras and position deltas.
+    """What a task on the bare table needs not say itself: Lift's scene, its two cameras, position deltas and workspace.
 
     Reset distribution, success test and expert are each task's own, see ``sim.tasks.base.Task``.
     """
@@ -60,6 +63,7 @@ class TabletopTask:
     objects: ClassVar[str]  # what the task's ``build`` makes of the scene, as a name and a version: ``Recipe.objects``
     camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
+    workspace: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = WORKSPACE
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.recipe = recipe or Recipe(environment="Lift", objects=self.objects)
