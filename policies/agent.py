@@ -431,6 +431,8 @@ def check_agent(cfg: AgentConfig) -> None:
     for name, value in (
         ("critic.n_step", critic.n_step),
         ("critic.views", critic.views),
+        ("critic.layers", critic.layers),
+        ("actor.layers", cfg.actor.layers),
         ("actor.every", cfg.actor.every),
     ):
         if value < 1:
@@ -449,8 +451,14 @@ def check_agent(cfg: AgentConfig) -> None:
         problems.append(
             "encoder.from_critic is off and there are no objectives: nothing would train the encoder online"
         )
-    if cfg.proprio_scaling and len(cfg.proprio_scaling) != 2:
+    if cfg.proprio_scaling and not (len(cfg.proprio_scaling) == 2 and cfg.proprio_scaling[0] <= cfg.proprio_scaling[1]):
         problems.append(f"proprio_scaling is [low, high], got {cfg.proprio_scaling}")
+    if not 0.0 <= critic.discount <= 1.0:
+        problems.append(f"critic.discount must be between 0 and 1, got {critic.discount}")
+    try:
+        schedule(cfg.actor.noise, 0)
+    except PixelarmError as error:
+        problems.append(f"actor.noise: {error}")
     if problems:
         raise PixelarmError("this agent cannot learn:\n  - " + "\n  - ".join(problems))
 

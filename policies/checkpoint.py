@@ -32,7 +32,7 @@ _NAME = "step_{:09d}"
 def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
     """Call ``fill(partial_folder)``, then make it the checkpoint of ``step`` and remove all but the ``keep`` newest."""
     folder.mkdir(parents=True, exist_ok=True)
-    target, partial = folder / _NAME.format(step), folder / f".partial-{step}"
+    target, partial = folder_of(folder, step), folder / f".partial-{step}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
@@ -49,9 +49,19 @@ def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
     return target
 
 
+def steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints in a folder, in order."""
+    return sorted(int(found.name.removeprefix("step_")) for found in folder.glob("step_*"))
+
+
+def folder_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / _NAME.format(step)
+
+
 def newest(folder: Path) -> Path | None:
-    found = sorted(folder.glob("step_*"))
-    return found[-1] if found else None
+    found = steps(folder)
+    return folder_of(folder, found[-1]) if found else None
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -46,7 +46,8 @@ class Recorder:
 
     Args:
         memory: where experience goes; this stream alone.
-        successes: a second memory for own successful episodes, as examples to follow; None if they do not join.
+        successes: a second memory for own successful episodes, as examples to follow, which join while there is room, so that
+            no demonstration is overwritten; None if they do not join.
         time_limit: as CriticConfig has it: whether an episode cut by the clock counts as ended, or its last step is left out.
     """
 
@@ -74,7 +75,7 @@ class Recorder:
         self.total += reward
         if not (terminated or truncated):
             return []
-        if success and self.successes is not None:
+        if success and self.successes is not None and self.memory.last_age < self.successes.room:
             self.successes.copy_last_episode(self.memory)
         return [Finished(success, self.total, self.memory.last_age, self.memory.last_rewards())]
 

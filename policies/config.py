@@ -82,7 +82,7 @@ class TemperatureConfig:
     initial: float = 0.002
     learning_rate: float = 1e-3  # Adam, on log alpha; 0 keeps the initial value
     beta1: float = 0.9
-    target_entropy: float = -1.5  # nats an action dimension; grasping wants small noise around a cloned policy
+    target_entropy: float = -0.75  # nats an action dimension; -1.5 stopped exploring too early on Reach
 
 
 @dataclass
@@ -111,14 +111,14 @@ class RecipeConfig:
     pretrain: list[Any] = field(default_factory=lambda: ["info_nce"])  # objectives on the demonstrations before anything else
     pretrain_updates: int = 400  # 0 switches it off
     clone_updates: int = 1000  # behaviour-cloning warm start; 0 switches it off
-    steps: int = 4000  # environment steps (decisions of the policy) online
+    steps: int = 4000  # environment steps (decisions of the policy) online, of all actors and devices together; 0: frames says it
     frames: int = 0  # the same in steps x action repeat, as DeepMind Control's papers count; 0: steps says it
     updates_per_step: float = 1.0  # update-to-data ratio
     critic_warmup: int = 1000  # environment steps in which the cloned actor acts and only the critics learn
     learning_starts: int = 64  # environment steps before the first update
     batch_size: int = 128
     demo_fraction: float = 0.5  # share of each batch drawn from the demonstrations
-    successes_join: bool = True  # own successful episodes join the demonstrations
+    successes_join: bool = True  # own successful episodes join the demonstrations, up to replay_capacity frames of them
     bc_weight: float = 5.0  # weight of the cloning term on the demonstration share at the start; 0 switches it off
     bc_weight_end: float = 0.3
     bc_steps: int = 2500  # environment steps over which the weight falls linearly

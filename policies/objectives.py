@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from policies.networks.blocks import full_precision
 from policies.options import build, parse
 from policies.replay import Batch
-from robot.errors import UnknownName
+from robot.errors import PixelarmError, UnknownName
 
 if TYPE_CHECKING:
     from policies.agent import Agent
@@ -159,7 +160,8 @@ class InfoNCE(MomentumObjective):
         query = agent.critics.trunk.pixels(convolved)
         with torch.no_grad():
             key = self.key[1](self.key[0](other))
-        return info_nce(query.float(), key.float(), self.bilinear)
+        with full_precision(query):
+            return info_nce(query.float(), key.float(), self.bilinear)
 
 
 class TemporalInfoNCE(MomentumObjective):
@@ -206,7 +208,8 @@ class TemporalInfoNCE(MomentumObjective):
         with torch.no_grad():
             positive = self.key[1](self.key[0](other))
         query = self.similarity(anchor + self.predict(anchor))
-        return info_nce(query.float(), positive.float(), valid=batch["ahead_valid"])
+        with full_precision(query):
+            return info_nce(query.float(), positive.float(), valid=batch["ahead_valid"])
 
 
 class BarlowTwins(Objective):
@@ -233,7 +236,8 @@ class BarlowTwins(Objective):
         self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
     ) -> torch.Tensor:
         second = agent.encoder(self.other(agent, batch) if other is None else other)
-        return barlow_twins(self.project(convolved).float(), self.project(second).float(), self.off_diagonal)
+        with full_precision(convolved):
+            return barlow_twins(self.project(convolved.float()), self.project(second.float()), self.off_diagonal)
 
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
@@ -249,5 +253,7 @@ def make_objectives(items: list[Any], agent: Agent, seed: int) -> nn.ModuleDict:
     for index, (name, options) in enumerate(parse(items, "objectives")):
         if name not in OBJECTIVES:
             raise UnknownName("objective", name, OBJECTIVES)
+        if name in made:
+            raise PixelarmError(f"objectives lists {name} twice: a run has each objective once")
         made[name] = build(OBJECTIVES[name], name, "objective", options, skip=2)(agent, seed + index)
     return made.to(agent.device)

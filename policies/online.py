@@ -63,7 +63,7 @@ class Run:
         self.total_steps = -(-recipe.frames // env.action_repeat) if recipe.frames else recipe.steps
         self.collector = make_collector(cfg, env, self.online, self.demos if joins else None)
         if len(self.demos):
-            self.agent.normalizer.fit(self.demos.all_proprio().to(fabric.device))
+            self._fit_normalizer(self.demos)
         self.step = self.updates = self.perfect = 0
         self.owed = 0.0  # updates that the update-to-data ratio asks for and that were not made yet
         self.best = -np.inf
@@ -107,16 +107,23 @@ class Run:
                 if stop:
                     break
 
+    def _fit_normalizer(self, memory: Replay | Lanes) -> None:
+        """From what rank 0 has seen, for every device: they share weights, so they must share what the weights read."""
+        normalizer = self.agent.normalizer
+        normalizer.fit(memory.all_proprio().to(self.fabric.device))
+        for statistic in (normalizer.mean, normalizer.std):
+            statistic.copy_(self.fabric.broadcast(statistic))
+
     def _act(self) -> None:
         """Experience: uniform actions at first if the recipe says so, then sampled from the actor."""
         start, before, until = time.perf_counter(), self.step, self.cfg.recipe.random_steps
         collected = self.collector.collect(self.agent, self.rng if before < until else None, busy=self.owed >= 1.0)
-        self.step += collected.steps
+        self.step += collected.steps * self.fabric.world_size  # every device's environments are stepped
         self.recent = [*self.recent, *([float(f.success), f.total] for f in collected.finished)][-20:]
         for episode in collected.finished:
             self.agent.observe(episode.rewards)
         if before < until <= self.step and not len(self.demos):
-            self.agent.normalizer.fit(self.online.all_proprio().to(self.fabric.device))
+            self._fit_normalizer(self.online)
         self.seconds["environment"] += time.perf_counter() - start
 
     def _update(self, before: int) -> dict[str, Any]:
@@ -134,6 +141,8 @@ class Run:
             self.owed -= 1.0
             if not self.collector.waits:
                 break  # to fetch what came meanwhile
+        if self.agent.device.type == "cuda":
+            torch.cuda.synchronize(self.agent.device)  # acting would wait for the updates, and be charged for them
         self.seconds["updates"] += time.perf_counter() - start
         return {**metrics, "bc_weight": bc_weight} if metrics and bc_weight else metrics
 
@@ -236,8 +245,8 @@ class Run:
         return self.folder / "checkpoints" / f"rank{self.fabric.global_rank}"
 
     def resume(self) -> bool:
-        """Continue from the newest checkpoint, if there is one."""
-        folder = checkpoint.newest(self._checkpoints)
+        """Continue from the newest checkpoint that all devices have, if there is one."""
+        folder = self._newest_of_all()
         if folder is None:
             return False
         state = checkpoint.read_json(folder / STATE)
@@ -252,6 +261,24 @@ class Run:
             setattr(self, name, state[name])
         self.best = -np.inf if state["best"] is None else state["best"]
         return True
+
+
+    def _newest_of_all(self) -> Path | None:
+        """This device's folder of the newest step that every device has saved.
+
+        A crash between their writes leaves some a checkpoint ahead; the one before is still there.
+        """
+        mine = set(checkpoint.steps(self._checkpoints))
+        newest = torch.tensor(max(mine, default=-1), device=self.fabric.device)
+        step = int(self.fabric.all_gather(newest).min())
+        if step < 0:
+            return None
+        if step not in mine:
+            raise PixelarmError(
+                f"the newest checkpoint of one device is of step {step}, which {self._checkpoints} no longer holds "
+                f"(it has {sorted(mine)}): this run cannot be resumed"
+            )
+        return checkpoint.folder_of(self._checkpoints, step)
 
 
 def make_lookup(cfg: TrainConfig, agent: Agent) -> Lookup:

@@ -31,6 +31,14 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         problems.append("bc_weight is on, but demo_fraction is 0: no demonstration row would ever be cloned")
     if (recipe.steps or recipe.frames) and recipe.demos == 0 and recipe.random_steps == 0:
         problems.append("without demonstrations the first steps must explore: set random_steps")
+    if recipe.steps and recipe.frames:
+        problems.append(f"recipe.steps={recipe.steps} and recipe.frames={recipe.frames} both say how long to learn: set one to 0")
+    if recipe.random_steps == 1:
+        problems.append("random_steps must be 0, or at least 2 to measure proprioception's spread, got 1")
+    if recipe.batch_size < 1:
+        problems.append(f"batch_size must be at least 1, got {recipe.batch_size}")
+    if recipe.successes_join and recipe.demo_fraction == 0 and (recipe.steps or recipe.frames):
+        problems.append("successes_join is on, but demo_fraction is 0: nothing would be drawn from what they join")
     if recipe.demos_share_replay and recipe.demo_fraction > 0:
         problems.append("demos_share_replay puts demonstrations among all other rows: demo_fraction must be 0")
     if recipe.learning_starts < 1:

@@ -76,6 +76,11 @@ class Replay:
         """Transitions that can be sampled."""
         return len(self.transitions())
 
+    @property
+    def room(self) -> int:
+        """Frames that can still be written before the oldest are overwritten."""
+        return max(0, self.capacity - self._used)
+
     # ------------------------------------------------------------------- write
     def start(self, observation: dict[str, np.ndarray]) -> None:
         self._write(observation, age=0)
@@ -131,8 +136,11 @@ class Replay:
         self._age[slot] = age
         self._complete[slot] = False
         # this frame, and the old ones after it whose stacks reach back over it, are no transitions (any more)
-        for k in range(self.contract.history):
-            self._usable[(slot + k) % self.capacity] = False
+        self._usable[slot] = False
+        for k in range(1, self.contract.history):
+            later = (slot + k) % self.capacity
+            if self._age[later] >= k:
+                self._usable[later] = False
         self._head = (slot + 1) % self.capacity
         self._used += 1
         self._index = None

@@ -85,6 +85,8 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     demos = read_dataset(cfg.demos, expect=recorded) if cfg.recipe.demos else []
     run = Run(cfg, fabric, env, demos, folder)
     resumed = run.resume()
+    if run.fabric.is_global_zero:  # not before: a refused resume leaves the run's configuration as it was
+        (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(cfg)))
     run.log = RunLog(folder, resume_at=run.step if resumed else None, enabled=run.fabric.is_global_zero)
     try:
         if not resumed:
@@ -102,7 +104,7 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
 
 
 def prepare_folder(cfg: TrainConfig) -> Path:
-    """The run's folder, with its configuration; an old run is resumed only when that was asked for."""
+    """The run's folder; an old run is resumed only when that was asked for."""
     from policies.checkpoint import newest
     from policies.envs import check_task
 
@@ -113,7 +115,6 @@ def prepare_folder(cfg: TrainConfig) -> Path:
             f"{folder} holds a run already; add resume=true to continue it, or run=OTHER/FOLDER for a new one"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(cfg)))
     return folder
 
 

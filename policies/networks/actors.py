@@ -6,10 +6,10 @@ to take the value of, with its log-probability where it has one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -82,9 +82,9 @@ class GaussianActor(nn.Module):
 def squash(mean: torch.Tensor, log_std: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A reparameterised action ``(B, A)`` in [-1, 1] and its log-probability ``(B,)``."""
     before = mean + log_std.exp() * noise
-    log_prob = -0.5 * noise.square() - log_std - 0.5 * np.log(2 * np.pi)
+    log_prob = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
     # log(1 - tanh(x)^2) in the form that does not lose precision for large |x|
-    log_prob = log_prob - 2.0 * (np.log(2.0) - before - F.softplus(-2.0 * before))
+    log_prob = log_prob - 2.0 * (math.log(2.0) - before - F.softplus(-2.0 * before))
     return torch.tanh(before), log_prob.sum(dim=1)
 
 

@@ -170,8 +170,13 @@ class SimbaCritics(nn.Module):
 
     @property
     def reward_scale(self) -> torch.Tensor:
-        """What rewards are divided by: the returns' deviation, or more where that would put the largest one outside the atoms."""
-        return torch.maximum((self.variance + 1e-8).sqrt(), self.largest / self.options.bound)
+        """What rewards are divided by: the returns' deviation, or more where that would put the largest one outside the atoms.
+
+        1 until an episode with a reward has ended: after zeros alone the deviation is 0, and the first success would be cut
+        off at the last atom.
+        """
+        scale = torch.maximum((self.variance + 1e-8).sqrt(), self.largest / self.options.bound)
+        return torch.where(self.largest > 0, scale, torch.ones_like(scale))
 
     @torch.no_grad()
     def observe(self, rewards: Sequence[float]) -> None:

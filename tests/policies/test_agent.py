@@ -275,6 +275,12 @@ def test_the_seed_decides_the_weights(contract):
         ("encoder.from_critic=false", "nothing would train the encoder"),
         ("critic.options={atoms: 3}", "no option 'atoms'"),
         ("critic.time_limit=never", "bootstrap, terminal or drop"),
+        ("objectives=[info_nce, {info_nce: {weight: 2}}]", "lists info_nce twice"),
+        ("critic.discount=1.5", "critic.discount must be between 0 and 1"),
+        ("critic.layers=0", "critic.layers must be at least 1"),
+        ("actor.layers=0", "actor.layers must be at least 1"),
+        ("actor.noise='linear(1.0, 0.1)'", "actor.noise: a schedule is a number or linear"),
+        ("proprio_scaling=[1.2, 0.6]", "proprio_scaling is .low, high."),
     ],
 )
 def test_options_that_make_no_sense_are_refused(option, words):

@@ -30,6 +30,7 @@ from sim.tasks import make_task
 
 TINY = [
     "recipe.demos=0", "recipe.pretrain_updates=0", "recipe.clone_updates=0", "recipe.bc_weight=0", "recipe.demo_fraction=0",
+    "recipe.successes_join=false",
     "recipe.random_steps=20", "recipe.learning_starts=21", "recipe.critic_warmup=0", "recipe.batch_size=8",
     "recipe.replay_capacity=1000", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.eval_episodes=0",
     "task.image_size=32", "algo.actor.hidden=32", "algo.critic.hidden=32", "trainer.asynchronous=true",

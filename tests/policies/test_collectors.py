@@ -97,6 +97,16 @@ def test_successes_of_every_lane_join_the_demonstrations():
     assert torch.equal(joined["obs"]["a"], ours)
 
 
+def test_own_successes_never_overwrite_the_demonstrations():
+    contract = tiny_contract()
+    memory, demos = Replay(contract, 40), Replay(contract, 16)  # 7 frames of a demonstration, and room for 9
+    record(Recorder(Replay(contract, 40), demos, "bootstrap"), 1, 6, seed=0)
+    before = demos.gather(demos.transitions())["action"]
+    record(Recorder(memory, demos, "bootstrap"), 3, 4, seed=1)  # 5 frames each: one joins, for two there is no room
+    after = demos.gather(demos.transitions())["action"]
+    assert len(after) == 6 + 4 and torch.equal(after[:6], before)
+
+
 def test_an_interval_is_crossed_however_long_the_stride():
     assert [step for step in range(3, 31, 3) if _crossed(10, step - 3, step)] == [12, 21, 30]
     assert _crossed(10, 8, 41) and not _crossed(10, 10, 19) and _crossed(1, 0, 1)
@@ -105,6 +115,7 @@ def test_an_interval_is_crossed_however_long_the_stride():
 # nothing to imitate: uniform actions at first, then the actor. 2 x 60 steps make an episode of lift each
 TINY = [
     "recipe.demos=0", "recipe.pretrain_updates=0", "recipe.clone_updates=0", "recipe.bc_weight=0", "recipe.demo_fraction=0",
+    "recipe.successes_join=false",
     "recipe.random_steps=20", "recipe.learning_starts=21", "recipe.critic_warmup=0", "recipe.batch_size=8",
     "recipe.updates_per_step=0.25", "recipe.replay_capacity=1000", "trainer.accelerator=cpu", "trainer.threads=1",
     "trainer.eval_episodes=0", "task.image_size=32", "algo.actor.hidden=32", "algo.critic.hidden=32",

@@ -262,6 +262,12 @@ def test_rewards_are_scaled_by_the_returns_seen():
     other = make("simba", members=1, atoms=11)
     other.load_state_dict(critics.state_dict())  # the statistics are part of what is resumed
     assert torch.equal(other.reward_scale, critics.reward_scale)
+    # episodes without reward say nothing about how large rewards are
+    sparse = make("simba", members=2)
+    sparse.observe([0.0] * 250)
+    assert float(sparse.reward_scale) == 1.0
+    sparse.observe([0.0, 0.0, 2.0])
+    assert float(sparse.reward_scale) == pytest.approx(2.0 / 5)  # the largest return asks for more than the deviation
     off = make("simba", members=2, scale_rewards=False)
     off.observe([0, 0, 60])
     assert float(off.reward_scale) == pytest.approx(1.0)

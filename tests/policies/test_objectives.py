@@ -130,3 +130,25 @@ def test_items_that_are_no_objectives_are_refused():
     agent = make_agent(tiny_contract())
     with pytest.raises(PixelarmError, match="NAME or"):
         make_objectives([["info_nce"]], agent, 0)
+
+
+def test_pre_training_starts_alike_on_every_device(monkeypatch):
+    """Devices average gradients and nothing else, so an objective's own weights must come from one seed: rank 0's."""
+    contract = tiny_contract()
+    agent, demos, seeds = make_agent(contract), Replay(contract, 40), []
+    demos.add_episode(random_episode(contract, 8, seed=0))
+    monkeypatch.setattr(agent.fabric, "broadcast", lambda value: 7)
+    monkeypatch.setattr("policies.pretrain.make_objectives", lambda *args: seeds.append(args[2]) or make_objectives(*args))
+    train_objectives(agent, demos, ["temporal_info_nce"], 0, 4, np.random.default_rng(0), lambda *_: None)
+    assert seeds == [7]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_similarities_are_float32_under_bf16(name):
+    agent = make_agent(tiny_contract(), precision="bf16-mixed")
+    replay = Replay(agent.contract, 40, Lookup(ahead=1))
+    replay.add_episode(random_episode(agent.contract, 8, seed=0))
+    batch = replay.sample(4, np.random.default_rng(0))
+    with agent.fabric.autocast():
+        term = make_objectives([name], agent, seed=0)[name]
+        assert term.loss(agent, agent.encoder(agent.view(batch["obs"])), batch).dtype == torch.float32

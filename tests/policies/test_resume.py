@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from numpy import load as load_array
 from safetensors.torch import load_file
 
 from policies import checkpoint
@@ -81,12 +83,16 @@ def test_a_resumed_run_must_be_the_same_run(demos, tmp_path):
     train(compose(short))
     with pytest.raises(PixelarmError, match="algo.critic.discount: 0.96 then, 0.9 now"):
         train(compose([*short, "resume=true", "algo.critic.discount=0.9"]))
+    assert "discount: 0.96" in (tmp_path / "r" / "config.yaml").read_text()  # a refusal leaves the run as it was
 
 
 @pytest.mark.train
 @pytest.mark.slow
 def test_two_devices_stay_one_agent(demos, tmp_path):
-    """Two CPU processes average their gradients: after 20 steps their networks are the same, their replay memories are not."""
+    """Two CPU processes average their gradients: after 20 steps their networks are the same, their replay memories are not.
+
+    The 20 steps are those of both together. When only one of them has written the last checkpoint, they go on from the one before.
+    """
     run = tmp_path / "two"
     command = [
         sys.executable,
@@ -95,16 +101,23 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
         "train",
         *OVERRIDES,
         "recipe.steps=20",
+        "trainer.checkpoint_every=10",
         "trainer.devices=2",
         f"demos={demos}",
         f"run={run}",
     ]
     subprocess.run(command, check=True, timeout=300, capture_output=True)
-    states = [load_file(run / "checkpoints" / f"rank{r}" / "step_000000020" / "agent.safetensors") for r in (0, 1)]
+    checkpoints = [run / "checkpoints" / f"rank{r}" for r in (0, 1)]
+    states = [load_file(folder / "step_000000020" / "agent.safetensors") for folder in checkpoints]
     networks = [k for k in states[0] if not k.startswith("generator")]
     assert all(torch.equal(states[0][k], states[1][k]) for k in networks)
     memories = [(run / f"checkpoints/rank{r}/step_000000020/online/action.npy").read_bytes() for r in (0, 1)]
     assert memories[0] != memories[1]
+    assert [len(load_array(folder / "step_000000020" / "online" / "action.npy")) for folder in checkpoints] == [11, 11]
+    shutil.rmtree(checkpoints[1] / "step_000000020")
+    subprocess.run([*command, "resume=true"], check=True, timeout=300, capture_output=True)
+    again = [load_file(folder / "step_000000020" / "agent.safetensors") for folder in checkpoints]
+    assert all(torch.equal(states[r][k], again[r][k]) for r in (0, 1) for k in states[r])
 
 
 @pytest.mark.parametrize(
@@ -112,7 +125,11 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
     [
         ("recipe.batch_size=1", "contrastive learning needs a batch of at least 2"),
         ("recipe.demo_fraction=0", "no demonstration row would ever be cloned"),
+        ("recipe.demo_fraction=0", "nothing would be drawn from what they join"),
         ("recipe.demo_fraction=1.5", "demo_fraction must be between 0 and 1"),
+        ("recipe.batch_size=0", "batch_size must be at least 1"),
+        ("recipe.frames=900", "recipe.steps=90 and recipe.frames=900 both say how long"),
+        ("recipe.random_steps=1", "at least 2 to measure"),
         ("recipe.demos=9", "uses 9 demonstrations, the dataset holds 2"),
         ("task.name=lfit", "unknown task 'lfit'; the valid names are: .*lift"),
         ("task.image_size=48", "cameras.agentview.height: 48 here, 32 there"),
