@@ -278,7 +278,7 @@ class Agent:
         rows = batch["demo_rows"]
         convolved, proprio, action = convolved[:rows], proprio[:rows], action[:rows]
         weight = batch["imitate"][:rows].float()
-        if hasattr(self.critics, "cloning_loss"):
+        if isinstance(self.actor, ZoomActor):
             return self.critics.cloning_loss(convolved, proprio, action, weight)
         error = (self.actor.mean(convolved, proprio) - action).square().sum(dim=1)
         return (error * weight).sum() / weight.sum().clamp(min=1.0)
@@ -321,8 +321,7 @@ class Agent:
 
     def observe(self, rewards: np.ndarray) -> None:
         """The rewards ``(N,)`` of one whole episode, demonstrated or own, for critics that scale what they learn by them."""
-        if hasattr(self.critics, "observe"):
-            self.critics.observe(rewards)
+        self.critics.observe(rewards)
 
     def _zero_grad(self) -> None:
         for optimizer in self.optimizers.values():
@@ -335,7 +334,7 @@ class Agent:
                 parameters = [p for group in self.optimizers[name].param_groups for p in group["params"]]
                 self.share_gradients([p for p in parameters if p.grad is not None])
                 self.optimizers[name].step()
-        if "critic" in names and hasattr(self.critics, "project"):
+        if "critic" in names:
             self.critics.project()
 
     def share_gradients(self, parameters: list[nn.Parameter]) -> None:

@@ -70,7 +70,7 @@ class CriticConfig:
     n_step: int = 1  # rewards summed before bootstrapping
     backup_entropy: bool = False  # entropy bonus in the target value
     views: int = 1  # augmented views averaged in target and loss (DrQ's K and M)
-    time_limit: str = "bootstrap"  # bootstrap | terminal | drop: what an episode cut by the clock means
+    time_limit: str = "bootstrap"  # bootstrap | terminal | drop: what an own episode cut by the clock means; in demonstrations: bootstrap
     target_rate: float = 0.01  # Polyak averaging of the target
     target_every: int = 1  # updates for one step of that
 

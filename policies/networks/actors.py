@@ -21,7 +21,7 @@ from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
 
 if TYPE_CHECKING:
-    from policies.networks.critics import Critic
+    from policies.networks.sequence import SequenceCritics
 
 
 class Actor(Protocol):
@@ -121,12 +121,12 @@ class ZoomActor(nn.Module):
 
     stochastic = False
 
-    def __init__(self, critics: Critic) -> None:
+    def __init__(self, critics: SequenceCritics) -> None:
         super().__init__()
         self.critics = critics
 
     def mean(self, convolved: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
-        return self.critics.best(convolved, proprio)  # type: ignore[attr-defined]
+        return self.critics.best(convolved, proprio)
 
     forward = mean
 

@@ -6,8 +6,7 @@ next state's action from the target networks, asks ``target`` what to learn from
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -19,18 +18,23 @@ from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
 
 
-class Critic(Protocol):
-    """An ensemble of action values. ``convolved`` and ``proprio`` are the encoder's; actions are in [-1, 1]."""
+class Critic(nn.Module):
+    """An ensemble of action values. ``convolved`` and ``proprio`` are the encoder's; actions are in [-1, 1].
+
+    A kind brings the four methods that raise here; the two after them it may leave as they are.
+    """
 
     trunk: Trunk
     members: int  # M
-    sequence: int  # K, actions that are valued together; 1 for most
+    sequence: int = 1  # K, actions that are valued together
 
     def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Prediction for actions ``(B, A)``, or ``(B, K, A)`` of a sequence critic: ``(M, B)`` values or ``(M, B, ..., atoms)`` logits."""
+        raise NotImplementedError
 
     def value(self, prediction: torch.Tensor) -> torch.Tensor:
         """Expected values, ``(M, B)``."""
+        raise NotImplementedError
 
     def target(
         self, prediction: torch.Tensor, reward: torch.Tensor, discount: torch.Tensor, bonus: torch.Tensor
@@ -43,15 +47,21 @@ class Critic(Protocol):
             discount: ``(B,)``, gamma to the n, 0 where the task ended.
             bonus: ``(B,)``, added to the next state's value.
         """
+        raise NotImplementedError
 
     def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Scalar: mean over the batch, summed over members."""
+        raise NotImplementedError
+
+    def observe(self, rewards: Sequence[float]) -> None:
+        """The rewards of one whole episode, in order, demonstrated or own: for kinds that scale what they learn by them."""
+
+    def project(self) -> None:
+        """After each optimiser step: for kinds whose weights are kept on a surface."""
 
 
-class MLPCritics(nn.Module):
+class MLPCritics(Critic):
     """Plain values from independent heads; the target is the minimum over the members drawn (RLPD, arXiv 2302.02948)."""
-
-    sequence = 1
 
     def __init__(self, contract: Contract, conv_size: int, cfg: AgentConfig) -> None:
         super().__init__()
@@ -92,27 +102,27 @@ def refuse_options(cfg: AgentConfig, known: dict[str, object]) -> None:
             raise PixelarmError(f"critic {cfg.critic.kind!r} has no option {name!r}; it has: {has}")
 
 
-def _simba(contract: Contract, conv_size: int, cfg: AgentConfig) -> nn.Module:
+def _simba(contract: Contract, conv_size: int, cfg: AgentConfig) -> Critic:
     from policies.networks.simba import SimbaCritics
 
     return SimbaCritics(contract, conv_size, cfg)
 
 
-def _sequence(contract: Contract, conv_size: int, cfg: AgentConfig) -> nn.Module:
+def _sequence(contract: Contract, conv_size: int, cfg: AgentConfig) -> Critic:
     from policies.networks.sequence import SequenceCritics
 
     return SequenceCritics(contract, conv_size, cfg)
 
 
 # every kind by name; outsiders may add their own
-CRITICS: dict[str, Callable[[Contract, int, AgentConfig], nn.Module]] = {
+CRITICS: dict[str, Callable[[Contract, int, AgentConfig], Critic]] = {
     "mlp": MLPCritics,
     "simba": _simba,
     "sequence": _sequence,
 }
 
 
-def make_critics(contract: Contract, conv_size: int, cfg: AgentConfig) -> nn.Module:
+def make_critics(contract: Contract, conv_size: int, cfg: AgentConfig) -> Critic:
     """The critics of a configuration; an unknown kind lists those that exist."""
     if cfg.critic.kind not in CRITICS:
         raise UnknownName("critic", cfg.critic.kind, CRITICS)

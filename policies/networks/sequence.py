@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from policies.config import AgentConfig
+from policies.networks.critics import Critic
 from policies.networks.distribution import bellman, cross_entropy, expectation, make_support
 from policies.networks.encoder import Trunk
 from policies.options import build
@@ -95,7 +96,7 @@ class Stream(nn.Module):
         return self.net(x).float()
 
 
-class SequenceCritics(nn.Module):
+class SequenceCritics(Critic):
     """One coarse-to-fine critic of sequences of ``sequence`` actions; ``critic.layers`` counts those before the recurrence."""
 
     members = 1

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from policies.config import AgentConfig
+from policies.networks.critics import Critic
 from policies.networks.distribution import bellman, cross_entropy, expectation, make_support
 from policies.networks.encoder import Trunk
 from policies.options import build
@@ -99,13 +100,12 @@ class LerpBlock(nn.Module):
         return F.normalize(x + self.step(proposal - x), dim=-1)
 
 
-class SimbaCritics(nn.Module):
+class SimbaCritics(Critic):
     """An ensemble of hyperspherical critics, computed together; the target is the distribution with the least mean of those drawn.
 
     ``critic.layers`` is the number of residual blocks. Values are in scaled reward, as is the entropy bonus beside them.
     """
 
-    sequence = 1
     support: torch.Tensor
     count: torch.Tensor  # returns seen
     mean: torch.Tensor  # of them
