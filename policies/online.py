@@ -270,7 +270,7 @@ class Run:
         """
         mine = set(checkpoint.steps(self._checkpoints))
         newest = torch.tensor(max(mine, default=-1), device=self.fabric.device)
-        step = int(self.fabric.all_gather(newest).min())
+        step = int(self.fabric.all_reduce(newest, reduce_op="min"))
         if step < 0:
             return None
         if step not in mine:
