@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--task", default="lift", help=f"one of: {', '.join(TASKS)} (default lift)")
     parser.add_argument("--episodes", type=int, default=10, help="successful demonstrations to record (default 10)")
     parser.add_argument(
-        "--seed", type=int, default=1, help="which demonstrations; a run of the same seed uses them (default 1)"
+        "--seed", type=int, default=1, help="of the recorded scenes (default 1); training reads whatever demos= names"
     )
     parser.add_argument(
         "--image-size", type=int, default=64, help="height and width of every camera in pixels (default 64)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from policies.curves import step_name
 from robot.stats import wilson
 
 HEADINGS = {"success": "success once", "at_end": "success at the end"}
@@ -98,7 +99,7 @@ def _curves(report: dict[str, Any], task: str) -> str:
             {
                 "experiment": curve["label"],
                 "training seeds": str(count) if now == count else f"{now} of {count}",
-                "environment steps": f"{step}{minutes}",
+                step_name(curve["metric"]): f"{step}{minutes}",
                 f"validation {curve['metric']}": _interval(value, None if low is None else (low, high), curve["metric"])
                 or f"{value:.{_digits(curve['metric'])}f}, one seed",
                 "episodes a point": str(run["n"] or "not logged"),

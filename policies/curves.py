@@ -124,7 +124,8 @@ def make_curves(groups: Sequence[Group]) -> tuple[list[GroupCurve], list[str]]:
         rates = {s.steps_hz for s in runs_only if s.steps_hz}
         rate = rates.pop() if len(rates) == 1 else None
         for metric, runs in by_metric.items():
-            curves.append(group_curve(group.label, group.task, metric, runs, rate))
+            # only where frames are control steps of an arm do they say how long it worked
+            curves.append(group_curve(group.label, group.task, metric, runs, rate if metric == "success" else None))
             furthest = curves[-1].steps[-1]
             notes += [
                 f"{r.run} stopped early at step {r.steps[-1]}: held at its last value up to step {furthest}"
@@ -146,6 +147,11 @@ def group_curve(label: str, task: str, metric: str, runs: list[RunCurve], steps_
         low.append(interval[0])
         high.append(interval[1])
     return GroupCurve(label, task, metric, steps_hz, steps, seeds, middle, low, high, runs)
+
+
+def step_name(metric: str) -> str:
+    """What a curve counts: tasks judged by their return are DeepMind Control's, where literature counts frames."""
+    return "frames (decisions x action repeat)" if metric == "return" else "environment steps"
 
 
 # ---------------------------------------------------------------------------------------------------------------- drawing
@@ -202,7 +208,7 @@ def _draw_curves(axes: Any, curves: list[GroupCurve], styles: dict[str, tuple[st
     if metric == "success":
         axes.set_ylim(-0.03, 1.04)
     axes.grid(axis="y", color="#e2e8f0", linewidth=0.8)
-    axes.set(xlabel="environment steps", ylabel=f"validation {metric}, IQM over seeds")
+    axes.set(xlabel=step_name(metric), ylabel=f"validation {metric}, IQM over seeds")
     axes.set_xlim(left=0)
     rates = {c.steps_hz for c in curves}
     rate = rates.pop() if len(rates) == 1 else None

@@ -68,7 +68,7 @@ class Evaluation:
     def words(self, metric: str) -> str:
         if metric == "return":
             returns = [o.total for o in self.outcomes]
-            return f"return {self.mean_return:.1f} ({min(returns):.1f} to {max(returns):.1f}, n = {len(returns)})"
+            return f"return {self.mean_return:.1f} (lowest {min(returns):.1f}, highest {max(returns):.1f}, n = {len(returns)})"
         return str(self.once)
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,6 +79,13 @@ class Evaluation:
             "mean_steps": float(np.mean([o.steps for o in self.outcomes])),
             "outcomes": [asdict(o) for o in self.outcomes],
         }
+
+
+def so_far(outcomes: Sequence[Outcome], metric: str) -> str:
+    """A progress bar's words."""
+    if metric == "return":
+        return f"return {np.mean([o.total for o in outcomes]):.0f}"
+    return f"{sum(o.success_once for o in outcomes)} of {len(outcomes)}"
 
 
 def rollout(
@@ -127,7 +134,7 @@ def evaluate(
             if film and count[outcome.success_once] < films:
                 kept[seed] = film
                 count[outcome.success_once] += 1
-            bar.set_postfix_str(f"{sum(o.success_once for o in outcomes)} of {len(outcomes)}")
+            bar.set_postfix_str(so_far(outcomes, env.metric))
     return Evaluation(outcomes, kept)
 
 
@@ -151,7 +158,8 @@ def main(argv: list[str]) -> int:
     """``pixelarm eval``."""
     parser = argparse.ArgumentParser(
         prog="pixelarm eval",
-        description="Play a policy on fixed seeds and report success with its 95 % Wilson interval.",
+        description="Play a policy on fixed seeds and report success with its 95 %% Wilson interval, or the return where a task has "
+        "no success.",
         epilog="example: pixelarm eval runs/demo/bundle --episodes 50 --video runs/demo/films",
     )
     parser.add_argument("policy", type=Path, help="policy bundle, or run folder of `pixelarm train`")

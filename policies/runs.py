@@ -108,7 +108,9 @@ def _of_policy(path: Path, kind: str, folder: Path) -> Source:
         raise PixelarmError(f"{folder / 'policy.json'} does not describe a policy of `pixelarm train`")
     data = weights.read_bytes() if weights.exists() else None
     repeat = round(about["frames"] / about["step"]) if about.get("frames") and about.get("step") else 1
-    return _source(path, kind, about["config"], Contract.from_dict(about["contract"]), data, {}, repeat)
+    # a resumed run may have been given more steps since its best policy was saved
+    config = _yaml(path / "config.yaml") if kind == "run" else None
+    return _source(path, kind, config or about["config"], Contract.from_dict(about["contract"]), data, {}, repeat)
 
 
 def _source(

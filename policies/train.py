@@ -18,7 +18,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from policies.config import TrainConfig
-from robot.errors import PixelarmError
+from robot.errors import ContractMismatch, DatasetError, PixelarmError
 
 OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
 ConfigStore.instance().store(name="train_schema", node=TrainConfig)
@@ -40,16 +40,22 @@ def compose(overrides: list[str]) -> TrainConfig:
 
 def train(cfg: TrainConfig) -> Path:
     """Run a recipe on the devices it asks for; returns the run folder. Learning stops early when validation is perfect."""
+    import torch
     from lightning.fabric import Fabric
 
     import sim  # noqa: F401  (settles OpenGL before torch's lazy imports, see sim/gl.py)
     from policies.precision import choose_precision
 
     cfg.trainer.precision = choose_precision(cfg.trainer.precision, cfg.trainer.accelerator)  # a resumed run keeps it
-    folder = prepare_folder(cfg)
+    launched = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun has made the processes already
     if cfg.trainer.devices < 1:
         raise PixelarmError(f"trainer.devices must be at least 1, got {cfg.trainer.devices}")
-    launched = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun has made the processes already
+    if cfg.trainer.accelerator == "cuda" and torch.cuda.device_count() < (1 if launched else cfg.trainer.devices):
+        raise PixelarmError(
+            f"trainer.accelerator=cuda with trainer.devices={cfg.trainer.devices}, but torch sees {torch.cuda.device_count()} "
+            "GPUs here; `pixelarm doctor` says more, trainer=cpu learns without one"
+        )
+    folder = prepare_folder(cfg)
     strategy = "auto" if cfg.trainer.devices == 1 and not launched else ("ddp" if launched else "ddp_spawn")
     fabric = Fabric(
         accelerator=cfg.trainer.accelerator,
@@ -82,9 +88,17 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     recorded = dataclasses.replace(
         env.contract, history=1
     )  # episodes hold single observations, whatever a policy stacks
-    demos = read_dataset(cfg.demos, expect=recorded) if cfg.recipe.demos else []
+    try:
+        demos = read_dataset(cfg.demos, expect=recorded) if cfg.recipe.demos else []
+    except (DatasetError, ContractMismatch) as error:
+        raise PixelarmError(
+            f"{error}\nname another dataset with demos=FOLDER, or record one: pixelarm collect --task {cfg.task.name} "
+            f"--episodes {cfg.recipe.demos} --image-size {cfg.task.image_size} --out NEW/FOLDER"
+        ) from error
     run = Run(cfg, fabric, env, demos, folder)
     resumed = run.resume()
+    if cfg.resume and not resumed and run.fabric.is_global_zero:
+        print(f"nothing to resume in {folder}: starting from the beginning", file=sys.stderr)
     if run.fabric.is_global_zero:  # not before: a refused resume leaves the run's configuration as it was
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(cfg)))
     run.log = RunLog(folder, resume_at=run.step if resumed else None, enabled=run.fabric.is_global_zero)

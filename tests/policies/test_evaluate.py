@@ -8,6 +8,8 @@ from policies.evaluate import evaluate, rollout
 class ScriptedEnv:
     """Success on the steps that a script names; counts what it was asked."""
 
+    metric = "success"
+
     class task:
         max_steps = 10
 

@@ -78,9 +78,10 @@ def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path):
 
 
 @pytest.mark.train
-def test_a_resumed_run_must_be_the_same_run(demos, tmp_path):
+def test_a_resumed_run_must_be_the_same_run(demos, tmp_path, capfd):
     short = [*OVERRIDES, "recipe.steps=20", f"demos={demos}", f"run={tmp_path / 'r'}"]
-    train(compose(short))
+    train(compose([*short, "resume=true"]))
+    assert "nothing to resume in" in capfd.readouterr().err
     with pytest.raises(PixelarmError, match="algo.critic.discount: 0.96 then, 0.9 now"):
         train(compose([*short, "resume=true", "algo.critic.discount=0.9"]))
     assert "discount: 0.96" in (tmp_path / "r" / "config.yaml").read_text()  # a refusal leaves the run as it was
@@ -132,13 +133,21 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
         ("recipe.random_steps=1", "at least 2 to measure"),
         ("recipe.demos=9", "uses 9 demonstrations, the dataset holds 2"),
         ("task.name=lfit", "unknown task 'lfit'; the valid names are: .*lift"),
-        ("task.image_size=48", "cameras.agentview.height: 48 here, 32 there"),
+        ("task.image_size=48", "cameras.agentview.height: 48 here, 32 there(.|\n)*--image-size 48 --out"),
+        ("demos=nowhere", "nowhere is not a dataset(.|\n)*pixelarm collect --task lift --episodes 2"),
         ("algo.augmentation=[blur]", "unknown augmentation 'blur'"),
     ],
 )
 def test_a_recipe_that_cannot_run_is_refused_before_the_first_step(demos, tmp_path, override, words):
     with pytest.raises(PixelarmError, match=words):
         train(compose([*OVERRIDES, f"demos={demos}", f"run={tmp_path / 'r'}", override]))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused_in_words(demos, tmp_path):
+    with pytest.raises(PixelarmError, match="torch sees 0 GPUs here(.|\n)*trainer=cpu"):
+        train(compose([f"demos={demos}", f"run={tmp_path / 'r'}", "trainer=gpus"]))
+    assert not (tmp_path / "r").exists()
 
 
 def test_an_unknown_option_is_refused_with_its_name():
