@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # and from the eighth group on colours come back with another marker.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-INSIDE = 4  # a legend of more groups than these stands below its panel
+INSIDE = 3  # a legend of more groups than these stands below its panel
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,7 @@ def draw(curves: Sequence[GroupCurve], results: Sequence[dict[str, Any]]) -> Fig
     for row, (task, metric) in zip(grid, tasks):
         for axes, column in zip(row, columns):
             axes.spines[["top", "right"]].set_visible(False)
+            axes.set_axisbelow(True)
             if column == "curves":
                 _draw_curves(axes, [c for c in curves if (c.task, c.metric) == (task, metric)], styles)
             else:
