@@ -36,6 +36,7 @@ def _axes(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Any]:
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e2e8f0", linewidth=0.8)
+    axes.set_axisbelow(True)
     return figure, axes
 
 
@@ -85,11 +86,9 @@ def losses(run: Path) -> Figure:
 def success_bars(summary: dict[str, Any]) -> Figure:
     """The three success rates with their intervals."""
     figure, axes = _axes(height=2.6)
-    rows = [
-        (n, summary[k], c)
-        for n, k, c in (("cloning alone, sim", "bc", ORANGE), ("FERM, sim", "sim", BLUE), ("FERM, ROS 2", "ros", GREEN))
-        if summary.get(k)
-    ]
+    recipe = summary["recipe"].partition(":")[0]
+    kinds = (("cloning alone, sim", "bc", ORANGE), (f"{recipe}, sim", "sim", BLUE), (f"{recipe}, ROS 2", "ros", GREEN))
+    rows = [(name, summary[key], colour) for name, key, colour in kinds if summary.get(key)]
     for i, (_, rate, colour) in enumerate(rows):
         axes.barh(i, rate["success"], color=colour, height=0.55)
         axes.plot([rate["low"], rate["high"]], [i, i], color=INK, lw=1.5)
