@@ -27,7 +27,7 @@ class Lift:
     max_steps: ClassVar[int] = 60
     camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
-    workspace: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = WORKSPACE
+    workspace: ClassVar = WORKSPACE
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.recipe = recipe or Recipe(environment="Lift", robot="Panda")

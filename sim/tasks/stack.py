@@ -30,7 +30,7 @@ class Stack:
     max_steps: ClassVar[int] = 110
     camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
-    workspace: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = WORKSPACE
+    workspace: ClassVar = WORKSPACE
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.recipe = recipe or Recipe(environment="Stack", robot="Panda")

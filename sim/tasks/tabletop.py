@@ -63,7 +63,7 @@ class TabletopTask:
     objects: ClassVar[str]  # what the task's ``build`` makes of the scene, as a name and a version: ``Recipe.objects``
     camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
-    workspace: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = WORKSPACE
+    workspace: ClassVar = WORKSPACE
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.recipe = recipe or Recipe(environment="Lift", objects=self.objects)

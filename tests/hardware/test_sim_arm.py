@@ -19,6 +19,7 @@ from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError
 from robot.limits import Command, Context, default_limits
 from robot.profile import ArmProfile
+from sim.tasks.tabletop import WORKSPACE
 
 PERIOD = 0.1
 CONTRACT = Contract(
@@ -221,6 +222,7 @@ def test_the_simulated_arms_profile_fits_lift() -> None:
         np.testing.assert_allclose(verdict.position, measured + delta)
     assert sum(chain.counts().values()) == 0
     assert -0.112 <= arm.limits.box_low[2] <= -0.1  # the table's top is at 0.8 - 0.912 m, a cube's centre 2 cm above
+    assert (arm.limits.box_low, arm.limits.box_high) == WORKSPACE  # what policies learn in is what the arm keeps to
 
 
 def test_options_are_what_the_parser_gives() -> None:
