@@ -2,7 +2,7 @@
 
 A scene is a source (the environment's MJCF) and a list of named terms, each a small function that saves time or fixes the look.
 Every term can be left out, so what each one costs or saves can be measured. The compiled model is cached on disk under a hash of
-the whole recipe and of the library versions.
+the whole recipe and of the library versions; what was not used for longest goes when the cache outgrows ``CACHE_BYTES``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +28,7 @@ from sim.mesh import cluster_vertices
 
 Build = Callable[[mujoco.MjSpec], None]
 CACHE_SCHEMA = 4  # raise when the meaning of a term changes
+CACHE_BYTES = 2_000_000_000  # of compiled models on disk: about thirty
 VISUAL_GROUP, HIDDEN_GROUP = 1, 3  # robosuite shows geoms of group 1 and hides its collision shapes in group 0
 UNSET_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)  # MuJoCo's default of geom_rgba
 TABLE_LIGHTS = ((0.0, 0.2, -1.0), (0.8, 0.3, -0.5), (-0.8, -0.3, -0.5))  # directions, world frame
@@ -218,7 +220,9 @@ def compile_scene(recipe: Recipe, build: Build | None = None) -> mujoco.MjModel:
     cached = cache_folder() / f"{recipe.environment.lower()}-{recipe.robot.lower()}-{recipe.hash}.mjb"
     if cached.is_file():
         try:
-            return mujoco.MjModel.from_binary_path(str(cached))
+            model = mujoco.MjModel.from_binary_path(str(cached))
+            _mark_used(cached)
+            return model
         except ValueError:
             cached.unlink(missing_ok=True)  # damaged: compile it again
     model = _compile(recipe, build)
@@ -310,6 +314,28 @@ def _save(model: mujoco.MjModel, path: Path) -> None:
         os.replace(partial, path)
     except OSError as error:
         logging.getLogger(__name__).warning("the compiled scene could not be cached in %s: %s", path.parent, error)
+    _forget_oldest(path)
+
+
+def _mark_used(path: Path) -> None:
+    with suppress(OSError):  # a folder that is only read, or another process has just removed it
+        os.utime(path)
+
+
+def _forget_oldest(newest: Path) -> None:
+    """Remove the models that were not used for longest, until the rest is within ``CACHE_BYTES``; ``newest`` stays."""
+    used = []
+    for path in newest.parent.glob("*.mjb"):
+        with suppress(OSError):  # another process may have removed it
+            used.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in used)
+    for _, size, path in sorted(used):
+        if total <= CACHE_BYTES:
+            break
+        if path != newest:
+            with suppress(OSError):
+                path.unlink()
+            total -= size
 
 
 NAMED = {

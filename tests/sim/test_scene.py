@@ -1,5 +1,9 @@
 """Scenes: every saving is a term that can be left out, and the compiled result is cached under its recipe."""
 
+import os
+import time
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
@@ -36,6 +40,23 @@ def test_a_compiled_scene_is_cached_and_a_damaged_cache_is_replaced(cache):
     file.write_bytes(b"not a model")
     again = compile_scene(recipe)
     assert first.nq == again.nq and file.stat().st_size > 1000
+
+
+def test_a_cache_that_outgrows_its_limit_loses_what_was_not_used_for_longest(cache, monkeypatch):
+    def compiled(*terms: str) -> set[Path]:
+        before = set(cache.iterdir())
+        compile_scene(Recipe(terms=terms))
+        return set(cache.iterdir()) - before
+
+    first, second = compiled("no_multisampling"), compiled("no_reflections")
+    for age, paths in ((100, first), (50, second)):
+        for path in paths:
+            os.utime(path, (time.time() - age, time.time() - age))
+    assert compiled("no_multisampling") == set()  # a hit: now the second is the older one
+    used = sum(path.stat().st_size for path in cache.iterdir())
+    monkeypatch.setattr("sim.scene.CACHE_BYTES", used + 1)
+    third = compiled("simple_mount")
+    assert set(cache.iterdir()) == first | third
 
 
 def test_terms_change_what_they_say(cache):
