@@ -32,6 +32,7 @@ def collect(
         "task": env.contract.task,
         "git": git_commit(),
         "versions": versions(),
+        "hold_steps": env.hold_steps,
     }
     steps = attempts = 0
     with (
@@ -84,11 +85,18 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--randomise", nargs="*", default=[], metavar="TERM", help=f"draw for each episode: {', '.join(RANDOMISATIONS)}"
     )
+    parser.add_argument(
+        "--hold-steps",
+        type=int,
+        default=1,
+        metavar="N",
+        help="record until the task has been done for N steps in a row, for training with task.hold_steps=N (default 1)",
+    )
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
     args = parser.parse_args(argv)
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
-    env = make(args.task, image_size=args.image_size, randomise=args.randomise)
+    env = make(args.task, image_size=args.image_size, randomise=args.randomise, hold_steps=args.hold_steps)
     steps = collect(env, args.out, args.episodes, args.seed, args.append)
     env.close()
     print(

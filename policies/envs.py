@@ -28,7 +28,9 @@ def make_env(cfg: TaskConfig) -> TaskEnv:
     if cfg.name.startswith(DMC):
         return _deepmind_control(cfg)
     low, high = cfg.actuation_delay_ms
-    return TaskEnv(configured_task(cfg), actuation_delay_ms=(low, high), randomise=cfg.randomise)
+    return TaskEnv(
+        configured_task(cfg), actuation_delay_ms=(low, high), randomise=cfg.randomise, hold_steps=cfg.hold_steps
+    )
 
 
 def configured_task(cfg: TaskConfig) -> Task:
@@ -48,6 +50,8 @@ def _deepmind_control(cfg: TaskConfig) -> TaskEnv:
 
     if cfg.randomise:
         raise PixelarmError(f"task.randomise draws what sim.tasks have; {cfg.name} has none of it")
+    if cfg.hold_steps != 1:
+        raise PixelarmError(f"task.hold_steps is of tasks with a success; {cfg.name} has returns alone")
     return dmc.make(
         cfg.name.removeprefix(DMC),
         image_size=cfg.image_size,
@@ -65,8 +69,12 @@ def _look(cfg: TaskConfig, known: Iterable[str]) -> str:
 
 
 def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv:
-    """The environment a policy was trained in, refused in words when this version's contract is another."""
-    task = {k: v for k, v in config.get("task", {}).items() if k != "randomise"}
+    """What a policy is judged in: its own task without randomisation, where the first success counts.
+
+    Raises:
+        ContractMismatch: this version's contract is another than the policy's.
+    """
+    task = {k: v for k, v in config.get("task", {}).items() if k not in ("randomise", "hold_steps")}
     task |= {"name": contract.task, "image_size": contract.cameras[0].height, "history": contract.history}
     env = make_env(TaskConfig(**task))
     env.contract.require_equal(contract, here=f"task {contract.task}", there="the policy")

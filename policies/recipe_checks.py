@@ -25,6 +25,12 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         problems.append(f"demos is 0, but {', '.join(needs_demos) or 'bc_weight'} need demonstrations")
     if len(demos) < recipe.demos:
         problems.append(f"the recipe uses {recipe.demos} demonstrations, the dataset holds {len(demos)}")
+    held = {demo.provenance.get("hold_steps", cfg.task.hold_steps) for demo in demos[: recipe.demos]} - {cfg.task.hold_steps}
+    if held:
+        problems.append(
+            f"task.hold_steps is {cfg.task.hold_steps}, but the demonstrations were recorded until a success had lasted "
+            f"{', '.join(map(str, sorted(held)))} steps: record others with --hold-steps {cfg.task.hold_steps}"
+        )
     if (cfg.algo.objectives or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
         problems.append("objectives compare the rows of a batch: contrastive learning needs a batch of at least 2")
     if recipe.bc_weight > 0 and recipe.demo_fraction == 0:

@@ -3,7 +3,7 @@
 * observation: one ``(H, W, 3)`` uint8 image a camera and one ``(n,)`` float32 vector a proprioception field, named as in the contract
 * action: ``(size,)`` float32 in the contract's units
 * reward: 1 on the step that succeeds, else 0; success ends the episode (``terminated``), ``max_steps`` cuts it (``truncated``)
-* info: ``{"success": bool}``
+* info: ``{"success": bool}``; a success may have to last (``hold_steps``) to count
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
+from robot.errors import PixelarmError
 from sim.actions import Observed, applier, observe
 from sim.randomise import Randomiser, add_noise, make_terms
 from sim.tasks.base import Task
@@ -34,6 +35,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         actuation_delay_ms: (low, high) of the delay; (0, 0) switches it off.
         randomise: names of ``sim.randomise.TERMS`` to draw for each episode; what was drawn is in the reset's info.
         renderer: "auto", "opengl" or "raycast"; see ``sim.render.make_renderer``.
+        hold_steps: control steps in a row that a task must stay done before that is a success; 1: the first one is.
     """
 
     metric: ClassVar[str] = "success"  # what an episode is judged by: success, or its return
@@ -48,7 +50,11 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         view_size: int = 256,
         randomise: Sequence[str] = (),
         renderer: str = "auto",
+        hold_steps: int = 1,
     ) -> None:
+        if not 1 <= hold_steps <= task.max_steps:
+            raise PixelarmError(f"hold_steps must be 1 to the task's {task.max_steps} steps, got {hold_steps}")
+        self.hold_steps = hold_steps
         self.task, self.contract, self.render_mode, self.view_size = task, task.contract, render_mode, view_size
         self.world = World(task, renderer)
         self._substeps = round(self.contract.period_s / self.world.timestep)
@@ -58,7 +64,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 f"actuation_delay_ms must be 0 <= low <= high < one control period, got {actuation_delay_ms}"
             )
         self._randomiser = Randomiser(self.world.model, make_terms(randomise))
-        self._steps = 0
+        self._steps = self._done_for = 0  # control steps so far; those in a row that the task has been done for
         self._apply, self._observed = applier(self.contract.action.kind), observe(self.world)
         spaces: dict[str, gymnasium.Space] = {
             c.name: gymnasium.spaces.Box(0, 255, c.shape, np.uint8) for c in self.contract.cameras
@@ -78,8 +84,8 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             self._randomiser.draw(self.np_random)
         # a given seed is the scene's own, so that a simulated arm over ROS can show the very same one
         self.world.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
-        self._steps = 0
-        info: dict[str, Any] = {"success": self.world.success()}
+        self._steps = self._done_for = 0
+        info: dict[str, Any] = {"success": self._lasting_success()}
         if self._randomiser.terms:
             info["randomisation"] = self._randomiser.drawn
         return self._observe(), info
@@ -101,9 +107,13 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         observation = self._observe()
         self.world.advance(self._substeps - seen)
         self._steps += 1
-        success = self.world.success()
+        success = self._lasting_success()
         truncated = self._steps >= self.task.max_steps and not success
         return observation, float(success), success, truncated, {"success": success}
+
+    def _lasting_success(self) -> bool:
+        self._done_for = self._done_for + 1 if self.world.success() else 0
+        return self._done_for >= self.hold_steps
 
     def _draw_delay(self) -> int:
         """Substeps until this action reaches the controller."""
@@ -135,6 +145,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return {
             "world": self.world.state_dict(),
             "steps": self._steps,
+            "done_for": self._done_for,
             "rng": self.np_random.bit_generator.state,
             "randomisation": self._randomiser.drawn,
             "observed": [self._observed.position.tolist(), self._observed.rotation.tolist()],
@@ -145,7 +156,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if self._randomiser.terms:
             self._randomiser.set(state["randomisation"])
         self.world.load_state_dict(state["world"])
-        self._steps = int(state["steps"])
+        self._steps, self._done_for = int(state["steps"]), int(state["done_for"])
         self.np_random.bit_generator.state = state["rng"]
         position, rotation = state["observed"]
         self._observed = Observed(np.array(position), np.array(rotation))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from robot.errors import UnknownName
+from robot.errors import PixelarmError, UnknownName
 from sim.tasks import TASKS, make, make_task
 
 
@@ -78,6 +78,27 @@ def test_the_clock_cuts_an_episode_without_ending_the_task(env):
         _, reward, terminated, truncated, _ = env.step(up)
         assert not terminated and reward == 0.0
         assert truncated == (step == env.task.max_steps - 1)
+
+
+def test_a_success_may_have_to_last(monkeypatch):
+    """Done in steps 1, 3, 4, 5 and 6: the third in a row is step 5; a state taken between remembers how many there were."""
+    env = make("lift", hold_steps=3)
+    env.reset(seed=1)
+    up, done = np.array([0.0, 0.0, 0.04, -1.0], np.float32), iter([True, False, True, True, True, True])
+    monkeypatch.setattr(env.world, "success", lambda: next(done))
+    results = [env.step(up)[1:] for _ in range(4)]
+    state = env.state_dict()
+    env._done_for = 0
+    env.load_state_dict(state)
+    results += [env.step(up)[1:] for _ in range(2)]
+    env.close()
+    for step, (reward, terminated, truncated, info) in enumerate(results, start=1):
+        assert (reward, terminated, truncated, info["success"]) == (float(step >= 5), step >= 5, False, step >= 5)
+
+
+def test_steps_to_hold_must_fit_the_episode():
+    with pytest.raises(PixelarmError, match="hold_steps must be 1 to the task's .* got 0"):
+        make("lift", hold_steps=0)
 
 
 @pytest.mark.parametrize("action", [np.zeros(3), np.full(4, np.nan), np.zeros((1, 4))])
