@@ -134,7 +134,7 @@ def evaluate(
             if film and count[outcome.success_once] < films:
                 kept[seed] = film
                 count[outcome.success_once] += 1
-            bar.set_postfix_str(so_far(outcomes, env.metric))
+            bar.set_postfix_str(so_far(outcomes, env.metric), refresh=False)
     return Evaluation(outcomes, kept)
 
 

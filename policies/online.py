@@ -172,7 +172,7 @@ class Run:
             **{f"seconds_{what}": spent for what, spent in self.seconds.items()},
         )
         how = f"success {success:.2f}" if self.env.metric == "success" else f"return {total:.0f}"
-        bar.set_postfix_str(f"train {how}, critic {numbers['critic_loss']:.3f}")
+        bar.set_postfix_str(f"train {how}, critic {numbers['critic_loss']:.3f}", refresh=False)
 
     def _evaluate(self) -> bool:
         """Validation; keeps the best policy so far. True when it is time to stop early.
@@ -324,6 +324,6 @@ def _show(bar: tqdm) -> pretrain.Progress:
     def show(done: int, loss: float) -> None:
         bar.update(done - bar.n)
         if done % 20 == 0:
-            bar.set_postfix_str(f"loss {loss:.3f}")
+            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
 
     return show

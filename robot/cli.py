@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
 
+LOG_INTERVAL_S = "10"  # between two lines of a progress bar that goes to a file
 USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 
@@ -131,6 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" for an arrow instead of an error
+    if not _someone_watches():
+        os.environ.setdefault("TQDM_MININTERVAL", LOG_INTERVAL_S)
     try:
         status = _dispatch(argv)
         sys.stdout.flush()
@@ -206,6 +209,10 @@ def _version() -> str:
         return version("pixelarm")
     except PackageNotFoundError:
         return "(not installed)"
+
+
+def _someone_watches() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _complain(message: str) -> None:

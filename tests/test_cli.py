@@ -231,6 +231,17 @@ def test_control_c_in_a_real_process() -> None:
     assert errors == "interrupted\n"
 
 
+def test_a_progress_bar_in_a_log_is_a_few_lines() -> None:
+    """Its first and its last state; ten a second of hours of training would be megabytes."""
+    loop = "def main(argv):\n    from tqdm import tqdm\n    for _ in tqdm(range(5000)): import time; time.sleep(0.0001)"
+    script = f"import sys, types\nfrom robot import cli\n{loop}\nmodule = types.ModuleType('trial'); module.main = main"
+    script += "\nsys.modules['trial'] = module; cli.COMMANDS['trial'] = cli.Command('trial:main', '', '', cli.LOOK)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}\ncli.main(['trial'])"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert 2 <= done.stderr.count("5000") <= 4, done.stderr
+
+
 def test_a_reader_that_left_is_no_error() -> None:
     many = "cli.help_text = lambda: 'x' * 5_000_000"
     script = f"import sys\nfrom robot import cli\n{many}\nsys.exit(cli.main(['--help']))"
