@@ -1,6 +1,6 @@
 """Evaluation: fixed seeds, the same for every policy; success at any step and at the end; Wilson intervals; films.
 
-An evaluation episode does not stop at the first success: the policy goes on for ``HOLD_STEPS`` more, and "at the end" asks
+An evaluation episode does not stop at the first success: the policy goes on for ``AFTER_STEPS`` more, and "at the end" asks
 whether the task is still done then. A cube that was tossed up counts once, but not at the end.
 """
 
@@ -25,7 +25,7 @@ from sim.env import TaskEnv
 
 EVAL_SEED = 10_000  # first seed of the test episodes: never used for training, demonstrations or validation
 VALIDATION_SEED = 20_000  # first seed of the episodes looked at during training
-HOLD_STEPS = 10
+AFTER_STEPS = 10  # control steps that an episode goes on for after its first success
 
 ActionOf = Callable[[dict[str, np.ndarray]], np.ndarray]
 
@@ -89,7 +89,7 @@ def so_far(outcomes: Sequence[Outcome], metric: str) -> str:
 
 
 def rollout(
-    env: TaskEnv, act: ActionOf, seed: int, hold_steps: int = HOLD_STEPS, film: list[np.ndarray] | None = None
+    env: TaskEnv, act: ActionOf, seed: int, after_steps: int = AFTER_STEPS, film: list[np.ndarray] | None = None
 ) -> Outcome:
     """Play one episode. ``act`` maps an observation to an action in contract units."""
     observation, info = env.reset(seed=seed)
@@ -106,7 +106,7 @@ def rollout(
         success = bool(info["success"])
         if success and first is None:
             first = step
-            last = step + hold_steps
+            last = step + after_steps
     if film is not None:
         film.append(env.render())
     return Outcome(seed, first is not None, success, first if first is not None else env.task.max_steps, total)
@@ -117,7 +117,7 @@ def evaluate(
     act: ActionOf,
     seeds: Sequence[int],
     *,
-    hold_steps: int = HOLD_STEPS,
+    after_steps: int = AFTER_STEPS,
     films: int = 0,
     title: str = "",
     quiet: bool = False,
@@ -129,7 +129,7 @@ def evaluate(
     with tqdm(seeds, desc=title or "evaluate", unit="episode", disable=quiet, leave=bool(title)) as bar:
         for seed in bar:
             film: list[np.ndarray] | None = [] if films and min(count.values()) < films else None
-            outcome = rollout(env, act, seed, hold_steps, film)
+            outcome = rollout(env, act, seed, after_steps, film)
             outcomes.append(outcome)
             if film and count[outcome.success_once] < films:
                 kept[seed] = film

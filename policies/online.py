@@ -184,7 +184,7 @@ class Run:
         if self.fabric.is_global_zero and trainer.eval_episodes:
             seeds = range(VALIDATION_SEED, VALIDATION_SEED + trainer.eval_episodes)
             with self.collector.undisturbed():
-                found = evaluate(self.env, GreedyPolicy(self.agent), seeds, hold_steps=0, quiet=True)
+                found = evaluate(self.env, GreedyPolicy(self.agent), seeds, after_steps=0, quiet=True)
             record = found.record(self.env.metric)
             self.log.write(self.step, "eval", **record)
             tqdm.write(f"  step {self.step}: validation {found.words(self.env.metric)}")

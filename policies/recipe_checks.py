@@ -29,7 +29,7 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
     if held:
         problems.append(
             f"task.hold_steps is {cfg.task.hold_steps}, but the demonstrations were recorded until a success had lasted "
-            f"{', '.join(map(str, sorted(held)))} steps: record others with --hold-steps {cfg.task.hold_steps}"
+            f"{', '.join(map(str, sorted(held)))} step(s): record others with --hold-steps {cfg.task.hold_steps}"
         )
     if (cfg.algo.objectives or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
         problems.append("objectives compare the rows of a batch: contrastive learning needs a batch of at least 2")

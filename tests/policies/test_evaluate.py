@@ -34,12 +34,12 @@ def act(observation):
 
 
 def test_a_tossed_cube_counts_once_but_not_at_the_end():
-    outcome = rollout(ScriptedEnv({3, 4}), act, seed=1, hold_steps=5)
+    outcome = rollout(ScriptedEnv({3, 4}), act, seed=1, after_steps=5)
     assert (outcome.success_once, outcome.success_end, outcome.steps) == (True, False, 3)
 
 
 def test_a_held_cube_counts_for_both():
-    outcome = rollout(ScriptedEnv(set(range(3, 20))), act, seed=1, hold_steps=5)
+    outcome = rollout(ScriptedEnv(set(range(3, 20))), act, seed=1, after_steps=5)
     assert (outcome.success_once, outcome.success_end, outcome.steps) == (True, True, 3)
 
 
@@ -51,7 +51,7 @@ def test_a_failure_takes_all_steps():
 
 def test_seeds_intervals_and_films():
     env = ScriptedEnv({2, 3, 4, 5})
-    result = evaluate(env, act, range(5, 9), hold_steps=1, films=1, quiet=True)
+    result = evaluate(env, act, range(5, 9), after_steps=1, films=1, quiet=True)
     assert env.seeds == [5, 6, 7, 8] and result.once.n == 4 and result.once.successes == 4
     assert list(result.films) == [5] and len(result.films[5]) == 4  # 3 steps and the last view
     assert result.to_dict()["at_end"]["success"] == 1.0
