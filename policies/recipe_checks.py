@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from policies.channel import MOST_SLOTS
 from policies.config import TrainConfig, TrainerConfig
+from policies.runs import all_options
 from robot.episodes import Episode
 from robot.errors import PixelarmError
 
@@ -101,13 +101,7 @@ def require_same_config(saved: dict[str, Any], mine: dict[str, Any], folder: Pat
         "resume",
     }
 
-    def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for key, value in data.items():
-            out.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-        return out
-
-    before, now = flat(saved), json.loads(json.dumps(flat(mine)))
+    before, now = all_options(saved), all_options(mine)
     changed = [
         f"{k}: {before.get(k)!r} then, {now.get(k)!r} now"
         for k in sorted(before.keys() | now.keys())

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from policies.checkpoint import read_json
+from policies.config import TrainConfig
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import PixelarmError
@@ -178,7 +179,7 @@ def make_groups(sources: Sequence[Source]) -> tuple[list[Group], list[str]]:
 
 def _variants(members: list[Source]) -> list[tuple[dict[str, Any], list[Source]]]:
     """``members`` by configuration, each with the options (and values) in which they are not all alike."""
-    flat = [{k: v for k, v in flatten(m.config).items() if k not in FREE} for m in members]
+    flat = [{k: v for k, v in all_options(m.config).items() if k not in FREE} for m in members]
     keys = sorted(set().union(*flat))
     varying = [k for k in keys if any(f.get(k) != flat[0].get(k) for f in flat)]
     found: dict[str, tuple[dict[str, Any], list[Source]]] = {}
@@ -194,6 +195,15 @@ def _label(name: str, differs: dict[str, Any], number: int) -> str:
     if len(differs) > NAMED:
         return f"{name}, variant {number}"
     return f"{name}, " + ", ".join(f"{key}={value}" for key, value in differs.items())
+
+
+def all_options(saved: dict[str, Any]) -> dict[str, Any]:
+    """A training's configuration as ``{dotted name: value}``, as JSON holds values; empty if it is.
+
+    An option that came after it has its default: new options' defaults leave what was done before as it was.
+    """
+    defaults = flatten(asdict(TrainConfig())) if saved else {}
+    return json.loads(json.dumps({**defaults, **flatten(saved)}))
 
 
 def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -137,6 +137,16 @@ def test_an_ablation_by_override_is_not_pooled_with_the_full_recipe(tmp_path):
     assert "not seeds of one configuration" in notes[0]
 
 
+def test_a_run_from_before_an_option_existed_is_a_seed_like_others(tmp_path):
+    paths = [write_run(tmp_path / str(seed), "ferm_plus", seed) for seed in (1, 2)]
+    written = paths[0] / "config.yaml"
+    without = OmegaConf.to_container(OmegaConf.load(written))
+    del without["task"]["hold_steps"]
+    written.write_text(OmegaConf.to_yaml(without))
+    ((group,), notes) = make_groups(find(paths)[0])
+    assert (group.seeds, notes) == ("1, 2", [])
+
+
 def test_many_differing_options_are_counted_and_said_once(tmp_path):
     other = RecipeConfig(demos=3, bc_weight=0.0, batch_size=7, clone_updates=1)
     paths = [write_run(tmp_path / "a", "ferm_plus", 1), write_run(tmp_path / "b", "ferm_plus", 1, recipe=other)]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from safetensors.torch import load_file
 
 from policies import checkpoint
 from policies.collect import collect
+from policies.config import TaskConfig, TrainConfig
+from policies.recipe_checks import require_same_config
 from policies.train import compose, train
 from robot.errors import PixelarmError
 from sim.tasks import make
@@ -85,6 +88,14 @@ def test_a_resumed_run_must_be_the_same_run(demos, tmp_path, capfd):
     with pytest.raises(PixelarmError, match="algo.critic.discount: 0.96 then, 0.9 now"):
         train(compose([*short, "resume=true", "algo.critic.discount=0.9"]))
     assert "discount: 0.96" in (tmp_path / "r" / "config.yaml").read_text()  # a refusal leaves the run as it was
+
+
+def test_a_checkpoint_from_before_an_option_existed_is_the_same_run_at_its_default(tmp_path):
+    older = asdict(TrainConfig())
+    del older["task"]["hold_steps"]
+    require_same_config(older, asdict(TrainConfig()), tmp_path)
+    with pytest.raises(PixelarmError, match="task.hold_steps: 1 then, 3 now"):
+        require_same_config(older, asdict(TrainConfig(task=TaskConfig(hold_steps=3))), tmp_path)
 
 
 @pytest.mark.train
