@@ -156,7 +156,8 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if self._randomiser.terms:
             self._randomiser.set(state["randomisation"])
         self.world.load_state_dict(state["world"])
-        self._steps, self._done_for = int(state["steps"]), int(state["done_for"])
+        self._steps = int(state["steps"])
+        self._done_for = int(state.get("done_for", 0))  # a checkpoint from before hold_steps has none
         self.np_random.bit_generator.state = state["rng"]
         position, rotation = state["observed"]
         self._observed = Observed(np.array(position), np.array(rotation))

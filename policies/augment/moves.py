@@ -111,8 +111,8 @@ def _repeat_edges(images: torch.Tensor, pixels: int) -> torch.Tensor:
 def random_window(images: torch.Tensor, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
     """A ``(height, width)`` window of each image at its own random place, in the images' own order in memory.
 
-    Whole rows of windows are copied, each as it lies in memory: on a CPU two to five times as quick as an index per pixel, and
-    nothing is read back from a device.
+    Whole rows of windows are copied, each as it lies in memory, which for bytes on a CPU is quicker than an index per pixel; nothing
+    is read back from a device.
     """
     batch, channels, full_height, full_width = images.shape
     device = generator.device

@@ -96,6 +96,15 @@ def test_a_success_may_have_to_last(monkeypatch):
         assert (reward, terminated, truncated, info["success"]) == (float(step >= 5), step >= 5, False, step >= 5)
 
 
+def test_a_state_from_before_successes_could_last_is_taken(env):
+    env.reset(seed=5)
+    older = env.state_dict()
+    del older["done_for"]
+    env.load_state_dict(older)
+    _, reward, terminated, _, _ = env.step(np.array([0.0, 0.0, 0.04, -1.0], np.float32))
+    assert (reward, terminated) == (0.0, False)
+
+
 def test_steps_to_hold_must_fit_the_episode():
     with pytest.raises(PixelarmError, match="hold_steps must be 1 to the task's .* got 0"):
         make("lift", hold_steps=0)
