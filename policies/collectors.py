@@ -30,7 +30,9 @@ class Finished:
     success: bool
     total: float
     steps: int
-    rewards: np.ndarray = field(default_factory=lambda: np.zeros(0), compare=False)  # (steps,), those the memory still holds
+    rewards: np.ndarray = field(
+        default_factory=lambda: np.zeros(0), compare=False
+    )  # (steps,), those the memory still holds
 
 
 @dataclass

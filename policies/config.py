@@ -15,7 +15,9 @@ class TaskConfig:
     name: str = "lift"  # one of sim.tasks.TASKS, or dmc/DOMAIN-TASK with the extra [dmc]
     image_size: int = 64  # pixels, height and width of every camera
     history: int = 1  # observations the policy sees, the newest last
-    action_repeat: int = 0  # physics control steps an action lasts, DeepMind Control only; 0: the task's published value
+    action_repeat: int = (
+        0  # physics control steps an action lasts, DeepMind Control only; 0: the task's published value
+    )
     look: str = ""  # plain | textured, or of DeepMind Control published | fast; empty: the first of these
     actuation_delay_ms: tuple[float, float] = (0.0, 50.0)  # range of the delay between observing and acting
     hold_steps: int = 1  # control steps in a row that the task must stay done before that is a success, which pays and ends the episode
@@ -28,7 +30,9 @@ class EncoderConfig:
 
     convs: str = "compact"  # one of policies.networks.convs.CONVS
     cameras: str = "stacked"  # stacked: all by channel through one stack | separate: a stack of weights each
-    history: str = "stack"  # stack: frames by channel | flow: each frame alone, fused with differences of features (FLARE)
+    history: str = (
+        "stack"  # stack: frames by channel | flow: each frame alone, fused with differences of features (FLARE)
+    )
     feature_size: int = 64  # width of the pixel trunk
     proprio_size: int = 32  # width of the proprioception trunk
     init: str = "default"  # default: torch's | orthogonal: delta-orthogonal convolutions, orthogonal linear layers, as CURL; heads too
@@ -47,12 +51,18 @@ class ActorConfig:
     layers: int = 2
     q: str = "min"  # mean | min: what of the critics' ensemble the actor maximises
     every: int = 1  # critic updates for one update of actor and temperature
-    average: float = 0.005  # rate at which the policy that is evaluated and exported follows the learning one; 1: no averaging
+    average: float = (
+        0.005  # rate at which the policy that is evaluated and exported follows the learning one; 1: no averaging
+    )
     log_std_min: float = -5.0
     log_std_max: float = 0.0
-    burst: float = 0.0  # probability, a step, of holding a random choice for a while to explore (policies/exploration.py)
+    burst: float = (
+        0.0  # probability, a step, of holding a random choice for a while to explore (policies/exploration.py)
+    )
     burst_longest: int = 8  # control steps
-    noise: str = "linear(1.0, 0.1, 50000)"  # deterministic: exploration noise (std, of [-1, 1]) over updates; or a number
+    noise: str = (
+        "linear(1.0, 0.1, 50000)"  # deterministic: exploration noise (std, of [-1, 1]) over updates; or a number
+    )
     noise_clip: float = 0.3  # deterministic: bound of the noise on target and actor actions
 
 
@@ -94,9 +104,13 @@ class AgentConfig:
     actor: ActorConfig = field(default_factory=ActorConfig)
     critic: CriticConfig = field(default_factory=CriticConfig)
     temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
-    augmentation: list[Any] = field(default_factory=lambda: [{"shift": {"pixels": 3}}])  # NAME or {NAME: {OPTION: VALUE}}, in order
+    augmentation: list[Any] = field(
+        default_factory=lambda: [{"shift": {"pixels": 3}}]
+    )  # NAME or {NAME: {OPTION: VALUE}}, in order
     same_augmentation: bool = False  # True: an observation and its successor get the same draw (RAD's translate, FLARE)
-    proprio_scaling: list[float] = field(default_factory=list)  # [low, high] of RAD's random amplitude scaling; empty: off
+    proprio_scaling: list[float] = field(
+        default_factory=list
+    )  # [low, high] of RAD's random amplitude scaling; empty: off
     objectives: list[Any] = field(default_factory=list)  # on every online update: NAME or {NAME: {OPTION: VALUE}}
     learning_rate: float = 3e-4  # Adam of encoder, critics, actor and objectives
     beta1: float = 0.9
@@ -108,8 +122,12 @@ class RecipeConfig:
     """The order of a run: pre-train, clone, learn online."""
 
     demos: int = 10  # demonstrations to use
-    demos_share_replay: bool = False  # True: they are ordinary rows of the online memory (FERM), not a memory of their own
-    pretrain: list[Any] = field(default_factory=lambda: ["info_nce"])  # objectives on the demonstrations before anything else
+    demos_share_replay: bool = (
+        False  # True: they are ordinary rows of the online memory (FERM), not a memory of their own
+    )
+    pretrain: list[Any] = field(
+        default_factory=lambda: ["info_nce"]
+    )  # objectives on the demonstrations before anything else
     pretrain_updates: int = 400  # 0 switches it off
     clone_updates: int = 1000  # behaviour-cloning warm start; 0 switches it off
     steps: int = 4000  # environment steps (decisions of the policy) online, of all actors and devices together; 0: frames says it
@@ -132,14 +150,20 @@ class RecipeConfig:
 class TrainerConfig:
     accelerator: str = "auto"  # auto | cpu | cuda | mps (Lightning Fabric)
     devices: int = 1  # several: one process each, gradients averaged
-    precision: str = "32-true"  # 32-true | bf16-mixed (Lightning Fabric) | auto: bf16-mixed where the device computes in it
+    precision: str = (
+        "32-true"  # 32-true | bf16-mixed (Lightning Fabric) | auto: bf16-mixed where the device computes in it
+    )
     compile: str = "off"  # off | default | cuda-graphs (policies/compiling.py): torch.compile of the losses
     threads: int = 0  # torch threads on a CPU; 0 leaves torch's choice
     actors: int = 1  # environments that collect experience, in worker processes when more than one
     asynchronous: bool = False  # acting in a process of its own that never waits for updates
     pace: float = 1.0  # of asynchronous acting: environment seconds a second of the clock; 0: as fast as it can
-    publish_every: int = 30  # updates between the weights that an asynchronous actor is given (rail-berkeley/serl's examples)
-    frames_waiting: int = 2048  # room for an asynchronous actor's frames; when it is full, the rest of the episode is dropped
+    publish_every: int = (
+        30  # updates between the weights that an asynchronous actor is given (rail-berkeley/serl's examples)
+    )
+    frames_waiting: int = (
+        2048  # room for an asynchronous actor's frames; when it is full, the rest of the episode is dropped
+    )
     eval_every: int = 500  # environment steps between evaluations on the validation seeds
     eval_episodes: int = 30
     checkpoint_every: int = 1000  # environment steps between checkpoints

@@ -144,7 +144,9 @@ class Demo:
             "env_steps": int(read_json(folder / "last" / "policy.json")["step"]),
             "exported_step": int(read_json(folder / "policy" / "policy.json")["step"]),
             "updates_per_second": trained[-1]["updates_per_second"] if trained else 0.0,
-            "seconds": {k: trained[-1][f"seconds_{k}"] for k in ("environment", "updates", "evaluation")} if trained else {},
+            "seconds": {k: trained[-1][f"seconds_{k}"] for k in ("environment", "updates", "evaluation")}
+            if trained
+            else {},
             "recipe": recipe_words(cfg),
             "versions": versions(),
             "hardware": hardware(),

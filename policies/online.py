@@ -262,7 +262,6 @@ class Run:
         self.best = -np.inf if state["best"] is None else state["best"]
         return True
 
-
     def _newest_of_all(self) -> Path | None:
         """This device's folder of the newest step that every device has saved.
 

@@ -30,7 +30,9 @@ def train_objectives(
     Frames of one batch are distinct, because a repeated frame would be its own negative. Parameters of the objectives' own are
     not kept. Returns the mean loss of the last tenth.
     """
-    seed = agent.fabric.broadcast(int(rng.integers(2**31)))  # the same start on every device, which share gradients only
+    seed = agent.fabric.broadcast(
+        int(rng.integers(2**31))
+    )  # the same start on every device, which share gradients only
     terms = make_objectives(items, agent, seed)
     parameters = trained_by(agent, terms)
     optimizer = torch.optim.Adam(parameters, agent.cfg.learning_rate, (agent.cfg.beta1, 0.999))

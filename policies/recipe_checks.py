@@ -25,7 +25,9 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         problems.append(f"demos is 0, but {', '.join(needs_demos) or 'bc_weight'} need demonstrations")
     if len(demos) < recipe.demos:
         problems.append(f"the recipe uses {recipe.demos} demonstrations, the dataset holds {len(demos)}")
-    held = {demo.provenance.get("hold_steps", cfg.task.hold_steps) for demo in demos[: recipe.demos]} - {cfg.task.hold_steps}
+    held = {demo.provenance.get("hold_steps", cfg.task.hold_steps) for demo in demos[: recipe.demos]} - {
+        cfg.task.hold_steps
+    }
     if held:
         problems.append(
             f"task.hold_steps is {cfg.task.hold_steps}, but the demonstrations were recorded until a success had lasted "
@@ -38,7 +40,9 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
     if (recipe.steps or recipe.frames) and recipe.demos == 0 and recipe.random_steps == 0:
         problems.append("without demonstrations the first steps must explore: set random_steps")
     if recipe.steps and recipe.frames:
-        problems.append(f"recipe.steps={recipe.steps} and recipe.frames={recipe.frames} both say how long to learn: set one to 0")
+        problems.append(
+            f"recipe.steps={recipe.steps} and recipe.frames={recipe.frames} both say how long to learn: set one to 0"
+        )
     if recipe.random_steps == 1:
         problems.append("random_steps must be 0, or at least 2 to measure proprioception's spread, got 1")
     if recipe.batch_size < 1:

@@ -79,7 +79,9 @@ def test_frames_of_one_image_share_the_draw(name):
     out = one(name, **OPTIONS[name]).train(images().repeat(1, 3, 1, 1), generator())
     frames = out.unflatten(1, (3, 3))
     assert torch.equal(frames[:, 0], frames[:, 1]) and torch.equal(frames[:, 0], frames[:, 2])
-    assert torch.allclose(frames[:, 0].float(), one(name, **OPTIONS[name]).train(images(), generator()).float(), atol=1e-3)
+    assert torch.allclose(
+        frames[:, 0].float(), one(name, **OPTIONS[name]).train(images(), generator()).float(), atol=1e-3
+    )
 
 
 @every
@@ -180,7 +182,9 @@ def test_translate_keeps_the_whole_picture_and_acting_puts_it_in_the_middle():
         places.add((top, left))
     assert places == {(top, left) for top in range(3) for left in range(3)}
     middle = translate.act(source)
-    assert torch.equal(middle[:, :, 1:4, 1:4], source) and torch.equal(middle.sum(dim=(1, 2, 3)), source.sum(dim=(1, 2, 3)))
+    assert torch.equal(middle[:, :, 1:4, 1:4], source) and torch.equal(
+        middle.sum(dim=(1, 2, 3)), source.sum(dim=(1, 2, 3))
+    )
     uneven = one("translate", size=6).act(source)  # 3 rows stay black: 1 above, 2 below
     assert torch.equal(uneven[:, :, 1:4, 1:4], source)
 
@@ -217,7 +221,9 @@ def test_cutout_has_rads_sides_on_84_pixels_anywhere_in_the_picture():
         # uniform on 10..30: mean 20, standard deviation sqrt((21**2 - 1) / 12) = 6.06, of the mean of 3000 0.11
         assert sides.float().mean().item() == pytest.approx(20, abs=0.45)
     assert rows[:, 0].any() and rows[:, 83].any() and columns[:, 0].any() and columns[:, 83].any()
-    drawn = torch.stack([heights.float(), widths.float(), rows.int().argmax(dim=1).float(), columns.int().argmax(dim=1).float()])
+    drawn = torch.stack(
+        [heights.float(), widths.float(), rows.int().argmax(dim=1).float(), columns.int().argmax(dim=1).float()]
+    )
     correlation = torch.corrcoef(drawn)
     # height and width, top and left, height and left: independent, so within 4 / sqrt(3000) = 0.073
     assert all(abs(correlation[i, j]) < 0.073 for i, j in ((0, 1), (2, 3), (0, 3), (1, 2)))
@@ -288,7 +294,9 @@ def test_random_conv_has_xavier_weights():
     # the negative half is clipped to 0: of a normal number the mean square of the positive half is half the variance
     assert out.square().mean().item() == pytest.approx(1 / 54, rel=0.05)
     assert (out == 0).float().mean().item() == pytest.approx(0.5, abs=0.01)
-    torchs = torch.stack([torch.nn.init.xavier_normal_(torch.empty(3, 3, 3, 3), generator=generator(i)) for i in range(200)])
+    torchs = torch.stack(
+        [torch.nn.init.xavier_normal_(torch.empty(3, 3, 3, 3), generator=generator(i)) for i in range(200)]
+    )
     assert torchs.std().item() == pytest.approx(RandomConv.std, rel=0.02)  # 16,200 numbers: 0.6 % is one deviation
 
 
@@ -329,7 +337,9 @@ def test_jitter_applies_what_is_not_zero(option):
         assert torch.allclose(high, torch.tensor([168.0, 84.0, 84.0]), rtol=0.01)
         assert out[:, 0].mean().item() == pytest.approx(120, rel=0.01)
     elif option == "hue":  # 0.4 either way reaches green (1/3) and blue (-1/3); the largest and the least channel stay
-        assert torch.allclose(out.amax(dim=1), torch.tensor(120.0)) and torch.allclose(out.amin(dim=1), torch.tensor(60.0))
+        assert torch.allclose(out.amax(dim=1), torch.tensor(120.0)) and torch.allclose(
+            out.amin(dim=1), torch.tensor(60.0)
+        )
         assert high.tolist() == pytest.approx([120, 120, 120], abs=1)
     else:  # gray is 0.2989 * 120 + (0.587 + 0.114) * 60 = 77.9; red lies 42.1 above it, times 0.6 to 1.4
         assert (low[0].item(), high[0].item()) == pytest.approx((77.93 + 0.6 * 42.07, 77.93 + 1.4 * 42.07), abs=0.2)
@@ -397,7 +407,9 @@ def test_sizes_that_do_not_fit_are_refused(item, shape, says):
 
 @pytest.mark.parametrize("name", ["grayscale", "random_conv", "colour_jitter", "cutout_colour"])
 def test_colours_need_three_channels_a_frame(name):
-    with pytest.raises(PixelarmError, match=f"{name} needs red, green and blue in every frame, got images of 4 channel"):
+    with pytest.raises(
+        PixelarmError, match=f"{name} needs red, green and blue in every frame, got images of 4 channel"
+    ):
         one(name).train(images(channels=4), generator())
 
 

@@ -250,7 +250,10 @@ def test_returns_and_successes_never_share_an_axis(tmp_path):
         ("lift", "success", [500, 2000]),
         ("dmc/cartpole-swingup", "return", [4000, 8000]),
     ]
-    assert [c["steps_hz"] for c in report["curves"]] == [10.0, None]  # no arm works for an hour in a suite of benchmarks
+    assert [c["steps_hz"] for c in report["curves"]] == [
+        10.0,
+        None,
+    ]  # no arm works for an hour in a suite of benchmarks
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "| frames (decisions x action repeat)" in text and "640.5, one seed" in text
     # lift's last point: 20 of 30, Wilson

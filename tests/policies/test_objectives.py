@@ -138,7 +138,9 @@ def test_pre_training_starts_alike_on_every_device(monkeypatch):
     agent, demos, seeds = make_agent(contract), Replay(contract, 40), []
     demos.add_episode(random_episode(contract, 8, seed=0))
     monkeypatch.setattr(agent.fabric, "broadcast", lambda value: 7)
-    monkeypatch.setattr("policies.pretrain.make_objectives", lambda *args: seeds.append(args[2]) or make_objectives(*args))
+    monkeypatch.setattr(
+        "policies.pretrain.make_objectives", lambda *args: seeds.append(args[2]) or make_objectives(*args)
+    )
     train_objectives(agent, demos, ["temporal_info_nce"], 0, 4, np.random.default_rng(0), lambda *_: None)
     assert seeds == [7]
 

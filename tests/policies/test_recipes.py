@@ -59,7 +59,15 @@ def test_a_recipe_learns(name):
         ("no_augmentation", {"augmentation"}),
         (
             "no_demonstrations",
-            {"demos", "demo_fraction", "pretrain_updates", "clone_updates", "bc_weight", "critic_warmup", "successes_join"}
+            {
+                "demos",
+                "demo_fraction",
+                "pretrain_updates",
+                "clone_updates",
+                "bc_weight",
+                "critic_warmup",
+                "successes_join",
+            }
             | {"random_steps"},
         ),
     ],
@@ -73,7 +81,10 @@ def test_an_ablation_changes_what_its_name_says_and_nothing_else(name, changed):
 @pytest.mark.parametrize(
     ("recipe", "what"),
     [
-        ("curl", lambda a: (a.objectives, a.contract.history, a.encoder.image_size) and list(a.objectives) == ["info_nce"]),
+        (
+            "curl",
+            lambda a: (a.objectives, a.contract.history, a.encoder.image_size) and list(a.objectives) == ["info_nce"],
+        ),
         ("rad", lambda a: not a.objectives and a.encoder.image_size == (84, 84) and a.cfg.critic.backup_entropy),
         ("atc", lambda a: not a.cfg.encoder.from_critic and list(a.objectives) == ["temporal_info_nce"]),
         ("flare", lambda a: a.encoder.flow and a.encoder.image_size == (108, 108) and a.cfg.same_augmentation),

@@ -60,7 +60,9 @@ def test_successors_and_actions_belong_to_their_frame(capacity):
 @pytest.mark.parametrize("history", [1, 3, 5])
 def test_a_memory_that_is_just_full_loses_nothing(history):
     contract = tiny_contract(history)
-    replay = Replay(contract, 12)  # two episodes of five transitions and their last frames: what a memory of demonstrations has
+    replay = Replay(
+        contract, 12
+    )  # two episodes of five transitions and their last frames: what a memory of demonstrations has
     fill(replay, contract, episodes=2, length=5)
     assert len(replay) == 10 and replay.room == 0
 
