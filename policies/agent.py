@@ -20,8 +20,8 @@ from torch import nn
 from policies.augment import make_augmentation, scale_amplitude
 from policies.compiling import Compiler
 from policies.config import AgentConfig
-from policies.exploration import Bursts
-from policies.networks.actors import ZoomActor, make_actor, schedule
+from policies.exploration import make_exploration
+from policies.networks.actors import Entropy, ZoomActor, make_actor, make_zoom, zooms
 from policies.networks.critics import make_critics
 from policies.networks.encoder import Observation, PixelEncoder, ProprioNormalizer
 from policies.objectives import make_objectives
@@ -67,20 +67,26 @@ class Agent:
             self.normalizer = ProprioNormalizer(contract)
             self.scale = ActionScale(contract)
             self.encoder = PixelEncoder(contract, cfg.encoder, sizes.pop())
-            zoom = cfg.actor.kind == "zoom"
+            zoom = zooms(cfg)
             actor = None if zoom else make_actor(contract, self.encoder.size, cfg)
             self.critics: Any = make_critics(contract, self.encoder.size, cfg)
-            self.actor: Any = ZoomActor(self.critics) if actor is None else actor
+            if zoom != (self.critics.sequence > 1):
+                raise PixelarmError(
+                    f"actor zoom and critic sequence belong together, got actor {cfg.actor} and critic {cfg.critic}"
+                )
+            self.actor: Any = make_zoom(self.critics, cfg) if actor is None else actor
         for module in (self.normalizer, self.scale, self.encoder, self.actor, self.critics):
             module.to(self.device)
         self.encoder.to(memory_format=torch.channels_last)
         self.target_critics = _frozen(self.critics)
-        self.target_encoder = _frozen(self.encoder) if cfg.encoder.target else None
+        self.target_encoder = _frozen(self.encoder) if cfg.encoder.target_rate > 0 else None
         # the policy that is evaluated and exported: an average over recent updates, steadier than the newest one
-        averaged = cfg.actor.average < 1.0
+        averaged = cfg.policy_average < 1.0
         self.mean_encoder = _frozen(self.encoder) if averaged else self.encoder
         self.mean_actor = _frozen(self.actor) if averaged else self.actor
-        self.log_alpha = torch.tensor(float(np.log(cfg.temperature.initial)), device=self.device, requires_grad=True)
+        self.entropy: Entropy | None = self.actor.entropy
+        initial = self.entropy.temperature if self.entropy else 1.0
+        self.log_alpha = torch.tensor(float(np.log(initial)), device=self.device, requires_grad=True)
         self.compiler = Compiler(compile, self.device)
         self._target_values, self._losses = self.compiler(self._target_of), self.compiler(self._losses_of)
         self._actor_loss = self.compiler(self._actor_loss_of)
@@ -92,17 +98,16 @@ class Agent:
         self.optimizers = {"critic": adam(critic_side, rate, betas)}
         if not zoom:
             self.optimizers["actor"] = adam(self.actor.parameters(), rate, betas)
-        if self.actor.stochastic:
-            alpha = cfg.temperature
-            self.optimizers["alpha"] = adam([self.log_alpha], alpha.learning_rate, (alpha.beta1, 0.999))
+        if self.entropy:
+            betas = (self.entropy.temperature_beta1, 0.999)
+            self.optimizers["alpha"] = adam([self.log_alpha], self.entropy.temperature_rate, betas)
         self.objectives = make_objectives(cfg.objectives, self, seed)
         own = [p for p in self.objectives.parameters() if p.requires_grad]
         if own:
-            self.optimizers["objective"] = adam(own, rate, betas)
+            self.optimizers["objective"] = adam(own, rate, (cfg.beta1, 0.999))
         # one stream a process, so that several devices draw different augmentations
         self.generator = torch.Generator(self.device).manual_seed(seed * 1000 + 17 + fabric.global_rank)
-        gripper = contract.action.names[-1] == "gripper"
-        self.bursts = Bursts(contract.action.size, gripper, cfg.actor.burst, cfg.actor.burst_longest)
+        self.exploration = make_exploration(cfg.exploration, contract)
         self.updates = 0
 
     # ---------------------------------------------------------------------- act
@@ -117,13 +122,13 @@ class Agent:
             if sample:
                 features = self.encoder(self.encoder.stack(self.acting_view(observation)))
                 noise = self._noise(len(features))
-                action, _ = self.actor.sample(features, self.normalizer(observation), noise, self._std(), None)
+                action, _ = self.actor.sample(features, self.normalizer(observation), noise, self._std(), False)
             else:
                 features = self.mean_encoder(self.mean_encoder.stack(self.acting_view(observation)))
                 action = self.mean_actor.mean(features, self.normalizer(observation))
         action = action[:, 0] if action.ndim == 3 else action  # of a sequence, the first
-        if sample and self.cfg.actor.burst > 0:
-            action = self.bursts.apply(action.float(), self.generator)
+        if sample and self.exploration is not None:
+            action = self.exploration.apply(action.float(), self.generator)
         return self.scale.to_physical(action.float()).cpu().numpy()
 
     def acting_view(self, observation: Observation) -> Observation:
@@ -133,7 +138,7 @@ class Agent:
     @property
     def noise_std(self) -> float:
         """Exploration noise now, of actors that do not learn their own."""
-        return 0.0 if self.actor.stochastic else schedule(self.cfg.actor.noise, self.updates)
+        return self.actor.noise_std(self.updates)
 
     def _std(self) -> torch.Tensor:
         """``noise_std`` as a scalar on the device: compiled code takes a changing number for a changed program."""
@@ -169,8 +174,8 @@ class Agent:
         """
         self.compiler.begin()
         self._zero_grad()
-        views = self.cfg.critic.views
-        turn = self.updates % self.cfg.actor.every == 0  # of the actor
+        views = self.cfg.views
+        turn = self.updates % self.cfg.actor_every == 0  # of the actor
         before = self.generator.get_state() if self.cfg.same_augmentation else None
         with self.fabric.autocast():
             pixels = self._views(batch["obs"])
@@ -212,7 +217,7 @@ class Agent:
             others: of each objective, the view that it compares with.
             bc_weight: a scalar; None leaves cloning out.
         """
-        views, rows = self.cfg.critic.views, len(batch["reward"])
+        views, rows = self.cfg.views, len(batch["reward"])
         action = self._actions(batch)
         convolved = self.encoder(pixels)
         seen = convolved if self.cfg.encoder.from_critic else convolved.detach()
@@ -233,7 +238,7 @@ class Agent:
 
     def _views(self, observation: Observation) -> torch.Tensor:
         """Random views of a batch, one after the other, ``(views * B, C, H, W)``."""
-        drawn = [self.view(observation) for _ in range(self.cfg.critic.views)]
+        drawn = [self.view(observation) for _ in range(self.cfg.views)]
         return drawn[0] if len(drawn) == 1 else torch.cat(drawn)
 
     @torch.no_grad()
@@ -254,17 +259,17 @@ class Agent:
         order: torch.Tensor,
     ) -> torch.Tensor:
         """``_target``, after it has drawn ``noise`` for the actions and the ``order`` ``(M,)`` of the critics."""
-        cfg, views = self.cfg, self.cfg.critic.views
+        views = self.cfg.views
         convolved = self.encoder(pixels)
-        action, log_prob = self.actor.sample(convolved, proprio, noise, std, cfg.actor.noise_clip)
+        action, log_prob = self.actor.sample(convolved, proprio, noise, std, True)
         if self.target_encoder is not None:
             convolved = self.target_encoder(pixels)
         prediction = self.target_critics.predict(convolved, proprio, action)
         bonus = torch.zeros_like(log_prob)
-        if cfg.critic.backup_entropy:
+        if self.entropy and self.entropy.backup_entropy:
             bonus = -self.log_alpha.exp() * log_prob
         reward, discount = _repeat(batch["reward"], views), _repeat(batch["discount"], views)
-        target = self.critics.target(prediction[order[: cfg.critic.subset]], reward, discount, bonus)
+        target = self.critics.target(prediction[order[: self.critics.subset]], reward, discount, bonus)
         return target if views == 1 else target.unflatten(0, (views, -1)).mean(dim=0)
 
     def cloning_loss(
@@ -290,9 +295,9 @@ class Agent:
             loss, log_prob = self._actor_loss(convolved, proprio, self._noise(len(convolved)), self._std())
         self.fabric.backward(loss)
         self.critics.requires_grad_(True)
-        if not self.actor.stochastic:
+        if not self.entropy:
             return {"actor_loss": loss, "noise": torch.tensor(self.noise_std)}
-        aim = self.cfg.temperature.target_entropy * self.contract.action.size
+        aim = self.entropy.target_entropy * self.contract.action.size
         alpha_loss = -(self.log_alpha.exp() * (log_prob + aim)).mean()
         alpha_loss.backward()
         self._step("alpha")
@@ -302,9 +307,9 @@ class Agent:
         self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The actor's loss, a scalar, and the log-probabilities ``(B,)`` without their gradient."""
-        action, log_prob = self.actor.sample(convolved, proprio, noise, std, self.cfg.actor.noise_clip)
+        action, log_prob = self.actor.sample(convolved, proprio, noise, std, True)
         values = self.critics.value(self.critics.predict(convolved, proprio, action))
-        value = values.mean(dim=0) if self.cfg.actor.q == "mean" else values.min(dim=0).values
+        value = values.mean(dim=0) if self.cfg.actor_value == "mean" else values.min(dim=0).values
         return (self.log_alpha.exp().detach() * log_prob - value).mean(), log_prob.detach()
 
     def clone(self, batch: Batch) -> torch.Tensor:
@@ -352,15 +357,24 @@ class Agent:
     def _average(self) -> None:
         """Move everything that follows the learning networks."""
         cfg = self.cfg
-        if self.updates % cfg.critic.target_every == 0:
-            if self.target_encoder is not None:
-                follow(self.encoder, self.target_encoder, cfg.encoder.target_rate)
-            follow(self.critics, self.target_critics, cfg.critic.target_rate)
+        if self.updates % cfg.target_every == 0:
+            self._soft_update()
         if self.mean_actor is not self.actor:
-            follow(self.encoder, self.mean_encoder, cfg.actor.average)
-            follow(self.actor, self.mean_actor, cfg.actor.average)
+            follow(self.encoder, self.mean_encoder, cfg.policy_average)
+            follow(self.actor, self.mean_actor, cfg.policy_average)
         for objective in self.objectives.values():
             objective.follow(self)
+
+    def _soft_update(self) -> None:
+        """All targets follow. Where the target has convolutions of its own, the critics' trunk follows at their rate: in the
+        references (CURL, RAD, FERM, FLARE, ATC) convolutions and trunk are one encoder."""
+        cfg = self.cfg
+        if self.target_encoder is None:
+            follow(self.critics, self.target_critics, cfg.target_rate)
+            return
+        follow(self.encoder, self.target_encoder, cfg.encoder.target_rate)
+        follow(self.critics.trunk, self.target_critics.trunk, cfg.encoder.target_rate)
+        follow(self.critics, self.target_critics, cfg.target_rate, apart="trunk")
 
     def reset_targets(self) -> None:
         """Start everything that follows from the networks as they are, after pre-training."""
@@ -396,7 +410,8 @@ class Agent:
         state["log_alpha"] = self.log_alpha.detach()
         state["generator"] = self.generator.get_state()
         state["updates"] = torch.tensor(self.updates)
-        state.update({f"bursts.{k}": v for k, v in self.bursts.state_dict().items()})
+        if self.exploration is not None:
+            state.update({f"exploration.{k}": v for k, v in self.exploration.state_dict().items()})
         for name, optimizer in self.optimizers.items():
             for index, moments in optimizer.state_dict()["state"].items():
                 state.update({f"{name}_optimizer.{index}.{k}": v for k, v in moments.items()})
@@ -409,7 +424,8 @@ class Agent:
             self.log_alpha.copy_(state["log_alpha"])
         self.generator.set_state(state["generator"].cpu())
         self.updates = int(state["updates"])
-        self.bursts.load_state_dict(_part(state, "bursts"), self.device)
+        if self.exploration is not None:
+            self.exploration.load_state_dict(_part(state, "exploration"), self.device)
         for name, optimizer in self.optimizers.items():
             moments: dict[int, dict[str, Any]] = {}
             for key, value in _part(state, f"{name}_optimizer").items():
@@ -420,44 +436,30 @@ class Agent:
 
 def check_agent(cfg: AgentConfig) -> None:
     """Refuse an agent whose parts do not fit together, all problems at once."""
-    critic, problems = cfg.critic, []
-    if cfg.actor.q not in ("mean", "min"):
-        problems.append(f"actor.q must be mean or min, got {cfg.actor.q!r}")
-    if not 1 <= critic.subset <= critic.members:
-        problems.append(f"critic.subset must be 1 to critic.members ({critic.members}), got {critic.subset}")
-    if critic.time_limit not in ("bootstrap", "terminal", "drop"):
-        problems.append(f"critic.time_limit must be bootstrap, terminal or drop, got {critic.time_limit!r}")
-    for name, value in (
-        ("critic.n_step", critic.n_step),
-        ("critic.views", critic.views),
-        ("critic.layers", critic.layers),
-        ("actor.layers", cfg.actor.layers),
-        ("actor.every", cfg.actor.every),
-    ):
-        if value < 1:
-            problems.append(f"{name} must be at least 1, got {value}")
-    if (cfg.actor.kind == "zoom") != (critic.kind == "sequence"):
-        problems.append(
-            f"actor.kind zoom and critic.kind sequence belong together, got {cfg.actor.kind} and {critic.kind}"
-        )
-    if not 0.0 <= cfg.actor.burst <= 1.0 or cfg.actor.burst_longest < 2:
-        problems.append(
-            f"actor.burst is a probability and actor.burst_longest at least 2, got {cfg.actor.burst} and {cfg.actor.burst_longest}"
-        )
-    if critic.backup_entropy and cfg.actor.kind != "gaussian":
-        problems.append(f"critic.backup_entropy needs a gaussian actor, got {cfg.actor.kind}")
+    problems = []
+    if cfg.actor_value not in ("mean", "min"):
+        problems.append(f"actor_value must be mean or min, got {cfg.actor_value!r}")
+    if cfg.time_limit not in ("bootstrap", "terminal", "drop"):
+        problems.append(f"time_limit must be bootstrap, terminal or drop, got {cfg.time_limit!r}")
+    for name in ("n_step", "views", "actor_every", "target_every"):
+        if getattr(cfg, name) < 1:
+            problems.append(f"{name} must be at least 1, got {getattr(cfg, name)}")
+    for name in ("discount", "target_rate", "policy_average", "beta1"):
+        if not 0.0 <= getattr(cfg, name) <= 1.0:
+            problems.append(f"{name} must be between 0 and 1, got {getattr(cfg, name)}")
+    for name in ("learning_rate", "clip"):
+        if getattr(cfg, name) < 0.0:
+            problems.append(f"{name} must not be negative, got {getattr(cfg, name)}")
+    if not 0.0 <= cfg.encoder.target_rate <= 1.0:
+        problems.append(f"encoder.target_rate must be between 0 and 1, got {cfg.encoder.target_rate}")
+    if min(cfg.encoder.feature_size, cfg.encoder.proprio_size) < 1:
+        problems.append("encoder.feature_size and encoder.proprio_size must be at least 1")
     if not cfg.encoder.from_critic and not cfg.objectives:
         problems.append(
             "encoder.from_critic is off and there are no objectives: nothing would train the encoder online"
         )
     if cfg.proprio_scaling and not (len(cfg.proprio_scaling) == 2 and cfg.proprio_scaling[0] <= cfg.proprio_scaling[1]):
         problems.append(f"proprio_scaling is [low, high], got {cfg.proprio_scaling}")
-    if not 0.0 <= critic.discount <= 1.0:
-        problems.append(f"critic.discount must be between 0 and 1, got {critic.discount}")
-    try:
-        schedule(cfg.actor.noise, 0)
-    except PixelarmError as error:
-        problems.append(f"actor.noise: {error}")
     if problems:
         raise PixelarmError("this agent cannot learn:\n  - " + "\n  - ".join(problems))
 
@@ -471,9 +473,14 @@ def _repeat(values: torch.Tensor, views: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def follow(online: nn.Module, target: nn.Module, rate: float) -> None:
-    """``target`` moves by ``rate`` of the way to ``online``."""
-    torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), rate)
+def follow(online: nn.Module, target: nn.Module, rate: float, apart: str = "") -> None:
+    """``target`` moves by ``rate`` of the way to ``online``; a submodule named ``apart`` stays."""
+    pairs = [
+        (old, new)
+        for (name, old), new in zip(target.named_parameters(), online.parameters())
+        if not (apart and name.startswith(f"{apart}."))
+    ]
+    torch._foreach_lerp_([old for old, _ in pairs], [new for _, new in pairs], rate)
 
 
 def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -87,16 +87,16 @@ class EagerCURL:
             contract.proprio
             or len(contract.cameras) != 1
             or list(agent.objectives) != ["info_nce"]
-            or cfg.actor.kind != "gaussian"
+            or agent.entropy is None
         ):
             raise PixelarmError(
                 "the eager baseline is CURL's: one camera, no proprioception, a gaussian actor and info_nce"
             )
         self.cfg, self.device, self.crop = cfg, agent.device, agent.encoder.image_size[0]
         sizes = agent.encoder.channels[0], agent.encoder.size, cfg.encoder.feature_size
-        actions, critic = contract.action.size, cfg.critic
-        self.critic = Critic(Encoder(*sizes), critic.hidden, actions)
-        self.actor = Actor(Encoder(*sizes), cfg.actor.hidden, actions, (cfg.actor.log_std_min, cfg.actor.log_std_max))
+        actions, self.entropy = contract.action.size, agent.entropy
+        self.critic = Critic(Encoder(*sizes), agent.critics.heads[0][0].out_features, actions)
+        self.actor = Actor(Encoder(*sizes), agent.actor.head[0].out_features, actions, agent.actor.bounds)
         _copy(self.critic, agent.encoder, agent.critics.trunk.pixels, *agent.critics.heads)
         _copy(self.actor, agent.encoder, agent.actor.trunk.pixels, agent.actor.head)
         self.actor.encoder.convs = self.critic.encoder.convs  # one set of weights
@@ -105,17 +105,17 @@ class EagerCURL:
         for module in (self.critic, self.actor, self.target):
             module.to(self.device)
         self.bilinear.data = self.bilinear.data.to(self.device)
-        self.log_alpha = torch.tensor(math.log(cfg.temperature.initial), device=self.device, requires_grad=True)
+        self.log_alpha = torch.tensor(math.log(self.entropy.temperature), device=self.device, requires_grad=True)
         heads = [
             *self.actor.encoder.linear.parameters(),
             *self.actor.encoder.norm.parameters(),
             *self.actor.head.parameters(),
         ]
-        rate, betas, alpha = cfg.learning_rate, (cfg.beta1, 0.999), cfg.temperature
+        rate, betas, beta1 = cfg.learning_rate, (cfg.beta1, 0.999), self.entropy.temperature_beta1
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), rate, betas)
         self.contrastive_optimizer = torch.optim.Adam([*self.critic.encoder.parameters(), self.bilinear], rate, betas)
         self.actor_optimizer = torch.optim.Adam(heads, rate, betas)
-        self.alpha_optimizer = torch.optim.Adam([self.log_alpha], alpha.learning_rate, (alpha.beta1, 0.999))
+        self.alpha_optimizer = torch.optim.Adam([self.log_alpha], self.entropy.temperature_rate, (beta1, 0.999))
         self.generator = torch.Generator(self.device).manual_seed(0)
         self.updates = 0
 
@@ -153,17 +153,17 @@ class EagerCURL:
         loss = self.critic_loss(anchor, batch["action"], batch["reward"], batch["discount"], after, self.noise(batch))
         _step(loss, self.critic_optimizer)
         metrics = {"critic_loss": loss.detach()}
-        if self.updates % cfg.actor.every == 0:
+        if self.updates % cfg.actor_every == 0:
             loss, log_prob = self.actor_loss(anchor, self.noise(batch))
             _step(loss, self.actor_optimizer)
-            aim = cfg.temperature.target_entropy * batch["action"].shape[1]
+            aim = self.entropy.target_entropy * batch["action"].shape[1]
             _step(-(self.log_alpha.exp() * (log_prob + aim)).mean(), self.alpha_optimizer)
             metrics["actor_loss"] = loss.detach()
         self.updates += 1
-        if self.updates % cfg.critic.target_every == 0:
+        if self.updates % cfg.target_every == 0:
             _follow(self.critic.encoder, self.target.encoder, cfg.encoder.target_rate)
-            _follow(self.critic.q1, self.target.q1, cfg.critic.target_rate)
-            _follow(self.critic.q2, self.target.q2, cfg.critic.target_rate)
+            _follow(self.critic.q1, self.target.q1, cfg.target_rate)
+            _follow(self.critic.q2, self.target.q2, cfg.target_rate)
         loss = self.contrastive_loss(anchor, positive)
         _step(loss, self.contrastive_optimizer)
         return {**metrics, "info_nce": loss.detach()}

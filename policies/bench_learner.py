@@ -31,6 +31,7 @@ from tqdm import tqdm
 from robot.contract import Action, Camera, Contract
 from robot.errors import MissingDependency, PixelarmError, UnknownName
 from robot.files import write_json
+from policies.schedules import schedule
 from sim.bench import BUSY, Row, Sample, Subject, Unit, cores, one_thread, provenance, say
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def ours(recipe: str, batch: int, device: str, precision: str, compile: str, not
     sample = sampler(cfg, agent)
 
     def update() -> None:
-        agent.update(sample(), cfg.recipe.bc_weight)
+        agent.update(sample(), schedule(cfg.recipe.bc_weight, 0))
 
     wait = _waiter(device)
     first = [_timed(update, wait) for _ in range(GROUP["cpu"])]  # an actor's turn and one that is not: each is compiled
-    shares = parts(agent, sample, cfg.recipe.bc_weight, wait)
+    shares = parts(agent, sample, schedule(cfg.recipe.bc_weight, 0), wait)
     Path(notes).write_text(json.dumps({"first_updates_s": first, "parts": shares}))
     return _in_groups(update, wait, device)
 

@@ -50,7 +50,7 @@ class Recorder:
         memory: where experience goes; this stream alone.
         successes: a second memory for own successful episodes, as examples to follow, which join while there is room, so that
             no demonstration is overwritten; None if they do not join.
-        time_limit: as CriticConfig has it: whether an episode cut by the clock counts as ended, or its last step is left out.
+        time_limit: as AgentConfig has it: whether an episode cut by the clock counts as ended, or its last step is left out.
     """
 
     def __init__(self, memory: Replay, successes: Replay | None, time_limit: str) -> None:

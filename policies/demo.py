@@ -282,10 +282,8 @@ def recipe_words(cfg: Any) -> str:
         if recipe.pretrain_updates and recipe.pretrain
         else "no pre-training",
         f"cloned warm start of {recipe.clone_updates} updates" if recipe.clone_updates else "no cloned warm start",
-        f"cloning term of weight {recipe.bc_weight:g} falling to {recipe.bc_weight_end:g}"
-        if recipe.bc_weight
-        else "no cloning term",
-        f"{algo.actor.kind} actor, {algo.critic.members} critics of kind {algo.critic.kind}",
+        f"cloning term of weight {recipe.bc_weight}" if recipe.bc_weight else "no cloning term",
+        f"actor {_names([algo.actor])}, critics {_names([algo.critic])}",
         f"augmentation {_names(algo.augmentation)}" if algo.augmentation else "no augmentation",
         f"{recipe.demo_fraction:.0%} demonstrations in each batch"
         + (", own successes among them" if recipe.successes_join else ""),

@@ -8,7 +8,14 @@ policy goes on moving).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+
+from policies.options import choose
+from robot.contract import Contract
+from robot.errors import PixelarmError
 
 
 class Bursts:
@@ -21,7 +28,11 @@ class Bursts:
         longest: steps; durations are uniform from 2 to this.
     """
 
-    def __init__(self, size: int, gripper: bool, probability: float, longest: int) -> None:
+    def __init__(self, size: int, gripper: bool, probability: float = 0.02, longest: int = 8) -> None:
+        if not 0.0 <= probability <= 1.0 or longest < 2:
+            raise PixelarmError(
+                f"exploration bursts: probability is 0 to 1 and longest at least 2 steps, got {probability} and {longest}"
+            )
         self.size, self.gripper, self.probability, self.longest = size, gripper, probability, longest
         self.restart(0, torch.device("cpu"))
 
@@ -55,3 +66,16 @@ class Bursts:
 
     def load_state_dict(self, state: dict[str, torch.Tensor], device: torch.device) -> None:
         self.left, self.held, self.of_gripper = (state[k].to(device) for k in ("left", "held", "of_gripper"))
+
+
+def _none(size: int, gripper: bool) -> None:
+    """Only the actor's own noise."""
+
+
+EXPLORATIONS: dict[str, Callable[..., Bursts | None]] = {"none": _none, "bursts": Bursts}
+
+
+def make_exploration(item: Any, contract: Contract) -> Bursts | None:
+    """What a configuration (``algo.exploration``) adds to the actor's own noise."""
+    gripper = contract.action.names[-1] == "gripper"
+    return choose(item, EXPLORATIONS, "exploration", "algo.exploration", skip=2)(contract.action.size, gripper)

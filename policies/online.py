@@ -30,6 +30,7 @@ from policies.logs import RunLog
 from policies.objectives import make_objectives
 from policies.provenance import git_commit, hardware, versions
 from policies.recipe_checks import check_recipe, require_same_config
+from policies.schedules import schedule
 from policies.replay import Batch, Lookup, Replay, join, to_device
 from robot.contract import Contract
 from robot.episodes import Episode
@@ -130,8 +131,7 @@ class Run:
         """The updates that the environment steps since ``before`` ask for; the last one's numbers."""
         recipe = self.cfg.recipe
         start = time.perf_counter()
-        progress = min(1.0, before / max(1, recipe.bc_steps))
-        bc_weight = recipe.bc_weight + (recipe.bc_weight_end - recipe.bc_weight) * progress if recipe.bc_weight else 0.0
+        bc_weight = schedule(recipe.bc_weight, before)
         metrics: dict[str, Any] = {}
         self.owed += recipe.updates_per_step * max(0, self.step - max(before, recipe.learning_starts - 1))
         while self.owed >= 1.0:
@@ -289,7 +289,7 @@ def make_lookup(cfg: TrainConfig, agent: Agent) -> Lookup:
     ahead = {term.ahead for term in terms.values() if term.ahead}
     if len(ahead) > 1:
         raise PixelarmError(f"objectives that look ahead must look equally far, got {sorted(ahead)} control steps")
-    return Lookup(cfg.algo.critic.discount, cfg.algo.critic.n_step, agent.critics.sequence, max(ahead, default=0))
+    return Lookup(cfg.algo.discount, cfg.algo.n_step, agent.critics.sequence, max(ahead, default=0))
 
 
 def make_memory(cfg: TrainConfig, contract: Contract, lookup: Lookup, rank: int) -> Replay | Lanes:
@@ -304,7 +304,7 @@ def make_memory(cfg: TrainConfig, contract: Contract, lookup: Lookup, rank: int)
 def make_collector(cfg: TrainConfig, env: TaskEnv, memory: Replay | Lanes, successes: Replay | None) -> Collector:
     """Who gathers the experience that ``memory`` keeps; ``successes``: a memory for own successful episodes beside it."""
     lanes = memory.lanes if isinstance(memory, Lanes) else [memory]
-    recorders = [Recorder(lane, successes, cfg.algo.critic.time_limit) for lane in lanes]
+    recorders = [Recorder(lane, successes, cfg.algo.time_limit) for lane in lanes]
     if cfg.trainer.asynchronous:
         return Asynchronous(cfg, env.contract, recorders[0])
     return InTurn(env, recorders[0]) if len(recorders) == 1 else SideBySide(cfg.task, env, recorders)

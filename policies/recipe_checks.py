@@ -7,7 +7,9 @@ from typing import Any
 
 from policies.channel import MOST_SLOTS
 from policies.config import TrainConfig, TrainerConfig
+from policies.options import parse_one
 from policies.runs import all_options
+from policies.schedules import schedule
 from robot.episodes import Episode
 from robot.errors import PixelarmError
 
@@ -20,8 +22,9 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         problems.append(f"demo_fraction must be between 0 and 1, got {recipe.demo_fraction}")
     if recipe.updates_per_step <= 0:
         problems.append(f"updates_per_step must be positive, got {recipe.updates_per_step}")
+    clones = schedule(recipe.bc_weight, 0) > 0
     needs_demos = [n for n in ("pretrain_updates", "clone_updates") if getattr(recipe, n)]
-    if (needs_demos or recipe.bc_weight > 0) and recipe.demos < 1:
+    if (needs_demos or clones) and recipe.demos < 1:
         problems.append(f"demos is 0, but {', '.join(needs_demos) or 'bc_weight'} need demonstrations")
     if len(demos) < recipe.demos:
         problems.append(f"the recipe uses {recipe.demos} demonstrations, the dataset holds {len(demos)}")
@@ -35,7 +38,7 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         )
     if (cfg.algo.objectives or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
         problems.append("objectives compare the rows of a batch: contrastive learning needs a batch of at least 2")
-    if recipe.bc_weight > 0 and recipe.demo_fraction == 0:
+    if clones and recipe.demo_fraction == 0:
         problems.append("bc_weight is on, but demo_fraction is 0: no demonstration row would ever be cloned")
     if (recipe.steps or recipe.frames) and recipe.demos == 0 and recipe.random_steps == 0:
         problems.append("without demonstrations the first steps must explore: set random_steps")
@@ -55,8 +58,8 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         problems.append(f"learning_starts must be at least 1, got {recipe.learning_starts}")
     if cfg.trainer.eval_every < 1 or cfg.trainer.checkpoint_every < 1 or cfg.trainer.log_every < 1:
         problems.append("eval_every, checkpoint_every and log_every must be at least 1")
-    if cfg.algo.critic.kind == "simba" and max(processes, cfg.trainer.devices) > 1:
-        problems.append("critic.kind=simba scales rewards by what one process has seen: set trainer.devices=1")
+    if parse_one(cfg.algo.critic, "algo.critic")[0] == "simba" and max(processes, cfg.trainer.devices) > 1:
+        problems.append("critic simba scales rewards by what one process has seen: set trainer.devices=1")
     problems += _problems_of_actors(cfg, max(processes, cfg.trainer.devices))
     if problems:
         raise PixelarmError("this recipe cannot run:\n  - " + "\n  - ".join(problems))

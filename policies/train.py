@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from policies.config import TrainConfig
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
@@ -32,10 +33,22 @@ def typed(config: DictConfig) -> TrainConfig:
     return cfg
 
 
+PART_OPTION = re.compile(r"algo\.(actor|critic|exploration)\.\w+\.\w+=")
+
+
+def part_options(overrides: list[str]) -> list[str]:
+    """Overrides in which an option of a part may be set whether or not the recipe mentions it (Hydra's ``++``)."""
+    return [f"++{text}" if PART_OPTION.match(text) else text for text in overrides]
+
+
 def compose(overrides: list[str]) -> TrainConfig:
     """The configuration that ``pixelarm train`` would use with these overrides."""
     with hydra.initialize_config_module("configs", version_base="1.3"):
-        return typed(hydra.compose("train", overrides))
+        config = hydra.compose("train", part_options(overrides), return_hydra_config=True)
+    with open_dict(config):
+        config.experiment = config.hydra.runtime.choices.experiment
+        del config.hydra
+    return typed(config)
 
 
 def train(cfg: TrainConfig) -> Path:
@@ -144,7 +157,7 @@ def main(argv: list[str]) -> int:
         except (PixelarmError, KeyboardInterrupt) as error:
             failure.append(error)
 
-    sys.argv = ["pixelarm train", *argv]
+    sys.argv = ["pixelarm train", *part_options(argv)]
     hydra_main()
     if failure:
         if isinstance(failure[0], KeyboardInterrupt):

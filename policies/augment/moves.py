@@ -34,8 +34,6 @@ class Crop:
 
     def __init__(self, size: int = 84, resize: bool = False) -> None:
         check_pixels("crop.size", size, 1)
-        if not isinstance(resize, bool):
-            raise PixelarmError(f"augmentation option crop.resize is true or false, got {resize!r}")
         self.side, self.resize = size, resize
 
     def size(self, height: int, width: int) -> tuple[int, int]:

@@ -14,8 +14,9 @@ from torch import nn
 from policies.config import AgentConfig
 from policies.networks.blocks import full_precision, initialise, mlp
 from policies.networks.encoder import Trunk
+from policies.options import choose
 from robot.contract import Contract
-from robot.errors import PixelarmError, UnknownName
+from robot.errors import PixelarmError
 
 
 class Critic(nn.Module):
@@ -26,6 +27,7 @@ class Critic(nn.Module):
 
     trunk: Trunk
     members: int  # M
+    subset: int  # members whose minimum makes the target
     sequence: int = 1  # K, actions that are valued together
 
     def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -61,17 +63,31 @@ class Critic(nn.Module):
 
 
 class MLPCritics(Critic):
-    """Plain values from independent heads; the target is the minimum over the members drawn (RLPD, arXiv 2302.02948)."""
+    """Plain values from independent heads; the target is the minimum over the members drawn (RLPD, arXiv 2302.02948).
 
-    def __init__(self, contract: Contract, conv_size: int, cfg: AgentConfig) -> None:
+    Args:
+        members: size of the ensemble.
+        subset: members whose minimum makes the target, drawn anew for each update.
+        hidden, layers: width and number of the hidden layers.
+        layer_norm: LayerNorm before each ReLU (RLPD).
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        conv_size: int,
+        cfg: AgentConfig,
+        members: int = 2,
+        subset: int = 2,
+        hidden: int = 256,
+        layers: int = 2,
+        layer_norm: bool = False,
+    ) -> None:
         super().__init__()
-        refuse_options(cfg, {})
+        self.members, self.subset = check_ensemble("mlp", members, subset, layers)
         self.trunk = Trunk(contract, conv_size, cfg.encoder)
-        self.members = cfg.critic.members
         inputs = self.trunk.size + contract.action.size
-        heads = (
-            mlp(inputs, cfg.critic.hidden, 1, cfg.critic.layers, cfg.critic.layer_norm) for _ in range(self.members)
-        )
+        heads = (mlp(inputs, hidden, 1, layers, layer_norm) for _ in range(self.members))
         self.heads = nn.ModuleList(heads)
         initialise(self.heads, cfg.encoder.init)
 
@@ -94,36 +110,23 @@ class MLPCritics(Critic):
         return (prediction - target).square().mean(dim=1).sum()
 
 
-def refuse_options(cfg: AgentConfig, known: dict[str, object]) -> None:
-    """An option that the kind of critic does not have is refused by name."""
-    for name in cfg.critic.options:
-        if name not in known:
-            has = ", ".join(known) or "none"
-            raise PixelarmError(f"critic {cfg.critic.kind!r} has no option {name!r}; it has: {has}")
+def check_ensemble(kind: str, members: int, subset: int, layers: int) -> tuple[int, int]:
+    """``members`` and ``subset``, refused when no target could be made of them."""
+    if layers < 1:
+        raise PixelarmError(f"algo.critic.{kind}.layers must be at least 1, got {layers}")
+    if not 1 <= subset <= members:
+        raise PixelarmError(f"algo.critic.{kind}.subset must be 1 to its members ({members}), got {subset}")
+    return members, subset
 
 
-def _simba(contract: Contract, conv_size: int, cfg: AgentConfig) -> Critic:
+def critics() -> dict[str, Callable[..., Critic]]:
+    """Every kind by name."""
+    from policies.networks.sequence import SequenceCritics
     from policies.networks.simba import SimbaCritics
 
-    return SimbaCritics(contract, conv_size, cfg)
-
-
-def _sequence(contract: Contract, conv_size: int, cfg: AgentConfig) -> Critic:
-    from policies.networks.sequence import SequenceCritics
-
-    return SequenceCritics(contract, conv_size, cfg)
-
-
-# every kind by name; outsiders may add their own
-CRITICS: dict[str, Callable[[Contract, int, AgentConfig], Critic]] = {
-    "mlp": MLPCritics,
-    "simba": _simba,
-    "sequence": _sequence,
-}
+    return {"mlp": MLPCritics, "simba": SimbaCritics, "sequence": SequenceCritics}
 
 
 def make_critics(contract: Contract, conv_size: int, cfg: AgentConfig) -> Critic:
     """The critics of a configuration; an unknown kind lists those that exist."""
-    if cfg.critic.kind not in CRITICS:
-        raise UnknownName("critic", cfg.critic.kind, CRITICS)
-    return CRITICS[cfg.critic.kind](contract, conv_size, cfg)
+    return choose(cfg.critic, critics(), "critic", "algo.critic", skip=3)(contract, conv_size, cfg)

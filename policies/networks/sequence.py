@@ -5,7 +5,7 @@ critic CQN (Seo et al. 2024, arXiv 2407.07787). There is no actor: the greedy bi
 valued at once, each from the actions before it through a recurrent network, and each learns from its own counterpart one step on.
 
 The numbers are those of cfgs/config_cqn_as_*.yaml in the authors' repository younggyoseo/CQN-AS, which takes for RLBench and BiGym
-``critic: {hidden: 512, layers: 2, target_rate: 0.02, discount: 0.99}`` and weighs the temporal-difference loss 0.1 against 1 of the
+``critic: {sequence: {hidden: 512, layers: 2}}, target_rate: 0.02, discount: 0.99`` and weighs the temporal-difference loss 0.1 against 1 of the
 cloning loss (a ``bc_weight`` of 10 here). Differences:
 
 * one trunk serves both streams of the dueling network, where the authors have a trunk each, and BiGym's two layers before it are not there;
@@ -13,8 +13,6 @@ cloning loss (a ``bc_weight`` of 10 here). Differences:
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -24,34 +22,10 @@ from policies.config import AgentConfig
 from policies.networks.critics import Critic
 from policies.networks.distribution import bellman, cross_entropy, expectation, make_support
 from policies.networks.encoder import Trunk
-from policies.options import build
 from robot.contract import Contract
 from robot.errors import PixelarmError
 
 TIE = 1e-4  # bins whose values differ by less count as equal, as in the authors' cqn_utils.py
-
-
-@dataclass(frozen=True)
-class SequenceOptions:
-    """``critic.options`` of this kind."""
-
-    steps: int = 4  # K, actions in a sequence: 4 on RLBench and HumanoidBench, 16 on BiGym
-    levels: int = 3  # of zooming in
-    bins: int = 5  # of a dimension, at each level
-    atoms: int = 51  # of a value's distribution
-    low: float = -2.0  # value of the first atom
-    high: float = 2.0  # and of the last
-    margin: float = 0.01  # by which a demonstrated bin is to lead, in reward: 0.01 on RLBench, 0.1 on BiGym
-
-    def __post_init__(self) -> None:
-        if min(self.steps, self.levels) < 1 or min(self.bins, self.atoms) < 2 or not self.low < self.high:
-            raise PixelarmError(
-                f"critic sequence needs steps and levels >= 1, bins and atoms >= 2 and low < high, got {self}"
-            )
-        if self.bins**self.levels > 2**20:  # float32 tells cells apart up to there, with room
-            raise PixelarmError(
-                f"critic sequence divides an action into {self.bins}^{self.levels} cells; at most 2^20 make sense"
-            )
 
 
 class GRU(nn.Module):
@@ -97,31 +71,60 @@ class Stream(nn.Module):
 
 
 class SequenceCritics(Critic):
-    """One coarse-to-fine critic of sequences of ``sequence`` actions; ``critic.layers`` counts those before the recurrence."""
+    """One coarse-to-fine critic of sequences of ``sequence`` actions.
 
-    members = 1
+    Args:
+        hidden: width of the layers.
+        layers: those before the recurrence.
+        layer_norm: after each of them.
+        steps: K, actions in a sequence: 4 on RLBench and HumanoidBench, 16 on BiGym.
+        levels: of zooming in.
+        bins: of a dimension, at each level.
+        atoms: of a value's distribution.
+        low, high: values of the first and of the last atom.
+        margin: by which a demonstrated bin is to lead, in reward: 0.01 on RLBench, 0.1 on BiGym.
+    """
+
+    members = subset = 1
     support: torch.Tensor
     powers: torch.Tensor  # cells of the finest level in a bin of each level, (levels,)
     step_code: torch.Tensor  # one-hot rows, (K, K)
     level_code: torch.Tensor  # (levels, levels)
 
-    def __init__(self, contract: Contract, conv_size: int, cfg: AgentConfig) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        conv_size: int,
+        cfg: AgentConfig,
+        hidden: int = 512,
+        layers: int = 2,
+        layer_norm: bool = True,
+        steps: int = 4,
+        levels: int = 3,
+        bins: int = 5,
+        atoms: int = 51,
+        low: float = -2.0,
+        high: float = 2.0,
+        margin: float = 0.01,
+    ) -> None:
         super().__init__()
-        self.options = build(SequenceOptions, "sequence", "critic", cfg.critic.options)()
-        if cfg.critic.members != 1:
+        if min(layers, steps, levels) < 1 or min(bins, atoms) < 2 or not low < high:
             raise PixelarmError(
-                f"critic sequence is a single one: set critic.members and critic.subset to 1, got {cfg.critic.members} members"
+                "critic sequence needs layers, steps and levels >= 1, bins and atoms >= 2 and low < high, got "
+                f"{layers=}, {steps=}, {levels=}, {bins=}, {atoms=}, {low=}, {high=}"
             )
-        if cfg.critic.layers < 1:
-            raise PixelarmError(f"critic sequence needs critic.layers >= 1, got {cfg.critic.layers}")
-        self.sequence, self.dimensions = self.options.steps, contract.action.size
-        steps, levels, bins, atoms = self.sequence, self.options.levels, self.options.bins, self.options.atoms
+        if bins**levels > 2**20:  # float32 tells cells apart up to there, with room
+            raise PixelarmError(
+                f"critic sequence divides an action into {bins}^{levels} cells; at most 2^20 make sense"
+            )
+        self.sequence, self.dimensions = steps, contract.action.size
+        self.levels, self.bins, self.atoms, self.margin = levels, bins, atoms, margin
         self.trunk = Trunk(contract, conv_size, cfg.encoder)
         inputs = self.trunk.size + self.dimensions + steps + levels
-        shape = (inputs, cfg.critic.hidden, cfg.critic.layers, cfg.critic.layer_norm)
+        shape = (inputs, hidden, layers, layer_norm)
         self.state_value = Stream(*shape, self.dimensions * atoms)
         self.advantage = Stream(*shape, self.dimensions * bins * atoms)
-        self.register_buffer("support", make_support(self.options.low, self.options.high, atoms))
+        self.register_buffer("support", make_support(low, high, atoms))
         self.register_buffer("powers", torch.tensor([bins**n for n in reversed(range(levels))]), persistent=False)
         self.register_buffer("step_code", torch.eye(steps), persistent=False)
         self.register_buffer("level_code", torch.eye(levels), persistent=False)
@@ -151,12 +154,12 @@ class SequenceCritics(Critic):
         """The greedy sequence ``(B, K, A)``: the middle of the bin with the highest value, level by level."""
         features = self.trunk(convolved, proprio)
         low, width = features.new_full((len(features), self.sequence, self.dimensions), -1.0), 2.0
-        for level in range(self.options.levels):
+        for level in range(self.levels):
             logits = self.logits(features, (low + width / 2)[:, None], level).squeeze(1)
             values = expectation(logits, self.support)
             tied = values.amax(dim=-1) - values.amin(dim=-1) < TIE
-            width /= self.options.bins
-            low = low + width * torch.where(tied, self.options.bins // 2, values.argmax(dim=-1))
+            width /= self.bins
+            low = low + width * torch.where(tied, self.bins // 2, values.argmax(dim=-1))
         return low + width / 2
 
     def cloning_loss(
@@ -173,9 +176,9 @@ class SequenceCritics(Critic):
         shown = _of(probabilities, bins)
         above = F.relu(shown.cumsum(dim=-1) - probabilities.cumsum(dim=-1)).sum(dim=-1)
         lead = ((shown - probabilities) * self.support).sum(dim=-1)
-        behind = F.relu(self.options.margin - lead)
+        behind = F.relu(self.margin - lead)
         # a bin's margin over itself is a constant, taken off so that a perfect clone has no loss
-        loss = (above + behind).flatten(1).mean(dim=1) - self.options.margin / self.options.bins
+        loss = (above + behind).flatten(1).mean(dim=1) - self.margin / self.bins
         if weight is None:
             return loss.mean()
         return (loss * weight).sum() / weight.sum().clamp(min=1.0)
@@ -186,7 +189,7 @@ class SequenceCritics(Critic):
         Returns:
             Two ``(B, levels, K, A)``, int64 and float32.
         """
-        bins, levels = self.options.bins, self.options.levels
+        bins, levels = self.bins, self.levels
         cells = bins**levels
         finest = ((actions.float() + 1.0) * (cells / 2)).floor().clamp(0, cells - 1).long()
         powers = self.powers[:, None, None]
@@ -210,7 +213,7 @@ class SequenceCritics(Critic):
             level_code[:, None].expand(batch, -1, steps, -1),
         ]
         x = torch.cat(parts, dim=-1).flatten(0, 1)
-        shape = (batch, levels, steps, dimensions, -1, self.options.atoms)
+        shape = (batch, levels, steps, dimensions, -1, self.atoms)
         value, advantage = self.state_value(x).reshape(shape), self.advantage(x).reshape(shape)
         return value + advantage - advantage.mean(dim=-2, keepdim=True)
 

@@ -5,7 +5,7 @@ is a learned scaler. A residual block is a step of learned length from the featu
 divided by a running measure of the returns, so that values fill the same atoms whatever the task pays.
 
 The numbers are those of the paper and of configs/agent/simbaV2.yaml in the authors' repository dojeon-ai/SimbaV2, which takes
-``critic: {hidden: 512, layers: 2, members: 2, subset: 2, target_rate: 0.005}`` where failing ends an episode and one member elsewhere.
+``critic: {simba: {hidden: 512, layers: 2, members: 2, subset: 2}}, target_rate: 0.005`` where failing ends an episode and one member elsewhere.
 Differences:
 
 * the input is the trunk's features of pixels and proprioception beside the action, where the paper has a state normalised by its
@@ -19,35 +19,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from policies.config import AgentConfig
-from policies.networks.critics import Critic
+from policies.networks.critics import Critic, check_ensemble
 from policies.networks.distribution import bellman, cross_entropy, expectation, make_support
 from policies.networks.encoder import Trunk
-from policies.options import build
 from robot.contract import Contract
 from robot.errors import PixelarmError
 
 EXPANSION = 4  # width of a block's hidden layer, in widths of its features
-
-
-@dataclass(frozen=True)
-class SimbaOptions:
-    """``critic.options`` of this kind."""
-
-    atoms: int = 101  # of a value's distribution
-    bound: float = 5.0  # the atoms lie evenly in [-bound, bound], in scaled reward
-    shift: float = 3.0  # coordinate put beside the input before it is normalised, so that its length is not forgotten
-    scale_rewards: bool = True  # divide rewards by the running measure of returns
-
-    def __post_init__(self) -> None:
-        if not (self.atoms >= 2 and self.bound > 0):
-            raise PixelarmError(f"critic simba needs atoms >= 2 and bound > 0, got {self.atoms} and {self.bound}")
 
 
 class SphereLinear(nn.Module):
@@ -103,7 +87,17 @@ class LerpBlock(nn.Module):
 class SimbaCritics(Critic):
     """An ensemble of hyperspherical critics, computed together; the target is the distribution with the least mean of those drawn.
 
-    ``critic.layers`` is the number of residual blocks. Values are in scaled reward, as is the entropy bonus beside them.
+    Values are in scaled reward, as is the entropy bonus beside them.
+
+    Args:
+        members: size of the ensemble.
+        subset: members among which the least makes the target, drawn anew for each update.
+        hidden: width of the features; a block's hidden layer is four times as wide.
+        layers: residual blocks.
+        atoms: of a value's distribution.
+        bound: the atoms lie evenly in [-bound, bound], in scaled reward.
+        shift: coordinate put beside the input before it is normalised, so that its length is not forgotten.
+        scale_rewards: divide rewards by the running measure of returns.
     """
 
     support: torch.Tensor
@@ -112,28 +106,39 @@ class SimbaCritics(Critic):
     variance: torch.Tensor
     largest: torch.Tensor  # absolute value of them
 
-    def __init__(self, contract: Contract, conv_size: int, cfg: AgentConfig) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        conv_size: int,
+        cfg: AgentConfig,
+        members: int = 2,
+        subset: int = 2,
+        hidden: int = 512,
+        layers: int = 2,
+        atoms: int = 101,
+        bound: float = 5.0,
+        shift: float = 3.0,
+        scale_rewards: bool = True,
+    ) -> None:
         super().__init__()
-        self.options = build(SimbaOptions, "simba", "critic", cfg.critic.options)()
-        if not cfg.critic.layer_norm:
-            raise PixelarmError(
-                "critic simba normalises by length in LayerNorm's place: leave critic.layer_norm at true"
-            )
-        self.members, self.discount = cfg.critic.members, cfg.critic.discount
-        members, hidden, size = self.members, cfg.critic.hidden, math.sqrt(2.0 / cfg.critic.hidden)
+        if not (atoms >= 2 and bound > 0):
+            raise PixelarmError(f"critic simba needs atoms >= 2 and bound > 0, got {atoms} and {bound}")
+        self.members, self.subset = check_ensemble("simba", members, subset, layers)
+        self.discount, self.bound, self.shift, self.scale_rewards = cfg.discount, bound, shift, scale_rewards
+        size = math.sqrt(2.0 / hidden)
         self.trunk = Trunk(contract, conv_size, cfg.encoder)
         self.embed = nn.Sequential(
             SphereLinear(members, self.trunk.size + contract.action.size + 1, hidden),
             Scaler(members, hidden, size, size),
         )
-        self.blocks = nn.Sequential(*(LerpBlock(members, hidden, cfg.critic.layers) for _ in range(cfg.critic.layers)))
+        self.blocks = nn.Sequential(*(LerpBlock(members, hidden, layers) for _ in range(layers)))
         self.head = nn.Sequential(
             SphereLinear(members, hidden, hidden),
             Scaler(members, hidden, 1.0, 1.0),
-            SphereLinear(members, hidden, self.options.atoms),
+            SphereLinear(members, hidden, atoms),
         )
-        self.bias = nn.Parameter(torch.zeros(members, 1, self.options.atoms))
-        self.register_buffer("support", make_support(-self.options.bound, self.options.bound, self.options.atoms))
+        self.bias = nn.Parameter(torch.zeros(members, 1, atoms))
+        self.register_buffer("support", make_support(-bound, bound, atoms))
         # no returns yet, and a variance of 1 until there are, which leaves rewards as they come
         for name, start in (("count", 0.0), ("mean", 0.0), ("variance", 1.0), ("largest", 0.0)):
             self.register_buffer(name, torch.tensor(start))
@@ -141,7 +146,7 @@ class SimbaCritics(Critic):
     def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Logits ``(M, B, atoms)`` of the values of actions ``(B, A)``."""
         features = torch.cat([self.trunk(convolved, proprio), action], dim=1)
-        lifted = F.pad(features, (0, 1), value=self.options.shift)
+        lifted = F.pad(features, (0, 1), value=self.shift)
         embedded = F.normalize(self.embed(F.normalize(lifted, dim=-1)), dim=-1)
         return (self.head(self.blocks(embedded)) + self.bias).float()
 
@@ -175,13 +180,13 @@ class SimbaCritics(Critic):
         1 until an episode with a reward has ended: after zeros alone the deviation is 0, and the first success would be cut
         off at the last atom.
         """
-        scale = torch.maximum((self.variance + 1e-8).sqrt(), self.largest / self.options.bound)
+        scale = torch.maximum((self.variance + 1e-8).sqrt(), self.largest / self.bound)
         return torch.where(self.largest > 0, scale, torch.ones_like(scale))
 
     @torch.no_grad()
     def observe(self, rewards: Sequence[float]) -> None:
         """Take the rewards of one whole episode, in order, into the statistics of returns."""
-        if not self.options.scale_rewards or not len(rewards):
+        if not self.scale_rewards or not len(rewards):
             return
         returns, running = [], 0.0  # discounted sums of the rewards up to each step
         for reward in rewards:

@@ -52,12 +52,20 @@ def contract() -> Contract:
 
 
 SMALL = [
-    "encoder.feature_size=16", "encoder.proprio_size=8", "actor.hidden=32", "critic.hidden=32", "critic.members=3",
+    "encoder.convs=compact", "encoder.feature_size=16", "encoder.proprio_size=8", "encoder.tanh=true",
+    "actor.gaussian.hidden=32", "actor.gaussian.log_std_min=-5", "actor.gaussian.log_std_max=0",
+    "actor.gaussian.temperature=0.002", "actor.gaussian.temperature_rate=1e-3", "actor.gaussian.target_entropy=-0.75",
+    "actor.gaussian.backup_entropy=false",
+    "critic.mlp.hidden=32", "critic.mlp.members=3", "critic.mlp.layer_norm=true",
+    "discount=0.96", "target_rate=0.01", "policy_average=0.005", "augmentation=[{shift: {pixels: 3}}]",
 ]  # fmt: skip
+DETERMINISTIC = ["actor=deterministic", "actor.deterministic.hidden=32"]
+SIMBA = ["critic=simba", "critic.simba.hidden=32"]
+CQN_AS = ["critic=sequence", "critic.sequence.hidden=32", "actor=zoom"]
 
 
 def agent_config(*overrides: str) -> AgentConfig:
-    """A small agent's configuration, with overrides as on the command line, "critic.members=2" say."""
+    """A small agent's configuration, with overrides as on the command line, "critic.mlp.members=2" say."""
     config = OmegaConf.merge(OmegaConf.structured(AgentConfig), OmegaConf.from_dotlist([*SMALL, *overrides]))
     made = OmegaConf.to_object(config)
     assert isinstance(made, AgentConfig)

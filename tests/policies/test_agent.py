@@ -3,28 +3,27 @@
 import numpy as np
 import pytest
 import torch
-from conftest_policies import make_agent, random_episode, tiny_contract
+from conftest_policies import CQN_AS, DETERMINISTIC, SIMBA, make_agent, random_episode, tiny_contract
 
 from policies.agent import follow
-from policies.networks.actors import schedule, squash
+from policies.networks.actors import squash
 from policies.replay import Lookup, Replay
+from policies.schedules import schedule
 from robot.errors import PixelarmError
 
 KINDS = {
     "sac": [],
-    "drqv2": ["actor.kind=deterministic", "actor.average=1.0", "critic.n_step=3"],
-    "drq": ["critic.views=2", "encoder.target=true", "critic.backup_entropy=true"],
+    "drqv2": [*DETERMINISTIC, "policy_average=1.0", "n_step=3"],
+    "drq": ["views=2", "encoder.target_rate=0.05", "actor.gaussian.backup_entropy=true"],
     "curl": ["objectives=[info_nce]", "encoder.tanh=false"],
     "atc": ["objectives=[temporal_info_nce]", "encoder.from_critic=false"],
-    "simba": ["critic.kind=simba"],
-    "cqn_as": ["critic.kind=sequence", "actor.kind=zoom", "critic.members=1", "critic.subset=1"],
+    "simba": SIMBA,
+    "cqn_as": CQN_AS,
 }
 
 
 def batch_for(agent, rows=12, demo_rows=6):
-    replay = Replay(
-        agent.contract, 100, Lookup(agent.cfg.critic.discount, agent.cfg.critic.n_step, agent.critics.sequence, 1)
-    )
+    replay = Replay(agent.contract, 100, Lookup(agent.cfg.discount, agent.cfg.n_step, agent.critics.sequence, 1))
     for seed in range(3):
         replay.add_episode(random_episode(agent.contract, 8, seed))
     return {**replay.sample(rows, np.random.default_rng(0)), "demo_rows": demo_rows}
@@ -74,7 +73,7 @@ def test_an_update_moves_everything_that_learns(contract, kind):
     for _ in range(2):  # a last layer that starts at zero lets no gradient through at first
         metrics = agent.update(batch, bc_weight=1.0)
     assert all(moved(b, m) for b, m in zip(before, modules))
-    assert (float(agent.log_alpha.detach()) != alpha) == agent.actor.stochastic
+    assert (float(agent.log_alpha.detach()) != alpha) == (agent.entropy is not None)
     assert {"critic_loss", "bc_loss", "q", *agent.objectives} <= metrics.keys()
     assert all(torch.isfinite(number) for number in metrics.values())
 
@@ -101,7 +100,7 @@ def target_of(agent, batch):
 
 def test_the_target_by_hand(contract):
     """All target critics pinned to 0.5, reward 1 at the end: target = r + 0.9 * 0.5, or 1 where the task ended."""
-    agent = make_agent(contract, "critic.discount=0.9", "critic.subset=3")
+    agent = make_agent(contract, "discount=0.9", "critic.mlp.subset=3")
     batch = batch_for(agent)
     pin(agent.target_critics, [0.5] * 3)
     target = target_of(agent, batch)
@@ -110,7 +109,7 @@ def test_the_target_by_hand(contract):
 
 def test_the_minimum_over_a_subset_is_taken(contract):
     """Members pinned to 1, 2 and 3; with all three in the subset the target is built on 1."""
-    agent = make_agent(contract, "critic.discount=1.0", "critic.subset=3")
+    agent = make_agent(contract, "discount=1.0", "critic.mlp.subset=3")
     batch = batch_for(agent)
     pin(agent.target_critics, [1, 2, 3])
     assert torch.allclose(target_of(agent, batch), batch["reward"] + batch["discount"])
@@ -119,7 +118,8 @@ def test_the_minimum_over_a_subset_is_taken(contract):
 def test_the_entropy_bonus_is_backed_up_only_when_asked(contract):
     """Same weights and draws: the targets differ by -discount * alpha * log_prob, so by exactly nothing where the task ended."""
     plain, bonus = (
-        make_agent(contract, f"critic.backup_entropy={on}", "temperature.initial=0.5") for on in ("false", "true")
+        make_agent(contract, f"actor.gaussian.backup_entropy={on}", "actor.gaussian.temperature=0.5")
+        for on in ("false", "true")
     )
     batch = batch_for(plain)
     a, b = target_of(plain, batch), target_of(bonus, batch)
@@ -129,7 +129,7 @@ def test_the_entropy_bonus_is_backed_up_only_when_asked(contract):
 
 def test_two_views_average_their_targets(contract):
     """Members pinned, so every view's target is the same number: the average keeps the batch's size and that number."""
-    agent = make_agent(contract, "critic.views=2", "critic.discount=1.0", "critic.subset=3")
+    agent = make_agent(contract, "views=2", "discount=1.0", "critic.mlp.subset=3")
     batch = batch_for(agent)
     pin(agent.target_critics, [2, 2, 2])
     proprio = agent.normalizer(batch["next_obs"]).repeat(2, 1)
@@ -151,8 +151,8 @@ def test_the_target_network_follows_at_its_rate(contract):
 
 
 def test_actor_and_targets_keep_their_own_time(contract):
-    """actor.every 2 and target_every 2: the first update is the actor's turn and not the targets', the second the reverse."""
-    agent = make_agent(contract, "actor.every=2", "critic.target_every=2")
+    """actor_every 2 and target_every 2: the first update is the actor's turn and not the targets', the second the reverse."""
+    agent = make_agent(contract, "actor_every=2", "target_every=2")
     batch = batch_for(agent)
     for turn in (True, False):
         before = snapshot(agent.actor), snapshot(agent.target_critics)
@@ -188,11 +188,11 @@ def test_log_probability_of_a_squashed_gaussian():
 
 def test_scheduled_noise_is_clipped_and_the_action_stays_inside(contract):
     """Deterministic actor, std 1, clip 0.3: no action farther than 0.3 from the best one, none outside [-1, 1]."""
-    agent = make_agent(contract, "actor.kind=deterministic")
+    agent = make_agent(contract, *DETERMINISTIC)
     batch = batch_for(agent)
     features, proprio = agent.encoder(agent.view(batch["obs"])), agent.normalizer(batch["obs"])
     best = agent.actor.mean(features, proprio)
-    action, log_prob = agent.actor.sample(features, proprio, torch.randn(12, 4), 1.0, 0.3)
+    action, log_prob = agent.actor.sample(features, proprio, torch.randn(12, 4), 1.0, True)
     assert (action - best).abs().max() <= 0.3 + 1e-6 and action.abs().max() <= 1.0 and not log_prob.any()
     assert (action - best).abs().max() > 0.1
 
@@ -262,24 +262,30 @@ def test_the_seed_decides_the_weights(contract):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("actor.q=max", "actor.q must be mean or min"),
-        ("critic.subset=9", "critic.subset must be 1 to critic.members"),
+        ("actor_value=max", "actor_value must be mean or min"),
+        ("critic.mlp.subset=9", r"critic.mlp.subset must be 1 to its members \(3\), got 9"),
         ("encoder.convs=vgg", "'vgg'.*compact"),
-        ("actor.kind=discrete", "unknown actor 'discrete'.*gaussian"),
-        ("critic.kind=tabular", "unknown critic 'tabular'.*mlp"),
-        ("critic.kind=sequence", "zoom and critic.kind sequence belong together"),
+        ("actor=discrete", "unknown actor .algo.actor. 'discrete'.*gaussian"),
+        ("critic=tabular", "unknown critic .algo.critic. 'tabular'.*mlp"),
+        ("critic=sequence", "zoom and critic sequence belong together"),
         ("objectives=[byol]", "unknown objective 'byol'.*info_nce"),
         ("objectives=[{info_nce: {rate: 1}}]", "'rate'.*key_rate"),
         ("augmentation=[blur]", "unknown augmentation 'blur'.*shift"),
         ("encoder.history=flow", "history"),
         ("encoder.from_critic=false", "nothing would train the encoder"),
-        ("critic.options={atoms: 3}", "no option 'atoms'"),
-        ("critic.time_limit=never", "bootstrap, terminal or drop"),
+        ("critic.mlp.atoms=3", "unknown option of critic 'mlp' 'atoms'.*members"),
+        ("actor.gaussian.noise=0.1", "unknown option of actor 'gaussian' 'noise'.*log_std_min"),
+        ("actor.gaussian.hidden=wide", "option hidden of actor 'gaussian' must be int, got 'wide'"),
+        ("actor.deterministic.hidden=8", "chooses exactly one part, got gaussian, deterministic"),
+        ("time_limit=never", "bootstrap, terminal or drop"),
         ("objectives=[info_nce, {info_nce: {weight: 2}}]", "lists info_nce twice"),
-        ("critic.discount=1.5", "critic.discount must be between 0 and 1"),
-        ("critic.layers=0", "critic.layers must be at least 1"),
-        ("actor.layers=0", "actor.layers must be at least 1"),
-        ("actor.noise='linear(1.0, 0.1)'", "actor.noise: a schedule is a number or linear"),
+        ("discount=1.5", "discount must be between 0 and 1"),
+        ("critic.mlp.layers=0", "critic.mlp.layers must be at least 1"),
+        ("actor.gaussian.layers=0", "actor.gaussian.layers must be at least 1"),
+        (
+            "actor={gaussian: null, deterministic: {noise: 'linear(1.0, 0.1)'}}",
+            "actor.deterministic.noise: a schedule is a number or linear",
+        ),
         ("proprio_scaling=[1.2, 0.6]", "proprio_scaling is .low, high."),
     ],
 )
@@ -290,7 +296,7 @@ def test_options_that_make_no_sense_are_refused(option, words):
 
 def test_the_averaged_policy_follows_and_is_the_one_that_acts(contract):
     """rate 0.5: after one update the average lies half way from the old weights to the new; greedy acting and saving use it."""
-    agent = make_agent(contract, "actor.average=0.5")
+    agent = make_agent(contract, "policy_average=0.5")
     batch = batch_for(agent)
     agent.reset_targets()
     before = [p.clone() for p in agent.actor.parameters()]
@@ -302,3 +308,18 @@ def test_the_averaged_policy_follows_and_is_the_one_that_acts(contract):
     other = make_agent(contract, seed=9)
     other.load_policy_state(saved)
     assert np.allclose(other.act(batch["obs"], sample=False), agent.act(batch["obs"], sample=False))
+
+
+def test_the_trunk_of_the_target_follows_with_its_convolutions(contract):
+    """encoder.target_rate 0.5 and target_rate 0.25: convolutions and trunk move half of the way, heads a quarter of it."""
+    agent = make_agent(contract, "encoder.target_rate=0.5", "target_rate=0.25")
+    agent.reset_targets()
+    old = {name: p.clone() for name, p in agent.target_critics.named_parameters()}
+    convs = [p.clone() for p in agent.target_encoder.parameters()]
+    agent.update(batch_for(agent))
+    for name, p in agent.target_critics.named_parameters():
+        rate = 0.5 if name.startswith("trunk.") else 0.25
+        assert torch.allclose(p, old[name] + rate * (agent.critics.get_parameter(name) - old[name]), atol=1e-6), name
+    for before, new, p in zip(convs, agent.encoder.parameters(), agent.target_encoder.parameters()):
+        assert torch.allclose(p, (before + new) / 2, atol=1e-6)
+    assert moved([old["trunk.pixels.0.weight"]], agent.target_critics.trunk.pixels[0])

@@ -29,11 +29,10 @@ from policies.train import compose, train
 from sim.tasks import make_task
 
 TINY = [
-    "recipe.demos=0", "recipe.pretrain_updates=0", "recipe.clone_updates=0", "recipe.bc_weight=0", "recipe.demo_fraction=0",
-    "recipe.successes_join=false",
-    "recipe.random_steps=20", "recipe.learning_starts=21", "recipe.critic_warmup=0", "recipe.batch_size=8",
+    "experiment=ablation/no_demonstrations",
+    "recipe.random_steps=20", "recipe.learning_starts=21", "recipe.batch_size=8",
     "recipe.replay_capacity=1000", "trainer.accelerator=cpu", "trainer.threads=1", "trainer.eval_episodes=0",
-    "task.image_size=32", "algo.actor.hidden=32", "algo.critic.hidden=32", "trainer.asynchronous=true",
+    "task.image_size=32", "algo.actor.gaussian.hidden=32", "algo.critic.mlp.hidden=32", "trainer.asynchronous=true",
 ]  # fmt: skip
 
 
@@ -205,9 +204,9 @@ def test_the_actor_sees_the_history_that_the_memory_holds(pair, monkeypatch):
 @pytest.mark.parametrize(
     "kind",
     [
-        ["actor.kind=gaussian"],
-        ["actor.kind=deterministic", "encoder.history=flow"],
-        ["actor.kind=zoom", "critic.kind=sequence", "critic.members=1", "critic.subset=1", "encoder.cameras=separate"],
+        ["n_step=1"],
+        ["actor=deterministic", "encoder.history=flow"],
+        ["actor=zoom", "critic=sequence", "encoder.cameras=separate"],
     ],
     ids=lambda kind: kind[0],
 )

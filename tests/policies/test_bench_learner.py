@@ -19,9 +19,9 @@ from sim import bench
 from sim.bench import Sample
 
 CURL = [
-    "encoder.convs=curl", "encoder.init=orthogonal", "encoder.tanh=false", "encoder.target=true", "objectives=[info_nce]",
-    "critic.members=2", "critic.subset=2", "critic.layer_norm=false", "critic.backup_entropy=true", "actor.average=1.0",
-    "augmentation=[{crop: {size: 28}}]", "temperature.initial=0.1",
+    "encoder.convs=curl", "encoder.init=orthogonal", "encoder.tanh=false", "encoder.target_rate=0.05", "objectives=[info_nce]",
+    "critic.mlp.members=2", "critic.mlp.subset=2", "critic.mlp.layer_norm=false", "actor.gaussian.backup_entropy=true", "policy_average=1.0",
+    "augmentation=[{crop: {size: 28}}]", "actor.gaussian.temperature=0.1",
 ]  # fmt: skip
 
 

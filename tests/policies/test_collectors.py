@@ -114,11 +114,10 @@ def test_an_interval_is_crossed_however_long_the_stride():
 
 # nothing to imitate: uniform actions at first, then the actor. 2 x 60 steps make an episode of lift each
 TINY = [
-    "recipe.demos=0", "recipe.pretrain_updates=0", "recipe.clone_updates=0", "recipe.bc_weight=0", "recipe.demo_fraction=0",
-    "recipe.successes_join=false",
-    "recipe.random_steps=20", "recipe.learning_starts=21", "recipe.critic_warmup=0", "recipe.batch_size=8",
+    "experiment=ablation/no_demonstrations",
+    "recipe.random_steps=20", "recipe.learning_starts=21", "recipe.batch_size=8",
     "recipe.updates_per_step=0.25", "recipe.replay_capacity=1000", "trainer.accelerator=cpu", "trainer.threads=1",
-    "trainer.eval_episodes=0", "task.image_size=32", "algo.actor.hidden=32", "algo.critic.hidden=32",
+    "trainer.eval_episodes=0", "task.image_size=32", "algo.actor.gaussian.hidden=32", "algo.critic.mlp.hidden=32",
 ]  # fmt: skip
 
 

@@ -129,11 +129,11 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(tmp_path):
 def test_an_ablation_by_override_is_not_pooled_with_the_full_recipe(tmp_path):
     paths = [
         write_run(tmp_path / "a", "ferm_plus", 1),
-        write_run(tmp_path / "b", "ferm_plus", 1, recipe=RecipeConfig(bc_weight=0.0)),
+        write_run(tmp_path / "b", "ferm_plus", 1, recipe=RecipeConfig(bc_weight=0.5)),
     ]
     groups, notes = make_groups(find(paths)[0])
-    assert [g.label for g in groups] == ["ferm_plus, recipe.bc_weight=5.0", "ferm_plus, recipe.bc_weight=0.0"]
-    assert groups[1].differs == {"recipe.bc_weight": 0.0}
+    assert [g.label for g in groups] == ["ferm_plus, recipe.bc_weight=0.0", "ferm_plus, recipe.bc_weight=0.5"]
+    assert groups[1].differs == {"recipe.bc_weight": 0.5}
     assert "not seeds of one configuration" in notes[0]
 
 
@@ -148,11 +148,11 @@ def test_a_run_from_before_an_option_existed_is_a_seed_like_others(tmp_path):
 
 
 def test_many_differing_options_are_counted_and_said_once(tmp_path):
-    other = RecipeConfig(demos=3, bc_weight=0.0, batch_size=7, clone_updates=1)
+    other = RecipeConfig(demos=3, bc_weight=0.5, batch_size=7, clone_updates=1)
     paths = [write_run(tmp_path / "a", "ferm_plus", 1), write_run(tmp_path / "b", "ferm_plus", 1, recipe=other)]
     groups, notes = make_groups(find(paths)[0])
     assert [g.label for g in groups] == ["ferm_plus, variant 1", "ferm_plus, variant 2"]
-    assert any("variant 2 has recipe.batch_size=7, recipe.bc_weight=0.0" in note for note in notes)
+    assert any("variant 2 has recipe.batch_size=7, recipe.bc_weight=0.5" in note for note in notes)
 
 
 def test_policies_within_a_run_and_bundles_are_groups_of_their_own(tmp_path):

@@ -19,14 +19,14 @@ from robot.errors import PixelarmError, UnknownName
 
 KINDS = {
     "sac": [],
-    "drqv2": ["actor.kind=deterministic", "actor.average=1.0", "actor.noise='linear(1.0, 0.1, 4)'"],
-    "curl": ["objectives=[info_nce]", "encoder.target=true", "critic.backup_entropy=true", "critic.views=2"],
+    "drqv2": ["actor=deterministic", "policy_average=1.0", "actor.deterministic.noise='linear(1.0, 0.1, 4)'"],
+    "curl": ["objectives=[info_nce]", "encoder.target_rate=0.05", "actor.gaussian.backup_entropy=true", "views=2"],
     "atc": ["objectives=[temporal_info_nce]", "encoder.from_critic=false"],
 }
 
 
 def batches(agent, count=4):
-    replay = Replay(agent.contract, 100, Lookup(agent.cfg.critic.discount, ahead=1))
+    replay = Replay(agent.contract, 100, Lookup(agent.cfg.discount, ahead=1))
     for seed in range(3):
         replay.add_episode(random_episode(agent.contract, 8, seed))
     rng = np.random.default_rng(0)

@@ -40,8 +40,13 @@ def make_contract(history: int = 1, size: int = 32, cameras: int = 2, channels: 
     )  # fmt: skip
 
 
+def small(**options) -> EncoderConfig:
+    """The encoder of ferm_plus, which these numbers are about."""
+    return EncoderConfig(**{"convs": "compact", "feature_size": 64, "tanh": True, **options})
+
+
 def make(contract: Contract, **options) -> PixelEncoder:
-    return PixelEncoder(contract, EncoderConfig(**options), contract.cameras[0].shape[:2])
+    return PixelEncoder(contract, small(**options), contract.cameras[0].shape[:2])
 
 
 def observe(contract: Contract, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -130,7 +135,7 @@ def test_the_default_starts_and_answers_as_written_out():
     contract = make_contract(size=64)
     torch.manual_seed(5)
     encoder = make(contract)
-    trunk = Trunk(contract, encoder.size, EncoderConfig())
+    trunk = Trunk(contract, encoder.size, small())
     torch.manual_seed(5)
     convs = nn.Sequential(
         nn.Conv2d(6, 32, 5, stride=4, padding=2), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=2), nn.ReLU(),
@@ -150,7 +155,7 @@ def test_the_default_starts_and_answers_as_written_out():
 
 def test_orthogonal_weights():
     encoder = make(make_contract(), convs="curl", init="orthogonal")
-    trunk = Trunk(make_contract(), 100, EncoderConfig(init="orthogonal"))
+    trunk = Trunk(make_contract(), 100, small(init="orthogonal"))
     for conv in (m for m in encoder.modules() if isinstance(m, nn.Conv2d)):
         tap = conv.weight[:, :, 1, 1]  # (32, 6) or (32, 32): columns at right angles, of length sqrt(2)
         torch.testing.assert_close(tap.T @ tap, 2 * torch.eye(tap.shape[1]), rtol=0, atol=1e-5)
@@ -309,7 +314,7 @@ def test_cameras_may_have_different_channels(cameras, history):
 # ----------------------------------------------------------- trunk, proprioception
 def test_trunk_with_and_without_tanh():
     contract = make_contract()
-    with_tanh, without = (Trunk(contract, 10, EncoderConfig(tanh=tanh)) for tanh in (True, False))
+    with_tanh, without = (Trunk(contract, 10, small(tanh=tanh)) for tanh in (True, False))
     with_tanh.load_state_dict(without.state_dict())
     convolved, proprio = torch.randn(5, 10), torch.randn(5, 4)
     features = without(convolved, proprio)
@@ -321,7 +326,7 @@ def test_trunk_with_and_without_tanh():
 
 def test_no_proprioception():
     contract = make_contract(proprio=0)
-    trunk, normalizer = Trunk(contract, 10, EncoderConfig()), ProprioNormalizer(contract)
+    trunk, normalizer = Trunk(contract, 10, small()), ProprioNormalizer(contract)
     proprio = normalizer(observe(contract, 3))
     assert proprio.shape == (3, 0)
     assert trunk(torch.randn(3, 10), proprio).shape == (3, trunk.size) == (3, 64)

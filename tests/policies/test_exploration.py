@@ -41,7 +41,7 @@ def test_bursts_begin_as_often_as_asked():
 
 
 def test_exploring_actions_burst_and_evaluated_ones_do_not(contract):
-    calm, wild = make_agent(contract), make_agent(contract, "actor.burst=1.0")
+    calm, wild = make_agent(contract), make_agent(contract, "exploration={bursts: {probability: 1.0}}")
     observation = {"a": torch.zeros(3, 3, 32, 32, dtype=torch.uint8), "b": torch.zeros(3, 3, 32, 32, dtype=torch.uint8)}
     observation |= {"eef_pos": torch.zeros(3, 3), "gripper_opening": torch.zeros(3, 1)}
     assert (calm.act(observation, sample=False) == wild.act(observation, sample=False)).all()
@@ -49,7 +49,7 @@ def test_exploring_actions_burst_and_evaluated_ones_do_not(contract):
 
 
 def test_a_state_dict_goes_on_in_the_middle_of_a_burst(contract):
-    first, second = (make_agent(contract, "actor.burst=0.5", seed=seed) for seed in (0, 1))
+    first, second = (make_agent(contract, "exploration={bursts: {probability: 0.5}}", seed=seed) for seed in (0, 1))
     observation = {"a": torch.zeros(3, 3, 32, 32, dtype=torch.uint8), "b": torch.zeros(3, 3, 32, 32, dtype=torch.uint8)}
     observation |= {"eef_pos": torch.zeros(3, 3), "gripper_opening": torch.zeros(3, 1)}
     for _ in range(3):

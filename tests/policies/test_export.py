@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest_policies import make_agent, random_observation, tiny_contract
+from conftest_policies import CQN_AS, DETERMINISTIC, make_agent, random_observation, tiny_contract
 
 from policies import export
 from robot import bundle
@@ -15,9 +15,9 @@ from robot.errors import BundleError
         ["augmentation=[shift]"],
         ["augmentation=[{crop: {size: 28}}]"],
         ["augmentation=[]"],
-        ["actor.kind=deterministic"],
+        DETERMINISTIC,
         ["algo_history=3", "encoder.history=flow"],
-        ["actor.kind=zoom", "critic.kind=sequence", "critic.members=1", "critic.subset=1"],
+        CQN_AS,
     ],
     ids=["shift", "crop", "none", "deterministic", "flow", "zoom"],
 )

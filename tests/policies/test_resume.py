@@ -26,7 +26,7 @@ from sim.tasks import make
 OVERRIDES = [
     "recipe.demos=2", "recipe.pretrain_updates=3", "recipe.clone_updates=5", "recipe.steps=90", "recipe.critic_warmup=40",
     "recipe.batch_size=8", "trainer.eval_every=45", "trainer.eval_episodes=1", "trainer.log_every=10", "trainer.checkpoint_every=20",
-    "trainer.accelerator=cpu", "trainer.threads=1", "task.image_size=32", "algo.actor.hidden=32", "algo.critic.hidden=32",
+    "trainer.accelerator=cpu", "trainer.threads=1", "task.image_size=32", "algo.actor.gaussian.hidden=32", "algo.critic.mlp.hidden=32",
 ]  # fmt: skip
 
 
@@ -85,8 +85,8 @@ def test_a_resumed_run_must_be_the_same_run(demos, tmp_path, capfd):
     short = [*OVERRIDES, "recipe.steps=20", f"demos={demos}", f"run={tmp_path / 'r'}"]
     train(compose([*short, "resume=true"]))
     assert "nothing to resume in" in capfd.readouterr().err
-    with pytest.raises(PixelarmError, match="algo.critic.discount: 0.96 then, 0.9 now"):
-        train(compose([*short, "resume=true", "algo.critic.discount=0.9"]))
+    with pytest.raises(PixelarmError, match="algo.discount: 0.96 then, 0.9 now"):
+        train(compose([*short, "resume=true", "algo.discount=0.9"]))
     assert "discount: 0.96" in (tmp_path / "r" / "config.yaml").read_text()  # a refusal leaves the run as it was
 
 
