@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from policies.schedules import schedule
 from robot.contract import Action, Camera, Contract
 from robot.errors import MissingDependency, PixelarmError, UnknownName
 from robot.files import write_json
-from policies.schedules import schedule
 from sim.bench import BUSY, Row, Sample, Subject, Unit, cores, one_thread, provenance, say
 
 if TYPE_CHECKING:

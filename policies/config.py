@@ -37,7 +37,9 @@ class EncoderConfig:
     proprio_size: int = 32  # width of the proprioception trunk
     init: str = "default"  # default: torch's | orthogonal: delta-orthogonal convolutions, orthogonal linear layers, as CURL; heads too
     tanh: bool = False  # tanh after the trunk's LayerNorm (DrQ-v2, RLPD); False: LayerNorm alone (CURL, RAD, FERM)
-    target_rate: float = 0.0  # soft update of the target's own convolutions and trunk (CURL, FERM: 0.05); 0: it reads the live convolutions (DrQ-v2)
+    target_rate: float = (
+        0.0  # soft update of the target's own convolutions and trunk (CURL: 0.05); 0: it reads the live ones (DrQ-v2)
+    )
     from_critic: bool = (
         True  # the critics' error trains the convolutions; False: only auxiliary losses and cloning do (ATC)
     )
@@ -99,7 +101,9 @@ class RecipeConfig:
     successes_join: bool = (
         False  # own successful episodes join the demonstrations, up to replay_capacity frames of them
     )
-    bc_weight: Any = 0.0  # weight of the cloning term on the demonstration share: a number, or linear(START, END, STEPS) over environment steps
+    bc_weight: Any = (
+        0.0  # weight of the cloning term on demonstrations: a number, or linear(START, END, ENVIRONMENT STEPS)
+    )
     replay_capacity: int = 100_000  # frames
     replay_folder: str = ""  # keep the replay memory's frames in files here instead of in memory
     random_steps: int = 0  # uniform actions at the start, where no cloned policy acts first

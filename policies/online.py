@@ -30,8 +30,8 @@ from policies.logs import RunLog
 from policies.objectives import make_objectives
 from policies.provenance import git_commit, hardware, versions
 from policies.recipe_checks import check_recipe, require_same_config
-from policies.schedules import schedule
 from policies.replay import Batch, Lookup, Replay, join, to_device
+from policies.schedules import schedule
 from robot.contract import Contract
 from robot.episodes import Episode
 from robot.errors import PixelarmError

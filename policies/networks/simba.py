@@ -4,9 +4,8 @@ Every weight row has length 1 and every feature vector too, so neither can grow 
 is a learned scaler. A residual block is a step of learned length from the features towards what the block proposes. Rewards are
 divided by a running measure of the returns, so that values fill the same atoms whatever the task pays.
 
-The numbers are those of the paper and of configs/agent/simbaV2.yaml in the authors' repository dojeon-ai/SimbaV2, which takes
-``critic: {simba: {hidden: 512, layers: 2, members: 2, subset: 2}}, target_rate: 0.005`` where failing ends an episode and one member elsewhere.
-Differences:
+The numbers are those of the paper and of configs/agent/simbaV2.yaml in the authors' repository dojeon-ai/SimbaV2: a width of 512, 2 blocks,
+a target rate of 0.005, and two members where failing ends an episode, one elsewhere. Differences:
 
 * the input is the trunk's features of pixels and proprioception beside the action, where the paper has a state normalised by its
   running mean and deviation; the trunk's own weights are free;

@@ -20,7 +20,8 @@ from sim.bench import Sample
 
 CURL = [
     "encoder.convs=curl", "encoder.init=orthogonal", "encoder.tanh=false", "encoder.target_rate=0.05", "objectives=[info_nce]",
-    "critic.mlp.members=2", "critic.mlp.subset=2", "critic.mlp.layer_norm=false", "actor.gaussian.backup_entropy=true", "policy_average=1.0",
+    "critic.mlp.members=2", "critic.mlp.subset=2", "critic.mlp.layer_norm=false", "actor.gaussian.backup_entropy=true",
+    "policy_average=1.0",
     "augmentation=[{crop: {size: 28}}]", "actor.gaussian.temperature=0.1",
 ]  # fmt: skip
 
