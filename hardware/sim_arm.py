@@ -21,6 +21,7 @@ import numpy as np
 
 from hardware.sim_episodes import Episodes
 from robot.errors import PixelarmError
+from robot.stats import AFTER_STEPS
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -292,6 +293,7 @@ def summary(arm: SimArm, options: Options, complete: bool) -> dict[str, Any]:
         "task": options.task,
         "complete": complete,
         "episodes": arm.episodes.results if arm.episodes else [],
+        "after_steps": AFTER_STEPS,
         "rejected_commands": arm.rejected,
         "slip_s": round(arm.slip_s, 3),
         "contract_hash": arm.world.contract.hash,

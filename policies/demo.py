@@ -19,6 +19,7 @@ from robot.errors import MissingDependency, PixelarmError
 from robot.files import write_json
 from robot.stats import rate
 
+FORMER_AFTER_STEPS = 5  # of episodes over ROS 2 from before their results said it; see robot.stats.AFTER_STEPS
 STAGES = ("collect", "train", "evaluate", "export", "ros", "report")
 
 
@@ -264,6 +265,7 @@ def ros_summary(found: dict[str, Any]) -> dict[str, Any]:
         "ros": {
             **rate([e["success_once"] for e in episodes]).to_dict(),
             "at_end": rate([e["success_end"] for e in episodes]).to_dict(),
+            "after_steps": found["arm"].get("after_steps", FORMER_AFTER_STEPS),
         },
         "latency_ms": {key: loop["latency_ms"][key] for key in ("n", "p50", "p99", "max")},
         "deadline_ms": loop["deadline_ms"],

@@ -36,8 +36,10 @@ CONTRACT = Contract(
 
 
 # ------------------------------------------------------------------------ episodes
-def play(episodes: Episodes, success_at: dict[int, float], command_after: float = 0.35) -> list[dict[str, Any]]:
-    """Step in slices of 10 ms; success holds from ``success_at[seed]`` s after the reset (0.2 s if negative)."""
+def play(
+    episodes: Episodes, success_at: dict[int, float], command_after: float = 0.35, lasts_s: float = 0.2
+) -> list[dict[str, Any]]:
+    """Step in slices of 10 ms; success holds from ``success_at[seed]`` s after the reset (for ``lasts_s`` if negative)."""
     events: list[dict[str, Any]] = []
     reset_s, seed = 0.0, None
     for k in range(100_000):
@@ -45,7 +47,7 @@ def play(episodes: Episodes, success_at: dict[int, float], command_after: float 
 
         def success(seed: int | None = None, since: float = 0.0) -> bool:
             at = success_at.get(seed, 1e9) if seed is not None else 1e9
-            return since >= at if at >= 0 else -at <= since < -at + 0.2
+            return since >= at if at >= 0 else -at <= since < -at + lasts_s
 
         if seed is not None and now - reset_s >= command_after:
             episodes.on_command(now)
@@ -60,7 +62,7 @@ def play(episodes: Episodes, success_at: dict[int, float], command_after: float 
 
 
 def test_an_episode_is_counted_from_its_first_command() -> None:
-    """Command at 0.35 s, success from 1.05 s on: the 7th period ends at 1.05 s; read again 5 periods later."""
+    """Command at 0.35 s, success from 1.05 s on: the 7th period ends at 1.05 s."""
     events = play(Episodes([7], PERIOD, max_steps=60), {7: 1.05})
     assert [e["event"] for e in events] == ["reset", "start", "end", "done"]
     assert {k: events[2][k] for k in ("seed", "success_once", "success_end", "steps")} == {
@@ -69,6 +71,13 @@ def test_an_episode_is_counted_from_its_first_command() -> None:
         "success_end": True,
         "steps": 7,
     }
+
+
+@pytest.mark.parametrize(("lasts_s", "at_the_end"), [(0.95, False), (1.05, True)])
+def test_the_end_is_ten_periods_after_the_first_success(lasts_s: float, at_the_end: bool) -> None:
+    """The first success counts at 1.05 s, so the end is at 2.05 s: after 0.95 s of success it is over, after 1.05 s it is not."""
+    result = play(Episodes([1], PERIOD, max_steps=60), {1: -1.05}, lasts_s=lasts_s)[2]
+    assert (result["success_once"], result["success_end"]) == (True, at_the_end)
 
 
 def test_a_dropped_object_is_a_success_once_but_not_at_the_end() -> None:
