@@ -139,8 +139,9 @@ def evaluate(
     return Evaluation(outcomes, kept, after_steps)
 
 
-def load_actor(path: Path, expect: Contract | None = None) -> tuple[ActionOf, Contract, dict[str, Any]]:
+def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[ActionOf, Contract, dict[str, Any]]:
     """A policy to evaluate, from a bundle folder or from a run folder; with its contract and its training configuration."""
+    path = Path(path)
     if (path / bundle.POLICY).exists() or (path / bundle.CARD).exists():
         from policies.acting import BundledPolicy
 
@@ -159,7 +160,7 @@ def main(argv: list[str]) -> int:
     """``pixelarm eval``."""
     parser = argparse.ArgumentParser(
         prog="pixelarm eval",
-        description="Play a policy on fixed seeds and report success with its 95 %% Wilson interval, or the return where a task has "
+        description="Play a policy on fixed seeds and report success with its 95 % Wilson interval, or the return where a task has "
         "no success.",
         epilog="example: pixelarm eval runs/demo/bundle --episodes 50 --video runs/demo/films",
     )

@@ -1,8 +1,10 @@
 """Evaluation: success at any step and at the end are two things, and every policy meets the same seeds."""
 
 import numpy as np
+import pytest
 
-from policies.evaluate import evaluate, rollout
+from policies.evaluate import evaluate, load_actor, rollout
+from robot.errors import PixelarmError
 from robot.stats import AFTER_STEPS
 
 
@@ -57,6 +59,12 @@ def test_the_end_is_ten_steps_after_the_first_success_as_over_ros():
         False,
         True,
     ]
+
+
+def test_a_policy_is_named_by_a_path_or_by_text(tmp_path):
+    for name in (tmp_path, str(tmp_path)):
+        with pytest.raises(PixelarmError, match="neither a policy bundle"):
+            load_actor(name)
 
 
 def test_seeds_intervals_and_films():
