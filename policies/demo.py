@@ -126,8 +126,9 @@ class Demo:
     def collect(self) -> dict[str, Any]:
         """Demonstrations, through the recorder; an interrupted set is recorded anew."""
         from policies.collect import collect
+        from policies.envs import make_env
 
-        env = self._env()
+        env = make_env(self.config().task)
         shutil.rmtree(self.folder / "demos", ignore_errors=True)  # ours, and not complete: stage not done
         steps = collect(env, self.folder / "demos", self.budget.demos, self.seed)
         env.close()
@@ -160,7 +161,7 @@ class Demo:
         from policies.evaluate import EVAL_SEED, evaluate
         from robot.stats import mcnemar
 
-        env, seeds = self._env(), range(EVAL_SEED, EVAL_SEED + self.budget.episodes)
+        env, seeds = self._judging_env(), range(EVAL_SEED, EVAL_SEED + self.budget.episodes)
         results = {}
         for name, title, films in (("policy", "learned", self.budget.films), ("cloned", "cloned", 0)):
             act, _ = load_agent(self.folder / "learner" / name, env.contract)
@@ -216,12 +217,13 @@ class Demo:
         write_report(self.folder)
         return summary
 
-    def _env(self) -> Any:
+    def _judging_env(self) -> Any:
+        """What a policy is judged in, as `pixelarm eval` does: without randomisation, where the first success counts."""
         import dataclasses
 
         from policies.envs import make_env
 
-        return make_env(dataclasses.replace(self.config().task, randomise=[]))
+        return make_env(dataclasses.replace(self.config().task, randomise=[], hold_steps=1))
 
     # -------------------------------------------------------------- summary
     def summary(self) -> dict[str, Any]:
