@@ -27,8 +27,8 @@ def collect(
 ) -> int:
     """Record ``episodes`` successful demonstrations into ``folder``; returns their total number of steps.
 
-    A failed attempt is discarded and the next seed is tried; a scene that the folder holds already is not recorded again. Stamps are
-    simulated time, starting from 0 in each episode.
+    A failed attempt is discarded and the next seed is tried; a scene that the folder holds is not recorded again.
+    Stamps are simulated time, starting from 0 in each episode.
     """
     period_ns = round(1e9 / env.contract.rate_hz)
     provenance = {

@@ -206,8 +206,10 @@ class Demo:
 
     def ros(self) -> dict[str, Any]:
         from policies.demo_ros import run_over_ros
+        from robot import bundle
 
-        return run_over_ros(self.folder, self.task, self.budget.ros_episodes)
+        _, contract, _ = bundle.read(self.folder / "bundle")
+        return run_over_ros(self.folder, contract, self.budget.ros_episodes)
 
     def report(self) -> dict[str, Any]:
         from policies.report import write_report
@@ -218,7 +220,7 @@ class Demo:
         return summary
 
     def _judging_env(self) -> Any:
-        """What a policy is judged in, as `pixelarm eval` does: without randomisation, where the first success counts."""
+        """What a policy is judged in, as by `pixelarm eval`: no randomisation, and the first success counts."""
         import dataclasses
 
         from policies.envs import make_env

@@ -1,7 +1,7 @@
 """Evaluation: fixed seeds, the same for every policy; success at any step and at the end; Wilson intervals; films.
 
-An evaluation episode does not stop at the first success: the policy goes on for ``robot.stats.AFTER_STEPS`` more, and "at the end"
-asks whether the task is still done then. A cube that was tossed up counts once, but not at the end.
+An evaluation episode does not stop at the first success: the policy goes on for ``robot.stats.AFTER_STEPS`` more, and
+"at the end" asks whether the task is still done then. A cube that was tossed up counts once, but not at the end.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ def main(argv: list[str]) -> int:
     """``pixelarm eval``."""
     parser = argparse.ArgumentParser(
         prog="pixelarm eval",
-        description="Play a policy on fixed seeds and report success with its 95 % Wilson interval, or the return where a task has "
-        "no success.",
+        description="Play a policy on fixed seeds and report success with its 95 % Wilson interval, or the return "
+        "where a task has no success.",
         epilog="example: pixelarm eval runs/demo/bundle --episodes 50 --video runs/demo/films",
     )
     parser.add_argument("policy", type=Path, help="policy bundle, or run folder of `pixelarm train`")
@@ -183,9 +183,8 @@ def main(argv: list[str]) -> int:
     if env.metric == "return":
         print(f"{result.words('return')}, seeds {seeds[0]} to {seeds[-1]}")
     else:
-        print(
-            f"success at any step {result.once}\nsuccess at the end  {result.end}, {AFTER_STEPS} steps after the first success"
-        )
+        print(f"success at any step {result.once}")
+        print(f"success at the end  {result.end}, {AFTER_STEPS} steps after the first success")
         print(f"95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}")
     if args.against:
         act2, _, _ = load_actor(args.against, expect=contract)

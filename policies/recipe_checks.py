@@ -67,10 +67,9 @@ def check_recording(here: dict[str, Any], demos: list[Episode]) -> list[str]:
     found: dict[str, list[str]] = {}  # name -> words of each demonstration that differs
     for demo in demos:
         for name, (mine, theirs) in recording.differences(here, recording.of(demo.provenance)).items():
-            why = recording.HARMLESS.get(name)
-            found.setdefault(name, []).append(
-                f"{name}: {mine!r} in this run, {theirs!r} in demonstrations: {why or _how_to_agree(name, mine, theirs)}"
-            )
+            then = recording.HARMLESS.get(name) or _how_to_agree(name, mine, theirs)
+            words = f"{name}: {mine!r} in this run, {theirs!r} in demonstrations: {then}"
+            found.setdefault(name, []).append(words)
     problems = [words for name, all_words in found.items() if name not in recording.HARMLESS for words in all_words]
     if problems:
         raise PixelarmError(

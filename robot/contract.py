@@ -200,7 +200,7 @@ class Contract:
             raise ContractMismatch(f"the contract of {here} (here) differs from that of {there} (there):\n  - {lines}")
 
     def for_arm(self) -> Contract:
-        """What an arm, or a recorded episode, has to agree with: ``history`` and ``chunk`` are the policy's own choice."""
+        """What an arm, or a recorded episode, must agree with: ``history`` and ``chunk`` are the policy's choice."""
         return dataclasses.replace(self, history=1, chunk=1)
 
     # ---------------------------------------------------------------- values

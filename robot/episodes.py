@@ -7,9 +7,9 @@ A dataset is a folder::
       episode_000001.hdf5
       dataset.hdf5            all of them as data/demo_0, data/demo_1, ... (external links): what robomimic opens
 
-An episode file is made in memory, written under another name, flushed to disk and renamed, so a recorder that is killed, or a disk
-that fills, loses at most the episode in progress. ``dataset.hdf5`` is an index that can always be rebuilt from the episode files.
-All episodes of a dataset have one contract.
+An episode file is made in memory, written under another name, flushed to disk and renamed, so a recorder that is
+killed, or a disk that fills, loses at most the episode in progress. ``dataset.hdf5`` is an index that can always be
+rebuilt from the episode files. All episodes of a dataset have one contract.
 
 Inside ``data/demo_0``, with N actions and N + 1 observations:
 
@@ -17,8 +17,8 @@ Inside ``data/demo_0``, with N actions and N + 1 observations:
   ``terminated`` (N,) uint8 (the task ended, rather than the clock)
 * ``obs/NAME`` the first N observations; ``final_obs/NAME`` the last one, so that no frame is stored twice
 * ``stamps`` (N + 1,) int64, nanoseconds since the epoch
-* attributes: ``success``, ``num_samples``, ``provenance`` (JSON: device, operator, task, seed, git commit, library versions, and
-  how it was recorded, see ``robot.recording``)
+* attributes: ``success``, ``num_samples``, ``provenance`` (JSON: device, operator, task, seed, git commit, library
+  versions, and how it was recorded, see ``robot.recording``)
 
 The file's ``data`` group holds ``contract`` (JSON), ``contract_hash``, ``total`` and robomimic's ``env_args``.
 """
@@ -116,12 +116,12 @@ class Recorder:
 
     ``start(observation, stamp_ns)``, then ``add(action, reward, terminated, observation, stamp_ns)`` for each step, then
     ``end(success)`` to write it, or ``discard()``. Use it as a context manager: leaving with an episode open says what was lost.
-    It owns its folder: a second recorder is refused, and what a killed one left unfinished is removed. What is in the folder is
-    checked before anything is recorded.
+    It owns its folder: a second recorder is refused, and what a killed one left unfinished is removed. What is in the
+    folder is checked before anything is recorded.
 
     Args:
         provenance: of every episode; with how it is recorded under ``recording``, see ``robot.recording``.
-        append: go on in a folder that holds episodes, recorded under the same contract in the same way. They are ``existing``.
+        append: go on in a folder that holds episodes (``existing``) of the same contract, recorded in the same way.
     """
 
     def __init__(
@@ -352,7 +352,7 @@ def read_dataset(folder: str | Path, expect: Contract | None = None) -> list[Epi
 
 
 def read_headers(folder: str | Path, expect: Contract | None = None) -> list[Header]:
-    """What the episodes of a dataset folder say of themselves; checks and raises as ``read_dataset`` does, but reads no arrays."""
+    """What the episodes of a folder say of themselves; checks and raises as ``read_dataset``, but reads no arrays."""
     return _read_all(Path(folder), read_header, expect)
 
 

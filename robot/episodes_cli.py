@@ -27,7 +27,7 @@ from robot.errors import DatasetError
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="pixelarm dataset",
-        description="Check every episode of a dataset folder (or one file) and list what it holds. All must have one contract.",
+        description="Check every episode of a dataset folder (or one file), that all have one contract, and list them.",
     )
     parser.add_argument("path", type=Path, help="dataset folder, or one episode_*.hdf5")
     parser.add_argument("--contract", action="store_true", help="also print the contract")

@@ -28,7 +28,7 @@ class DatasetError(PixelarmError):
 
 
 class StrayEpisodes(DatasetError):
-    """Some episodes of a dataset are unreadable or do not belong to it, others are good; the message names the files to move away."""
+    """Some episodes of a dataset cannot be read or do not belong to it; the message names the files to move away."""
 
 
 class BundleError(PixelarmError):

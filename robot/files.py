@@ -32,7 +32,7 @@ PARTIAL = ".partial-"  # how the name of a file begins that ``write_bytes`` has 
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write under another name in the same folder, flush to the disk, then rename. A killed process leaves the other name."""
+    """Write under another name in the same folder, flush to disk, rename. A killed process leaves the other name."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL, suffix=path.suffix)
     partial = Path(name)
     try:

@@ -1,8 +1,8 @@
-"""How episodes were recorded, beyond what their contract says: the look of the pictures, delays, randomisation and the like.
+"""How episodes were recorded, beyond what their contract says: the look of the pictures, delays, randomisation.
 
-Every episode's provenance holds it under ``recording``, a dict of names and plain values; a simulated environment says it of itself
-(``TaskEnv.recording``). It is compared like the contract, where a run reads demonstrations and where episodes join others. A name
-that one of the two sides lacks (an older recorder, another device) is not compared.
+Every episode's provenance holds it under ``recording``, a dict of names and plain values; a simulated environment says
+it of itself (``TaskEnv.recording``). It is compared like the contract, where a run reads demonstrations and where
+episodes join others. A name that one of the two sides lacks (an older recorder, another device) is not compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def words(name: str, here: Any, there: Any) -> str:
 
 
 def require_same(here: dict[str, Any], there: dict[str, Any], where: str) -> None:
-    """Raise DatasetError if an episode recorded as ``here`` says must not join the one at ``where``, recorded as ``there`` says."""
+    """Raise DatasetError if an episode recorded like ``here`` must not join the one at ``where``, with ``there``."""
     found = differences(here, there)
     if found.keys() - HARMLESS.keys():
         lines = "\n  - ".join(words(name, *values) for name, values in found.items())

@@ -80,7 +80,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     @property
     def recording(self) -> dict[str, Any]:
-        """What its episodes depend on beside the contract, as plain data: recorded with each, and compared (``robot.recording``)."""
+        """What its episodes depend on beside the contract, as plain data; see ``robot.recording``."""
         return {
             "look": "plain" if "plain_look" in self.task.recipe.terms else "textured",
             "renderer": self.world.drawn_by,

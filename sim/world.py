@@ -227,7 +227,7 @@ class World:
 
     @property
     def drawn_by(self) -> str:
-        """The renderer's name in ``sim.render.RENDERERS``: what "auto" came to here. Makes the first camera's, in this thread."""
+        """The renderer's name in ``sim.render.RENDERERS``; for "auto" it makes the first camera's, in this thread."""
         if self.renderer != AUTO or not self.contract.cameras:
             return self.renderer
         first = self.contract.cameras[0]

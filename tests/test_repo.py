@@ -85,7 +85,7 @@ def test_top_level_is_the_agreed_one() -> None:
 
 
 def test_what_the_readme_writes_is_ignored() -> None:
-    """The folders of the README's commands: somebody who follows it and commits everything commits no film and no bundle."""
+    """The folders of the README's commands: whoever follows it and commits everything commits no film and no bundle."""
     tracked()  # skips where this is no git checkout
     written = re.findall(r"--(?:out|video|video-dir|results) (\S+)", (ROOT / "README.md").read_text())
     assert {name.partition("/")[0] for name in written} >= {"runs", "bundles", "films"}

@@ -53,7 +53,7 @@ def test_a_failure_takes_all_steps():
 
 
 def test_the_end_is_ten_steps_after_the_first_success_as_over_ros():
-    """First success in step 3, so the end is step 13: success in steps 3 to 12 is over by then, in steps 3 to 13 it is not."""
+    """First success in step 3, so the end is step 13: success in steps 3 to 12 is over, in steps 3 to 13 it is not."""
     assert AFTER_STEPS == 10
     assert [rollout(ScriptedEnv(set(range(3, last + 1))), act, seed=1).success_end for last in (12, 13)] == [
         False,

@@ -1,4 +1,4 @@
-"""The table that the report shows and the demo prints: every success rate with its interval, and when its end was read."""
+"""The table that the report shows and the demo prints: success rates with intervals, and when their end was read."""
 
 from policies.demo import ros_summary
 from policies.report import headline_rows

@@ -144,7 +144,7 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
         ("recipe.random_steps=1", "at least 2 to measure"),
         (
             "task.hold_steps=3",
-            "hold_steps: 3 in this run, 1 in demo.*: learn with task.hold_steps=1, or record others with --hold-steps 3",
+            "hold_steps: 3 in this run, 1 in .*: learn with task.hold_steps=1, or record others with --hold-steps 3",
         ),
         (
             "task.look=textured",
