@@ -21,8 +21,10 @@ import numpy as np
 
 from hardware.sim_episodes import Episodes
 from robot.errors import PixelarmError
+from robot.stats import AFTER_STEPS
 
 if TYPE_CHECKING:
+    from robot.profile import ArmProfile
     from sim.world import World
 
 SLICE_S = 0.010  # s of simulated time per physics call
@@ -109,6 +111,11 @@ class SimArm:
             self.failure = self.failure or error
             self._running = False
             self.ended.set()
+
+    @property
+    def ready(self) -> bool:
+        """The cameras have drawn once, and time runs."""
+        return self._ready.is_set()
 
     def reset(self, seed: int | None = None) -> int:
         """A new scene (the next seed unless one is given); older commands no longer count. Returns the seed."""
@@ -228,6 +235,7 @@ class Options:
     results: Path | None
     video_dir: Path | None
     command_timeout_s: float
+    image_size: int = 64
 
 
 def _path(text: str) -> Path | None:
@@ -245,6 +253,13 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("--task", default="lift", help="which scene (default: %(default)s)")
     add("--arm", default="sim_panda", help="arm profile with the topic names: a name or a file (default: %(default)s)")
+    add(
+        "--image-size",
+        type=int,
+        default=64,
+        metavar="N",
+        help="height and width of every camera in pixels, as the policy was trained with (default: %(default)s)",
+    )
     add("--seed", type=int, default=0, help="first scene; the service ~/reset goes to the next (default: %(default)s)")
     add("--episodes", type=int, default=0, metavar="N", help="run N episodes and exit; 0: until Ctrl-C (default)")
     add("--seed-start", type=int, default=0, metavar="S", help="episode i uses seed S + i (default: %(default)s)")
@@ -267,8 +282,8 @@ def main(argv: list[str]) -> int:
 
     own, ros_args = runtime.split_ros_args(argv)
     args = parser().parse_args(own)
-    if args.episodes < 0 or not args.command_timeout > 0:
-        raise PixelarmError("--episodes must not be negative and --command-timeout must be positive")
+    if args.episodes < 0 or not args.command_timeout > 0 or args.image_size < 1:
+        raise PixelarmError("--episodes must not be negative, --command-timeout and --image-size must be positive")
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
     options = Options(
@@ -280,10 +295,25 @@ def main(argv: list[str]) -> int:
         results=args.results,
         video_dir=args.video_dir,
         command_timeout_s=args.command_timeout,
+        image_size=args.image_size,
     )
     from hardware.ros import sim_arm_node
 
     return sim_arm_node.run(options, ros_args)
+
+
+def ready_words(options: Options, arm: ArmProfile, namespace: str, where: str) -> str:
+    """One line: what is simulated, its topics and where they are heard, and how it ends."""
+    scenes = f"scene {options.seed}"
+    end = "Ctrl-C ends it"
+    if options.episodes:
+        scenes = f"scenes {options.seed_start} to {options.seed_start + options.episodes - 1}"
+        end = f"it ends after {options.episodes} episodes, or with Ctrl-C"
+    sent = [source.topic for source in arm.cameras.values()] + [arm.eef_pose.topic, arm.gripper_state.topic]
+    return (
+        f"ready: simulated arm {arm.name}, task {options.task}, {scenes}; out: {', '.join(sent)}; "
+        f"in: {arm.target_pose.topic}, {arm.gripper_command.topic}; namespace {namespace}, {where}; {end}"
+    )
 
 
 def summary(arm: SimArm, options: Options, complete: bool) -> dict[str, Any]:
@@ -292,6 +322,7 @@ def summary(arm: SimArm, options: Options, complete: bool) -> dict[str, Any]:
         "task": options.task,
         "complete": complete,
         "episodes": arm.episodes.results if arm.episodes else [],
+        "after_steps": AFTER_STEPS,
         "rejected_commands": arm.rejected,
         "slip_s": round(arm.slip_s, 3),
         "contract_hash": arm.world.contract.hash,

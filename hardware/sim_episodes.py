@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from robot.errors import PixelarmError
+from robot.stats import AFTER_STEPS
 
-HOLD_STEPS = 5  # control periods after the first success at which "success at the end" is read
 PATIENCE_S = 30.0  # s without a command before episodes give up
 
 
 class Episodes:
     """One episode per seed, on simulated time.
 
-    Each: reset, settle, wait for the first command, then count control periods from it. It ends ``HOLD_STEPS``
+    Each: reset, settle, wait for the first command, then count control periods from it. It ends ``AFTER_STEPS``
     periods after the first success, or after ``max_steps`` periods without one. ``step`` is called after every slice
     of physics.
     """
@@ -70,7 +70,7 @@ class Episodes:
         if reached and self._success_at is None:
             self._success_at = steps
         over = self._success_at is None and steps >= self.max_steps
-        if not over and (self._success_at is None or steps < self._success_at + HOLD_STEPS):
+        if not over and (self._success_at is None or steps < self._success_at + AFTER_STEPS):
             return None
         self._phase = "reset"
         result = {

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from policies.config import TaskConfig
+from policies.envs import LOOKS, make_env
 from policies.provenance import git_commit, versions
+from robot import recording
 from robot.episodes import Recorder
-from robot.errors import PixelarmError
-from sim.env import TaskEnv
+from robot.errors import PixelarmError, UnknownName
+from sim.env import ACTUATION_DELAY_MS, TaskEnv
 from sim.randomise import TERMS as RANDOMISATIONS
-from sim.tasks import TASKS, make
+from sim.tasks import TASKS
 
 DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED + 1000 s
 
@@ -23,7 +27,8 @@ def collect(
 ) -> int:
     """Record ``episodes`` successful demonstrations into ``folder``; returns their total number of steps.
 
-    A failed attempt is discarded and the next seed is tried. Stamps are simulated time, starting from 0 in each episode.
+    A failed attempt is discarded and the next seed is tried; a scene that the folder holds is not recorded again.
+    Stamps are simulated time, starting from 0 in each episode.
     """
     period_ns = round(1e9 / env.contract.rate_hz)
     provenance = {
@@ -32,20 +37,21 @@ def collect(
         "task": env.contract.task,
         "git": git_commit(),
         "versions": versions(),
-        "hold_steps": env.hold_steps,
+        recording.KEY: env.recording,
     }
     steps = attempts = 0
     with (
         Recorder(folder, env.contract, provenance, append=append) as recorder,
         tqdm(total=episodes, desc="demonstrations", unit="episode") as bar,
     ):
-        recorded = 0
+        recorded, known = 0, {header.provenance.get("seed") for header in recorder.existing}
+        seeds = (s for s in itertools.count(DEMO_SEED + 1000 * seed) if s not in known)
         while recorded < episodes:
             if attempts >= 5 * episodes + 20:
                 raise PixelarmError(
                     f"the scripted expert of {env.contract.task} succeeded only {recorded} times in {attempts} attempts"
                 )
-            episode_seed = DEMO_SEED + 1000 * seed + attempts
+            episode_seed = next(seeds)
             attempts += 1
             observation, info = env.reset(seed=episode_seed)
             expert = env.task.expert(np.random.default_rng(episode_seed))
@@ -92,11 +98,37 @@ def main(argv: list[str]) -> int:
         metavar="N",
         help="record until the task has been done for N steps in a row, for training with task.hold_steps=N (default 1)",
     )
+    parser.add_argument(
+        "--look",
+        default=LOOKS[0],
+        help=f"of the pictures: {', '.join(LOOKS)}, for training with task.look (default {LOOKS[0]})",
+    )
+    low, high = ACTUATION_DELAY_MS
+    parser.add_argument(
+        "--actuation-delay-ms",
+        type=float,
+        nargs=2,
+        default=ACTUATION_DELAY_MS,
+        metavar=("LOW", "HIGH"),
+        help="range of the delay between observing and acting, for training with task.actuation_delay_ms=[LOW,HIGH] "
+        f"(default {low:g} {high:g})",
+    )
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
     args = parser.parse_args(argv)
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
-    env = make(args.task, image_size=args.image_size, randomise=args.randomise, hold_steps=args.hold_steps)
+    if args.task not in TASKS:
+        raise UnknownName("task", args.task, TASKS)
+    low, high = args.actuation_delay_ms
+    task = TaskConfig(
+        name=args.task,
+        image_size=args.image_size,
+        look=args.look,
+        actuation_delay_ms=(low, high),
+        hold_steps=args.hold_steps,
+        randomise=args.randomise,
+    )
+    env = make_env(task)
     steps = collect(env, args.out, args.episodes, args.seed, args.append)
     env.close()
     print(

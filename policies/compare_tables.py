@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from policies.curves import step_name
-from robot.stats import wilson
+from robot.stats import AFTER_STEPS, wilson
 
 HEADINGS = {"success": "success once", "at_end": "success at the end"}
 
@@ -48,6 +48,8 @@ def _results(report: dict[str, Any], task: str) -> str:
         f"Test seeds {first} to {last}, the same for every policy. Brackets are 95 % intervals: of all episodes (Wilson for success), "
         "and over training seeds (bootstrap: seeds drawn, then their episodes; nothing to draw from where all are alike)."
     )
+    if any("at_end" in result["measures"] for result in results):
+        words += f" At the end: still done {AFTER_STEPS} control steps after the first success."
     return words + "\n\n" + table(rows)
 
 

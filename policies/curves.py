@@ -20,7 +20,7 @@ import numpy as np
 from policies.checkpoint import read_json
 from policies.logs import read_log
 from policies.runs import Group, Source
-from robot.stats import bootstrap_interval, iqm
+from robot.stats import AFTER_STEPS, bootstrap_interval, iqm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -239,5 +239,5 @@ def _draw_results(axes: Any, results: list[dict[str, Any]], styles: dict[str, tu
     label = f"{metric} on {episodes} test seeds a run, 95 % intervals\nstrokes: single runs"
     if metric == "success":
         axes.set_xlim(-0.02, 1.02)
-        label += "; filled: at any step, hollow: at the end"
+        label += f"; filled: at any step, hollow: at the end ({AFTER_STEPS} steps later)"
     axes.set_xlabel(label)

@@ -19,6 +19,7 @@ from robot.errors import MissingDependency, PixelarmError
 from robot.files import write_json
 from robot.stats import rate
 
+FORMER_AFTER_STEPS = 5  # of episodes over ROS 2 from before their results said it; see robot.stats.AFTER_STEPS
 STAGES = ("collect", "train", "evaluate", "export", "ros", "report")
 
 
@@ -125,8 +126,9 @@ class Demo:
     def collect(self) -> dict[str, Any]:
         """Demonstrations, through the recorder; an interrupted set is recorded anew."""
         from policies.collect import collect
+        from policies.envs import make_env
 
-        env = self._env()
+        env = make_env(self.config().task)
         shutil.rmtree(self.folder / "demos", ignore_errors=True)  # ours, and not complete: stage not done
         steps = collect(env, self.folder / "demos", self.budget.demos, self.seed)
         env.close()
@@ -159,7 +161,7 @@ class Demo:
         from policies.evaluate import EVAL_SEED, evaluate
         from robot.stats import mcnemar
 
-        env, seeds = self._env(), range(EVAL_SEED, EVAL_SEED + self.budget.episodes)
+        env, seeds = self._judging_env(), range(EVAL_SEED, EVAL_SEED + self.budget.episodes)
         results = {}
         for name, title, films in (("policy", "learned", self.budget.films), ("cloned", "cloned", 0)):
             act, _ = load_agent(self.folder / "learner" / name, env.contract)
@@ -204,8 +206,10 @@ class Demo:
 
     def ros(self) -> dict[str, Any]:
         from policies.demo_ros import run_over_ros
+        from robot import bundle
 
-        return run_over_ros(self.folder, self.task, self.budget.ros_episodes)
+        _, contract, _ = bundle.read(self.folder / "bundle")
+        return run_over_ros(self.folder, contract, self.budget.ros_episodes)
 
     def report(self) -> dict[str, Any]:
         from policies.report import write_report
@@ -215,12 +219,13 @@ class Demo:
         write_report(self.folder)
         return summary
 
-    def _env(self) -> Any:
+    def _judging_env(self) -> Any:
+        """What a policy is judged in, as by `pixelarm eval`: no randomisation, and the first success counts."""
         import dataclasses
 
         from policies.envs import make_env
 
-        return make_env(dataclasses.replace(self.config().task, randomise=[]))
+        return make_env(dataclasses.replace(self.config().task, randomise=[], hold_steps=1))
 
     # -------------------------------------------------------------- summary
     def summary(self) -> dict[str, Any]:
@@ -264,6 +269,7 @@ def ros_summary(found: dict[str, Any]) -> dict[str, Any]:
         "ros": {
             **rate([e["success_once"] for e in episodes]).to_dict(),
             "at_end": rate([e["success_end"] for e in episodes]).to_dict(),
+            "after_steps": found["arm"].get("after_steps", FORMER_AFTER_STEPS),
         },
         "latency_ms": {key: loop["latency_ms"][key] for key in ("n", "p50", "p99", "max")},
         "deadline_ms": loop["deadline_ms"],

@@ -14,11 +14,12 @@ from typing import Any
 
 from policies.checkpoint import read_json
 from policies.evaluate import EVAL_SEED
+from robot.contract import Contract
 from robot.errors import PixelarmError
 
 
-def run_over_ros(folder: Path, task: str, episodes: int) -> dict[str, Any]:
-    """Run ``episodes`` of the folder's bundle; returns the arm's results and the loop's statistics.
+def run_over_ros(folder: Path, contract: Contract, episodes: int) -> dict[str, Any]:
+    """Run ``episodes`` of the folder's bundle, made for ``contract``; returns the arm's results and the loop's counts.
 
     The arm plays the evaluation's own seeds. Both processes end with this one, however it ends.
     """
@@ -37,7 +38,8 @@ def run_over_ros(folder: Path, task: str, episodes: int) -> dict[str, Any]:
     }  # fmt: skip
     cli = [sys.executable, "-m", "robot.cli"]
     arm_command = [
-        *cli, "sim-arm", "--task", task, "--episodes", str(episodes), "--seed-start", str(EVAL_SEED),
+        *cli, "sim-arm", "--task", contract.task, "--image-size", str(contract.cameras[0].height),
+        "--episodes", str(episodes), "--seed-start", str(EVAL_SEED),
         "--results", str(results), "--video-dir", str(films),
     ]  # fmt: skip
     node_command = [*cli, "deploy", str(folder / "bundle"), "--arm", "sim_panda", "--stats", str(loop)]

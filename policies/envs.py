@@ -14,6 +14,7 @@ from sim.tasks import TASKS, make_task
 from sim.tasks.base import Task
 
 DMC = "dmc/"  # prefix of DeepMind Control's tasks
+LOOKS = ("plain", "textured")  # of sim.tasks; the first is the default
 
 
 def check_task(name: str) -> None:
@@ -38,7 +39,7 @@ def configured_task(cfg: TaskConfig) -> Task:
     if cfg.action_repeat:
         raise PixelarmError(f"task.action_repeat is DeepMind Control's; {cfg.name} acts at the rate of its contract")
     task = make_task(cfg.name, image_size=cfg.image_size)
-    if _look(cfg, ("plain", "textured")) == "textured":
+    if _look(cfg, LOOKS) == "textured":
         terms = tuple(term for term in task.recipe.terms if term != "plain_look")
         task.recipe = dataclasses.replace(task.recipe, terms=terms)
     task.contract = dataclasses.replace(task.contract, history=cfg.history)

@@ -1,7 +1,7 @@
 """Evaluation: fixed seeds, the same for every policy; success at any step and at the end; Wilson intervals; films.
 
-An evaluation episode does not stop at the first success: the policy goes on for ``AFTER_STEPS`` more, and "at the end" asks
-whether the task is still done then. A cube that was tossed up counts once, but not at the end.
+An evaluation episode does not stop at the first success: the policy goes on for ``robot.stats.AFTER_STEPS`` more, and
+"at the end" asks whether the task is still done then. A cube that was tossed up counts once, but not at the end.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from robot import bundle
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.files import write_json
-from robot.stats import Rate, mcnemar, rate
+from robot.stats import AFTER_STEPS, Rate, mcnemar, rate
 from sim.env import TaskEnv
 
 EVAL_SEED = 10_000  # first seed of the test episodes: never used for training, demonstrations or validation
 VALIDATION_SEED = 20_000  # first seed of the episodes looked at during training
-AFTER_STEPS = 10  # control steps that an episode goes on for after its first success
 
 ActionOf = Callable[[dict[str, np.ndarray]], np.ndarray]
 
@@ -45,6 +44,7 @@ class Outcome:
 class Evaluation:
     outcomes: list[Outcome]
     films: dict[int, list[np.ndarray]] = field(default_factory=dict)  # seed -> frames
+    after_steps: int = AFTER_STEPS  # control steps after the first success at which "at the end" was read
 
     @property
     def once(self) -> Rate:
@@ -76,6 +76,7 @@ class Evaluation:
             **self.once.to_dict(),
             "mean_return": self.mean_return,
             "at_end": self.end.to_dict(),
+            "after_steps": self.after_steps,
             "mean_steps": float(np.mean([o.steps for o in self.outcomes])),
             "outcomes": [asdict(o) for o in self.outcomes],
         }
@@ -135,11 +136,12 @@ def evaluate(
                 kept[seed] = film
                 count[outcome.success_once] += 1
             bar.set_postfix_str(so_far(outcomes, env.metric), refresh=False)
-    return Evaluation(outcomes, kept)
+    return Evaluation(outcomes, kept, after_steps)
 
 
-def load_actor(path: Path, expect: Contract | None = None) -> tuple[ActionOf, Contract, dict[str, Any]]:
+def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[ActionOf, Contract, dict[str, Any]]:
     """A policy to evaluate, from a bundle folder or from a run folder; with its contract and its training configuration."""
+    path = Path(path)
     if (path / bundle.POLICY).exists() or (path / bundle.CARD).exists():
         from policies.acting import BundledPolicy
 
@@ -158,8 +160,8 @@ def main(argv: list[str]) -> int:
     """``pixelarm eval``."""
     parser = argparse.ArgumentParser(
         prog="pixelarm eval",
-        description="Play a policy on fixed seeds and report success with its 95 %% Wilson interval, or the return where a task has "
-        "no success.",
+        description="Play a policy on fixed seeds and report success with its 95 % Wilson interval, or the return "
+        "where a task has no success.",
         epilog="example: pixelarm eval runs/demo/bundle --episodes 50 --video runs/demo/films",
     )
     parser.add_argument("policy", type=Path, help="policy bundle, or run folder of `pixelarm train`")
@@ -181,7 +183,8 @@ def main(argv: list[str]) -> int:
     if env.metric == "return":
         print(f"{result.words('return')}, seeds {seeds[0]} to {seeds[-1]}")
     else:
-        print(f"success at any step {result.once}\nsuccess at the end  {result.end}")
+        print(f"success at any step {result.once}")
+        print(f"success at the end  {result.end}, {AFTER_STEPS} steps after the first success")
         print(f"95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}")
     if args.against:
         act2, _, _ = load_actor(args.against, expect=contract)

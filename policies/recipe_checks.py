@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from policies.channel import MOST_SLOTS
-from policies.config import TrainConfig, TrainerConfig
+from policies.config import TaskConfig, TrainConfig, TrainerConfig
 from policies.options import parse_one
 from policies.runs import all_options
 from policies.schedules import schedule
+from robot import recording
 from robot.episodes import Episode
 from robot.errors import PixelarmError
 
@@ -28,14 +29,6 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         problems.append(f"demos is 0, but {', '.join(needs_demos) or 'bc_weight'} need demonstrations")
     if len(demos) < recipe.demos:
         problems.append(f"the recipe uses {recipe.demos} demonstrations, the dataset holds {len(demos)}")
-    held = {demo.provenance.get("hold_steps", cfg.task.hold_steps) for demo in demos[: recipe.demos]} - {
-        cfg.task.hold_steps
-    }
-    if held:
-        problems.append(
-            f"task.hold_steps is {cfg.task.hold_steps}, but the demonstrations were recorded until a success had lasted "
-            f"{', '.join(map(str, sorted(held)))} step(s): record others with --hold-steps {cfg.task.hold_steps}"
-        )
     if (cfg.algo.objectives or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
         problems.append("objectives compare the rows of a batch: contrastive learning needs a batch of at least 2")
     if clones and recipe.demo_fraction == 0:
@@ -63,6 +56,48 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
     problems += _problems_of_actors(cfg, max(processes, cfg.trainer.devices))
     if problems:
         raise PixelarmError("this recipe cannot run:\n  - " + "\n  - ".join(problems))
+
+
+def check_recording(here: dict[str, Any], demos: list[Episode]) -> list[str]:
+    """Refuse demonstrations that were recorded in another way than a run learns.
+
+    Args:
+        here: ``TaskEnv.recording`` of the run's environment.
+
+    Returns:
+        In words, the differences that do no harm.
+    """
+    found: dict[str, list[str]] = {}  # name -> words of each demonstration that differs
+    for demo in demos:
+        for name, (mine, theirs) in recording.differences(here, recording.of(demo.provenance)).items():
+            then = recording.HARMLESS.get(name) or _how_to_agree(name, mine, theirs)
+            words = f"{name}: {mine!r} in this run, {theirs!r} in demonstrations: {then}"
+            found.setdefault(name, []).append(words)
+    problems = [words for name, all_words in found.items() if name not in recording.HARMLESS for words in all_words]
+    if problems:
+        raise PixelarmError(
+            "the demonstrations were recorded in another way than this run learns:\n  - "
+            + "\n  - ".join(dict.fromkeys(problems))
+        )
+    return list(dict.fromkeys(words for all_words in found.values() for words in all_words))
+
+
+def _how_to_agree(name: str, mine: Any, theirs: Any) -> str:
+    """The options of a run, and of `pixelarm collect`, that end a difference; they have the same names."""
+    if name not in TaskConfig.__dataclass_fields__:
+        return "record others like this run"
+    option = "--" + name.replace("_", "-")
+    if isinstance(mine, list):
+        learn = f"[{','.join(map(_number, theirs))}]"
+        record = f"with {option} {' '.join(map(_number, mine))}" if mine else f"without {option}"
+    else:
+        learn, record = _number(theirs), f"with {option} {_number(mine)}"
+    return f"learn with task.{name}={learn}, or record others {record}"
+
+
+def _number(value: Any) -> str:
+    """50.0 as 50, as one would type it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:

@@ -164,7 +164,11 @@ def headline_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
     def success(key: str) -> str:
         rate = summary[key]
-        return f"{rate['success']:.2f} [{rate['low']:.2f}, {rate['high']:.2f}], n = {rate['n']}"
+        words = f"{_bracketed(rate)}, n = {rate['n']}"
+        if "at_end" in rate:  # an older summary does not say when its end was
+            when = f"{rate['after_steps']} steps later" if "after_steps" in rate else "at the end"
+            words += f"; {when} {_bracketed(rate['at_end'])}"
+        return words
 
     rows = [
         (name, success(key))
@@ -193,6 +197,10 @@ def headline_rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("recipe", summary.get("recipe", "")))
     rows.append(("contract", summary["contract_hash"]))
     return rows
+
+
+def _bracketed(rate: dict[str, Any]) -> str:
+    return f"{rate['success']:.2f} [{rate['low']:.2f}, {rate['high']:.2f}]"
 
 
 def _headline(summary: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ pixelarm train -m seed=1,2,3                                     # a sweep
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import sys
@@ -19,7 +18,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from policies.config import TrainConfig
-from robot.errors import ContractMismatch, DatasetError, PixelarmError
+from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 
 OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
 ConfigStore.instance().store(name="train_schema", node=TrainConfig)
@@ -92,23 +91,26 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     from policies.logs import RunLog
     from policies.memory import keep_freed_memory
     from policies.online import Run
+    from policies.recipe_checks import check_recording
     from robot.episodes import read_dataset
 
     if cfg.trainer.threads:
         torch.set_num_threads(cfg.trainer.threads)
     keep_freed_memory()
     env = make_env(cfg.task)
-    recorded = dataclasses.replace(
-        env.contract, history=1
-    )  # episodes hold single observations, whatever a policy stacks
-    try:
-        demos = read_dataset(cfg.demos, expect=recorded) if cfg.recipe.demos else []
+    try:  # episodes hold single observations, whatever a policy stacks
+        demos = read_dataset(cfg.demos, expect=env.contract.for_arm()) if cfg.recipe.demos else []
+    except StrayEpisodes:  # it says which files to move away: nothing need be recorded
+        raise
     except (DatasetError, ContractMismatch) as error:
         raise PixelarmError(
             f"{error}\nname another dataset with demos=FOLDER, or record one: pixelarm collect --task {cfg.task.name} "
             f"--episodes {cfg.recipe.demos} --image-size {cfg.task.image_size} --out NEW/FOLDER"
         ) from error
+    notes = check_recording(env.recording, demos[: cfg.recipe.demos]) if demos else []
     run = Run(cfg, fabric, env, demos, folder)
+    if run.fabric.is_global_zero and notes:
+        print("\n".join(notes), file=sys.stderr)
     resumed = run.resume()
     if cfg.resume and not resumed and run.fabric.is_global_zero:
         print(f"nothing to resume in {folder}: starting from the beginning", file=sys.stderr)

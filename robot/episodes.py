@@ -7,8 +7,9 @@ A dataset is a folder::
       episode_000001.hdf5
       dataset.hdf5            all of them as data/demo_0, data/demo_1, ... (external links): what robomimic opens
 
-An episode file is written under another name, flushed to disk and renamed, so a recorder that is killed, or a disk that fills,
-loses at most the episode in progress. ``dataset.hdf5`` is an index that can always be rebuilt from the episode files.
+An episode file is made in memory, written under another name, flushed to disk and renamed, so a recorder that is
+killed, or a disk that fills, loses at most the episode in progress. ``dataset.hdf5`` is an index that can always be
+rebuilt from the episode files. All episodes of a dataset have one contract.
 
 Inside ``data/demo_0``, with N actions and N + 1 observations:
 
@@ -16,7 +17,8 @@ Inside ``data/demo_0``, with N actions and N + 1 observations:
   ``terminated`` (N,) uint8 (the task ended, rather than the clock)
 * ``obs/NAME`` the first N observations; ``final_obs/NAME`` the last one, so that no frame is stored twice
 * ``stamps`` (N + 1,) int64, nanoseconds since the epoch
-* attributes: ``success``, ``num_samples``, ``provenance`` (JSON: device, operator, task, seed, git commit, library versions)
+* attributes: ``success``, ``num_samples``, ``provenance`` (JSON: device, operator, task, seed, git commit, library
+  versions, and how it was recorded, see ``robot.recording``)
 
 The file's ``data`` group holds ``contract`` (JSON), ``contract_hash``, ``total`` and robomimic's ``env_args``.
 """
@@ -24,24 +26,28 @@ The file's ``data`` group holds ``contract`` (JSON), ``contract_hash``, ``total`
 from __future__ import annotations
 
 import errno
+import io
 import json
-import os
 import re
-import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
+from robot import recording
 from robot.contract import Contract
-from robot.errors import ContractMismatch, DatasetError, PixelarmError
+from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
+from robot.files import Claim, write_bytes
 
 INDEX = "dataset.hdf5"
 _FILE = re.compile(r"episode_(\d{6})\.hdf5$")
 LAYOUT = "pixelarm-episode/1"
+Read = TypeVar("Read")
 
 
 @dataclass
@@ -92,28 +98,51 @@ class Episode:
             raise DatasetError("stamps do not increase")
 
 
+@dataclass(frozen=True)
+class Header:
+    """What an episode file says of itself, without its arrays."""
+
+    path: Path
+    contract: Contract
+    steps: int
+    provenance: dict[str, Any]
+
+
+Described = TypeVar("Described", Episode, Header)
+
+
 class Recorder:
     """Collects one episode after another and writes each as it ends. Scripted experts and teleoperation use the same one.
 
     ``start(observation, stamp_ns)``, then ``add(action, reward, terminated, observation, stamp_ns)`` for each step, then
     ``end(success)`` to write it, or ``discard()``. Use it as a context manager: leaving with an episode open says what was lost.
+    It owns its folder: a second recorder is refused, and what a killed one left unfinished is removed. What is in the
+    folder is checked before anything is recorded.
+
+    Args:
+        provenance: of every episode; with how it is recorded under ``recording``, see ``robot.recording``.
+        append: go on in a folder that holds episodes (``existing``) of the same contract, recorded in the same way.
     """
 
     def __init__(
         self, folder: str | Path, contract: Contract, provenance: dict[str, Any], append: bool = False
     ) -> None:
         self.folder, self.contract, self.provenance = Path(folder), contract, provenance
-        existing = episode_files(self.folder)
-        if existing and not append:
+        files = episode_files(self.folder)
+        if files and not append:
             raise DatasetError(
-                f"{self.folder} holds {len(existing)} episodes already; choose another folder, or append to it"
+                f"{self.folder} holds {len(files)} episodes already; choose another folder, or append to it"
             )
-        if existing:
-            contract.require_equal(read_episode(existing[0]).contract, here="this recorder", there=str(self.folder))
+        self.existing = read_headers(self.folder, contract) if files else []
+        for header in self.existing:
+            recording.require_same(recording.of(provenance), recording.of(header.provenance), str(header.path))
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._next = int(_FILE.search(existing[-1].name)[1]) + 1 if existing else 0  # type: ignore[index]
+        self._claim = Claim(self.folder)
+        if cleared := self._claim.clear_partials():
+            print(cleared)
+        self._next = int(_FILE.search(files[-1].name)[1]) + 1 if files else 0  # type: ignore[index]
         self._open = False
-        self.episodes = len(existing)
+        self.episodes = len(files)
 
     def __enter__(self) -> Recorder:
         return self
@@ -121,9 +150,11 @@ class Recorder:
     def __exit__(self, kind: object, *_: object) -> None:
         if self._open:
             print(
-                f"\nthe episode in progress ({len(self._actions)} steps) is not kept; {self.episodes} episodes are safe in {self.folder}"
+                f"\nthe episode in progress ({len(self._actions)} steps) is not kept; "
+                f"{self.episodes} episodes are safe in {self.folder}"
             )
             self.discard()
+        self._claim.release()
 
     def start(
         self, observation: dict[str, np.ndarray], stamp_ns: int, provenance: dict[str, Any] | None = None
@@ -184,11 +215,7 @@ def write_episode(path: Path, episode: Episode) -> None:
 
     def fill(file: h5py.File) -> None:
         data = file.create_group("data")
-        data.attrs["layout"] = LAYOUT
-        data.attrs["contract"] = episode.contract.to_json()
-        data.attrs["contract_hash"] = episode.contract.hash
-        data.attrs["total"] = len(episode)
-        data.attrs["env_args"] = json.dumps({"env_name": episode.contract.task, "type": 2, "env_kwargs": {}})
+        _describe(data, episode.contract, len(episode))
         demo = data.create_group("demo_0")
         demo.attrs["num_samples"] = len(episode)
         demo.attrs["success"] = episode.success
@@ -208,48 +235,42 @@ def write_episode(path: Path, episode: Episode) -> None:
 
 
 def write_index(folder: Path) -> Path:
-    """(Re)build ``dataset.hdf5`` from the episode files."""
-    files = episode_files(folder)
+    """(Re)build ``dataset.hdf5`` from the episode files. Raises what ``read_headers`` raises."""
+    headers = read_headers(folder)
     path = folder / INDEX
 
     def fill(index: h5py.File) -> None:
         data = index.create_group("data")
-        total = 0
-        for i, file in enumerate(files):
-            with h5py.File(file, "r") as source:
-                if i == 0:
-                    for key, value in source["data"].attrs.items():
-                        data.attrs[key] = value
-                total += int(source["data"].attrs["total"])
-            data[f"demo_{i}"] = h5py.ExternalLink(file.name, "/data/demo_0")
-        data.attrs["total"] = total
+        _describe(data, headers[0].contract, sum(header.steps for header in headers))
+        for i, header in enumerate(headers):
+            data[f"demo_{i}"] = h5py.ExternalLink(header.path.name, "/data/demo_0")
 
-    _write_atomically(path, fill, replace=True)
+    _write_atomically(path, fill)
     return path
 
 
-def _write_atomically(path: Path, fill: Any, replace: bool = False) -> None:
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=".hdf5")
-    os.close(handle)
+def _describe(data: h5py.Group, contract: Contract, steps: int) -> None:
+    """The attributes of a ``data`` group."""
+    data.attrs["layout"] = LAYOUT
+    data.attrs["contract"] = contract.to_json()
+    data.attrs["contract_hash"] = contract.hash
+    data.attrs["total"] = steps
+    data.attrs["env_args"] = json.dumps({"env_name": contract.task, "type": 2, "env_kwargs": {}})
+
+
+def _write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:
+    """HDF5 is made in memory: closing its file on a full disk ends the process with a segmentation fault."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        fill(file)
     try:
-        with h5py.File(partial, "w") as file:
-            fill(file)
-            file.flush()
-        with open(partial, "rb") as done:
-            os.fsync(done.fileno())
-        os.chmod(partial, 0o644)
-        if path.exists() and not replace:
-            raise DatasetError(f"{path} exists already")
-        os.replace(partial, path)
+        write_bytes(path, buffer.getvalue())
     except OSError as error:
-        if error.errno == errno.ENOSPC or "No space left" in str(error):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DatasetError(
                 f"the disk is full: {path.name} was not written; what was written before is whole"
             ) from error
         raise
-    finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -260,16 +281,7 @@ def episode_files(folder: str | Path) -> list[Path]:
 
 def read_episode(path: str | Path) -> Episode:
     """Read and check one episode file. Raises DatasetError saying what is wrong with it."""
-    path = Path(path)
-    try:
-        with h5py.File(path, "r") as file:
-            episode = _parse(file)
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path} does not exist") from error
-    except OSError as error:  # h5py's error for truncated and foreign files alike
-        raise DatasetError(f"{path} is not a readable HDF5 file (truncated, or something else): {error}") from error
-    except (KeyError, ValueError, TypeError, PixelarmError) as error:
-        raise DatasetError(f"{path} is not a pixelarm episode: {error}") from error
+    episode = _read(Path(path), _parse)
     try:
         episode.check()
     except DatasetError as error:
@@ -277,26 +289,54 @@ def read_episode(path: str | Path) -> Episode:
     return episode
 
 
-def _parse(file: h5py.File) -> Episode:
+def read_header(path: str | Path) -> Header:
+    """Read what an episode file says of itself. Raises DatasetError as ``read_episode`` does."""
+    return _read(Path(path), _parse_header)
+
+
+def _read(path: Path, parse: Callable[[h5py.File], Read]) -> Read:
+    try:
+        with h5py.File(path, "r") as file:
+            return parse(file)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path} does not exist") from error
+    except OSError as error:  # h5py's error for truncated and foreign files alike
+        raise DatasetError(f"{path} is not a readable HDF5 file (truncated, or something else): {error}") from error
+    except (KeyError, ValueError, TypeError, PixelarmError) as error:
+        raise DatasetError(f"{path} is not a pixelarm episode: {error}") from error
+
+
+def _parse_header(file: h5py.File) -> Header:
     data = file["data"]
     if data.attrs.get("layout") != LAYOUT:
         raise ValueError(f"its layout is {data.attrs.get('layout')!r}, expected {LAYOUT!r}")
-    contract = Contract.from_text(str(data.attrs["contract"]))
-    if contract.hash != data.attrs["contract_hash"]:
+    contract = _contract(str(data.attrs["contract"]), str(data.attrs["contract_hash"]))
+    provenance = json.loads(data["demo_0"].attrs["provenance"])
+    return Header(Path(file.filename), contract, int(data.attrs["total"]), provenance)
+
+
+@lru_cache(maxsize=8)  # a dataset has one, in every file, and reading YAML takes milliseconds
+def _contract(text: str, expected_hash: str) -> Contract:
+    contract = Contract.from_text(text)
+    if contract.hash != expected_hash:
         raise ValueError("its contract was altered: the hash does not match")
-    demo = data["demo_0"]
+    return contract
+
+
+def _parse(file: h5py.File) -> Episode:
+    header, demo = _parse_header(file), file["data/demo_0"]
     observations = {
         name: np.concatenate([demo[f"obs/{name}"][()], demo[f"final_obs/{name}"][()][None]]) for name in demo["obs"]
     }
     return Episode(
-        contract=contract,
+        contract=header.contract,
         observations=observations,
         actions=demo["actions"][()],
         rewards=demo["rewards"][()],
         terminated=demo["terminated"][()].astype(bool),
         stamps=demo["stamps"][()],
         success=bool(demo.attrs["success"]),
-        provenance=json.loads(demo.attrs["provenance"]),
+        provenance=header.provenance,
     )
 
 
@@ -304,23 +344,56 @@ def read_dataset(folder: str | Path, expect: Contract | None = None) -> list[Epi
     """All episodes of a dataset folder, checked against one contract.
 
     Raises:
-        DatasetError: no folder, no episodes, or a bad file.
-        ContractMismatch: recorded under another contract than ``expect``, or under two; each difference is named.
+        DatasetError: no folder, no episodes, or none that can be read.
+        ContractMismatch: all were recorded under another contract than ``expect``; each difference is named.
+        StrayEpisodes: some cannot be read or have another contract; ``expect`` None: than most of them.
     """
-    folder = Path(folder)
+    return _read_all(Path(folder), read_episode, expect)
+
+
+def read_headers(folder: str | Path, expect: Contract | None = None) -> list[Header]:
+    """What the episodes of a folder say of themselves; checks and raises as ``read_dataset``, but reads no arrays."""
+    return _read_all(Path(folder), read_header, expect)
+
+
+def _read_all(folder: Path, read: Callable[[Path], Described], expect: Contract | None) -> list[Described]:
     files = episode_files(folder)
     if not files:
         found = "no such folder" if not folder.is_dir() else "no episode_*.hdf5 in it"
         raise DatasetError(f"{folder} is not a dataset ({found}); `pixelarm collect` records one")
-    return list(_checked(files, expect))
-
-
-def _checked(files: list[Path], expect: Contract | None) -> Iterator[Episode]:
+    items: dict[Path, Described] = {}
+    wrong: dict[Path, str] = {}
     for path in files:
-        episode = read_episode(path)
-        if expect is None:
-            expect = episode.contract
-        if episode.contract != expect:
-            words = "\n  - ".join(expect.diff(episode.contract))
-            raise ContractMismatch(f"{path} was recorded under another contract than the one here:\n  - {words}")
-        yield episode
+        try:
+            items[path] = read(path)
+        except DatasetError as error:
+            wrong[path] = str(error)
+    contract = expect or common_contract(items.values())
+    misfits = {path: item.contract for path, item in items.items() if item.contract != contract}
+    if misfits and len(misfits) == len(files) and contract:
+        words = "\n  - ".join(contract.diff(misfits[files[0]]))
+        raise ContractMismatch(f"{folder} was recorded under another contract than the one here:\n  - {words}")
+    wrong |= {path: misfit(path, contract, other) for path, other in misfits.items() if contract}
+    if len(wrong) == len(files):
+        raise DatasetError(f"no episode of {folder} can be used:\n  - " + "\n  - ".join(wrong.values()))
+    if wrong:
+        raise StrayEpisodes("\n  - ".join([f"not all of {folder} can be used:", *wrong.values()]) + f"\n{cure(wrong)}")
+    return list(items.values())
+
+
+def common_contract(items: Iterable[Described]) -> Contract | None:
+    """The contract that most episodes have; of equals, the earliest's. None without any."""
+    counted = Counter(item.contract for item in items).most_common(1)
+    return counted[0][0] if counted else None
+
+
+def misfit(path: Path, contract: Contract, other: Contract) -> str:
+    """That an episode has another contract than its dataset, and where they differ."""
+    return f"{path} has another contract (there) than the dataset (here): " + "; ".join(contract.diff(other))
+
+
+def cure(wrong: Iterable[Path]) -> str:
+    """What to do about episodes that do not belong among others, which are good."""
+    files = list(wrong)
+    folder, names = files[0].parent, ", ".join(path.name for path in files)
+    return f"move {names} out of {folder}, then write the index anew: pixelarm dataset {folder} --reindex"

@@ -46,6 +46,7 @@ RULES: dict[str, str] = {
     "enable": "the deadman is released or silent",
     "estop": "the emergency stop is set or not yet cleared",
     "operator_hold": "an operator asked for a hold",
+    "arm_contract": "the arm has not said its contract yet, or it is another than the policy's",
     "length": "a command of the wrong length",
     "box": "the arm stands outside its workspace",
     "expiry": "a command came too late to be right",
@@ -62,6 +63,7 @@ class LoopConfig:
     max_age_ms: float | None = None  # overrides the contract's
     max_errors: int = 3  # consecutive inference errors that latch
     enable_timeout_s: float | None = None  # deadman: silent for longer is released; None: no deadman required
+    compare_contract: bool = False  # the arm says its contract: command nothing before it is known and fits
 
 
 @dataclass
@@ -104,6 +106,7 @@ class ControlLoop:
         self._errors = 0
         self._latched: Stop | None = None
         self._operator_hold = self._estop = False
+        self._unmatched = Stop("arm_contract", RULES["arm_contract"]) if self.config.compare_contract else None
         self._enable_s: float | None = None  # when the deadman was last seen held
         self._hold_since: float | None = None
         self._rule = ""
@@ -127,6 +130,12 @@ class ControlLoop:
         self._estop = pressed
         if pressed:
             self._latched = Stop("estop", "the emergency stop was pressed; release it, then clear the hold")
+
+    def put_contract(self, arm: Contract) -> None:
+        """What the arm says of itself; commands wait for it. Raises ContractMismatch, and holds, unless it fits."""
+        mine, theirs = self.contract.for_arm(), arm.for_arm()
+        self._unmatched = None if mine == theirs else Stop("arm_contract", "; ".join(mine.diff(theirs)))
+        mine.require_equal(theirs, here="the policy", there="the arm")
 
     def hold(self, on: bool) -> None:
         self._operator_hold = on
@@ -248,7 +257,8 @@ class ControlLoop:
 
     def _blocked(self) -> Stop | None:
         """What somebody ordered, whatever the sensors and the policy say."""
-        return self._latched or (Stop("operator_hold", RULES["operator_hold"]) if self._operator_hold else None)
+        ordered = Stop("operator_hold", RULES["operator_hold"]) if self._operator_hold else None
+        return self._latched or ordered or self._unmatched
 
     def _infer(self, found: ObservationSet, deadline_s: float) -> np.ndarray | Stop:
         """Actions ``(chunk, size)`` for an observation, by its deadline."""

@@ -47,6 +47,13 @@ class PoseTopic:
 
 
 @dataclass(frozen=True)
+class ContractTopic:
+    """A latched (transient local) std_msgs/String with the contract of the arm's scene; the simulated arm has one."""
+
+    topic: str
+
+
+@dataclass(frozen=True)
 class GripperState:
     """sensor_msgs/JointState with the fingers; opening = ``scale`` times the sum of the named joints."""
 
@@ -112,6 +119,9 @@ class ArmProfile:
     limits: LimitConfig = field(default_factory=LimitConfig)
     enable: EnableConfig = field(default_factory=EnableConfig)
     estop: EstopConfig = field(default_factory=EstopConfig)
+    contract: ContractTopic | None = (
+        None  # a policy waits for it and compares; None: the arm says none, as real drivers do
+    )
     verified: bool = False  # somebody ran it on this very arm
     dry_run: bool = True  # compute and count everything, command nothing
 

@@ -140,6 +140,11 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             history=history,
         )
 
+    @property
+    def recording(self) -> dict[str, Any]:
+        """As ``TaskEnv.recording``."""
+        return {"look": self.look, "renderer": "opengl"}
+
     # ----------------------------------------------------------------- episodes
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -58,10 +58,12 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.task, self.contract, self.render_mode, self.view_size = task, task.contract, render_mode, view_size
         self.world = World(task, renderer)
         self._substeps = round(self.contract.period_s / self.world.timestep)
+        self._delay_ms = [float(ms) for ms in actuation_delay_ms]
         self._delay = tuple(round(ms / 1000.0 / self.world.timestep) for ms in actuation_delay_ms)
         if not 0 <= self._delay[0] <= self._delay[1] < self._substeps:
-            raise ValueError(
-                f"actuation_delay_ms must be 0 <= low <= high < one control period, got {actuation_delay_ms}"
+            raise PixelarmError(
+                "actuation_delay_ms must be 0 <= low <= high < one control period of "
+                f"{1e3 * self.contract.period_s:g} ms, got {actuation_delay_ms}"
             )
         self._randomiser = Randomiser(self.world.model, make_terms(randomise))
         self._steps = self._done_for = 0  # control steps so far; those in a row that the task has been done for
@@ -75,6 +77,17 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.observation_space = gymnasium.spaces.Dict(spaces)
         action = self.contract.action
         self.action_space = gymnasium.spaces.Box(np.array(action.low, np.float32), np.array(action.high, np.float32))
+
+    @property
+    def recording(self) -> dict[str, Any]:
+        """What its episodes depend on beside the contract, as plain data; see ``robot.recording``."""
+        return {
+            "look": "plain" if "plain_look" in self.task.recipe.terms else "textured",
+            "renderer": self.world.drawn_by,
+            "actuation_delay_ms": self._delay_ms,
+            "randomise": sorted(term.name for term in self._randomiser.terms),
+            "hold_steps": self.hold_steps,
+        }
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

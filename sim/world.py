@@ -23,7 +23,7 @@ from sim.control import (
     ServoController,
     make_controller,
 )
-from sim.render import Renderer, check_renderer, make_renderer
+from sim.render import AUTO, OpenGLRenderer, Renderer, check_renderer, make_renderer
 from sim.scene import body_id, compile_scene, named_id
 
 if TYPE_CHECKING:
@@ -225,11 +225,23 @@ class World:
         spec = self.contract.camera(camera)
         return self.render_view(self.task.camera_in_scene[camera], spec.height, spec.width, snapshot)
 
-    def render_view(self, camera: str, height: int, width: int, snapshot: mujoco.MjData | None = None) -> np.ndarray:
-        """Image of any camera of the scene at any size, for people to look at."""
+    @property
+    def drawn_by(self) -> str:
+        """The renderer's name in ``sim.render.RENDERERS``; for "auto" it makes the first camera's, in this thread."""
+        if self.renderer != AUTO or not self.contract.cameras:
+            return self.renderer
+        first = self.contract.cameras[0]
+        return "opengl" if isinstance(self._renderer(first.height, first.width), OpenGLRenderer) else "raycast"
+
+    def _renderer(self, height: int, width: int) -> Renderer:
         renderer = self._renderers.get((height, width))
         if renderer is None:
             renderer = self._renderers[(height, width)] = make_renderer(self.model, height, width, self.renderer)
+        return renderer
+
+    def render_view(self, camera: str, height: int, width: int, snapshot: mujoco.MjData | None = None) -> np.ndarray:
+        """Image of any camera of the scene at any size, for people to look at."""
+        renderer = self._renderer(height, width)
         data = self.data if snapshot is None else snapshot
         mujoco.mj_kinematics(self.model, data)
         mujoco.mj_camlight(self.model, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from pathlib import Path
@@ -36,8 +37,10 @@ CONTRACT = Contract(
 
 
 # ------------------------------------------------------------------------ episodes
-def play(episodes: Episodes, success_at: dict[int, float], command_after: float = 0.35) -> list[dict[str, Any]]:
-    """Step in slices of 10 ms; success holds from ``success_at[seed]`` s after the reset (0.2 s if negative)."""
+def play(
+    episodes: Episodes, success_at: dict[int, float], command_after: float = 0.35, lasts_s: float = 0.2
+) -> list[dict[str, Any]]:
+    """Step in slices of 10 ms; success holds from ``success_at[seed]`` s after the reset, ``lasts_s`` if negative."""
     events: list[dict[str, Any]] = []
     reset_s, seed = 0.0, None
     for k in range(100_000):
@@ -45,7 +48,7 @@ def play(episodes: Episodes, success_at: dict[int, float], command_after: float 
 
         def success(seed: int | None = None, since: float = 0.0) -> bool:
             at = success_at.get(seed, 1e9) if seed is not None else 1e9
-            return since >= at if at >= 0 else -at <= since < -at + 0.2
+            return since >= at if at >= 0 else -at <= since < -at + lasts_s
 
         if seed is not None and now - reset_s >= command_after:
             episodes.on_command(now)
@@ -60,7 +63,7 @@ def play(episodes: Episodes, success_at: dict[int, float], command_after: float 
 
 
 def test_an_episode_is_counted_from_its_first_command() -> None:
-    """Command at 0.35 s, success from 1.05 s on: the 7th period ends at 1.05 s; read again 5 periods later."""
+    """Command at 0.35 s, success from 1.05 s on: the 7th period ends at 1.05 s."""
     events = play(Episodes([7], PERIOD, max_steps=60), {7: 1.05})
     assert [e["event"] for e in events] == ["reset", "start", "end", "done"]
     assert {k: events[2][k] for k in ("seed", "success_once", "success_end", "steps")} == {
@@ -69,6 +72,13 @@ def test_an_episode_is_counted_from_its_first_command() -> None:
         "success_end": True,
         "steps": 7,
     }
+
+
+@pytest.mark.parametrize(("lasts_s", "at_the_end"), [(0.95, False), (1.05, True)])
+def test_the_end_is_ten_periods_after_the_first_success(lasts_s: float, at_the_end: bool) -> None:
+    """First success at 1.05 s, so the end is at 2.05 s: a success of 0.95 s is over by then, one of 1.05 s is not."""
+    result = play(Episodes([1], PERIOD, max_steps=60), {1: -1.05}, lasts_s=lasts_s)[2]
+    assert (result["success_once"], result["success_end"]) == (True, at_the_end)
 
 
 def test_a_dropped_object_is_a_success_once_but_not_at_the_end() -> None:
@@ -199,6 +209,8 @@ def test_help_and_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--episodes" in capsys.readouterr().out
     with pytest.raises(PixelarmError, match="--episodes"):
         sim_arm.main(["--episodes", "-1"])
+    with pytest.raises(PixelarmError, match="--image-size must be positive"):
+        sim_arm.main(["--image-size", "0"])
     assert sim_arm.parser().parse_args(["--results", ""]).results is None
 
 
@@ -223,6 +235,21 @@ def test_the_simulated_arms_profile_fits_lift() -> None:
     assert sum(chain.counts().values()) == 0
     assert -0.112 <= arm.limits.box_low[2] <= -0.1  # the table's top is at 0.8 - 0.912 m, a cube's centre 2 cm above
     assert (arm.limits.box_low, arm.limits.box_high) == WORKSPACE  # what policies learn in is what the arm keeps to
+
+
+def test_it_says_in_a_line_what_it_simulates_where_and_how_to_end_it() -> None:
+    folder = profile.shipped()
+    assert folder is not None
+    arm = ArmProfile.load(folder / "sim_panda.yaml")
+    options = sim_arm.Options("lift", "sim_panda", 4, 0, 0, None, None, 0.5)
+    assert sim_arm.ready_words(options, arm, "/left", "ROS_DOMAIN_ID 7, this machine only") == (
+        "ready: simulated arm sim_panda, task lift, scene 4; out: agentview/image_raw, eye_in_hand/image_raw, "
+        "current_pose, joint_states; in: target_pose, gripper/target; namespace /left, ROS_DOMAIN_ID 7, "
+        "this machine only; Ctrl-C ends it"
+    )
+    episodes = dataclasses.replace(options, episodes=20, seed_start=100)
+    said = sim_arm.ready_words(episodes, arm, "/", "")
+    assert "task lift, scenes 100 to 119;" in said and said.endswith("it ends after 20 episodes, or with Ctrl-C")
 
 
 def test_options_are_what_the_parser_gives() -> None:

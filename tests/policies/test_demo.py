@@ -10,7 +10,10 @@ import time
 
 import pytest
 
-from policies.demo import preflight
+from policies.demo import Demo, preflight
+from policies.envs import make_env
+from policies.recipe_checks import check_recording
+from robot.episodes import read_dataset
 from robot.errors import MissingDependency
 from sim import gl
 
@@ -44,6 +47,19 @@ def test_without_opengl_only_an_absent_ray_caster_stops_the_demo(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mujoco_warp" else there)
     with pytest.raises(MissingDependency, match="no OpenGL library.*apt-get"):
         preflight(skip_ros=False)
+
+
+@pytest.mark.gl
+def test_the_demo_records_in_the_way_it_learns(tmp_path):
+    options = ["task.randomise=[mass]", "task.look=textured", "task.actuation_delay_ms=[0,20]", "task.hold_steps=2"]
+    one = Demo(tmp_path, "reach", 1, "smoke", "ferm_plus", True, [*options, "task.image_size=32"])
+    one.collect()
+    env = make_env(one.config().task)
+    assert check_recording(env.recording, read_dataset(tmp_path / "demos")) == []
+    judging = one._judging_env()
+    assert (judging.recording["randomise"], judging.recording["look"], judging.hold_steps) == ([], "textured", 1)
+    env.close()
+    judging.close()
 
 
 @needs_ros

@@ -1,8 +1,11 @@
 """Evaluation: success at any step and at the end are two things, and every policy meets the same seeds."""
 
 import numpy as np
+import pytest
 
-from policies.evaluate import evaluate, rollout
+from policies.evaluate import evaluate, load_actor, rollout
+from robot.errors import PixelarmError
+from robot.stats import AFTER_STEPS
 
 
 class ScriptedEnv:
@@ -49,9 +52,24 @@ def test_a_failure_takes_all_steps():
     assert (outcome.success_once, outcome.success_end, outcome.steps, env.step_number) == (False, False, 10, 10)
 
 
+def test_the_end_is_ten_steps_after_the_first_success_as_over_ros():
+    """First success in step 3, so the end is step 13: success in steps 3 to 12 is over, in steps 3 to 13 it is not."""
+    assert AFTER_STEPS == 10
+    assert [rollout(ScriptedEnv(set(range(3, last + 1))), act, seed=1).success_end for last in (12, 13)] == [
+        False,
+        True,
+    ]
+
+
+def test_a_policy_is_named_by_a_path_or_by_text(tmp_path):
+    for name in (tmp_path, str(tmp_path)):
+        with pytest.raises(PixelarmError, match="neither a policy bundle"):
+            load_actor(name)
+
+
 def test_seeds_intervals_and_films():
     env = ScriptedEnv({2, 3, 4, 5})
     result = evaluate(env, act, range(5, 9), after_steps=1, films=1, quiet=True)
     assert env.seeds == [5, 6, 7, 8] and result.once.n == 4 and result.once.successes == 4
     assert list(result.films) == [5] and len(result.films[5]) == 4  # 3 steps and the last view
-    assert result.to_dict()["at_end"]["success"] == 1.0
+    assert (result.to_dict()["at_end"]["success"], result.to_dict()["after_steps"]) == (1.0, 1)

@@ -142,7 +142,22 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
         ("recipe.batch_size=0", "batch_size must be at least 1"),
         ("recipe.frames=900", "recipe.steps=90 and recipe.frames=900 both say how long"),
         ("recipe.random_steps=1", "at least 2 to measure"),
-        ("task.hold_steps=3", "had lasted 1 step.s.: record others with --hold-steps 3"),
+        (
+            "task.hold_steps=3",
+            "hold_steps: 3 in this run, 1 in .*: learn with task.hold_steps=1, or record others with --hold-steps 3",
+        ),
+        (
+            "task.look=textured",
+            "look: 'textured' in this run.*: learn with task.look=plain, or record others with --look textured",
+        ),
+        (
+            "task.randomise=[mass,lights]",
+            r"learn with task.randomise=\[\], or record others with --randomise lights mass",
+        ),
+        (
+            "task.actuation_delay_ms=[0,40]",
+            r"task.actuation_delay_ms=\[0,50\], or record others with --actuation-delay-ms 0 40",
+        ),
         ("recipe.demos=9", "uses 9 demonstrations, the dataset holds 2"),
         ("task.name=lfit", "unknown task 'lfit'; the valid names are: .*lift"),
         ("task.image_size=48", "cameras.agentview.height: 48 here, 32 there(.|\n)*--image-size 48 --out"),
@@ -153,6 +168,14 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
 def test_a_recipe_that_cannot_run_is_refused_before_the_first_step(demos, tmp_path, override, words):
     with pytest.raises(PixelarmError, match=words):
         train(compose([*OVERRIDES, f"demos={demos}", f"run={tmp_path / 'r'}", override]))
+
+
+def test_one_bad_file_is_moved_away_rather_than_all_recorded_anew(demos, tmp_path):
+    folder = shutil.copytree(demos, tmp_path / "demos")
+    (folder / "episode_000001.hdf5").write_bytes(b"half")
+    with pytest.raises(PixelarmError, match="move episode_000001.hdf5 out of") as refused:
+        train(compose([*OVERRIDES, f"demos={folder}", f"run={tmp_path / 'r'}"]))
+    assert "pixelarm collect" not in str(refused.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

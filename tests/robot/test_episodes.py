@@ -1,8 +1,10 @@
 """Episodes on disk: whole or not at all, readable by robomimic's layout, and refused in words when they are not right."""
 
 import errno
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +15,15 @@ import h5py
 import numpy as np
 import pytest
 
-from robot import episodes
+from robot import episodes_cli, files
 from robot.contract import Action, Camera, Contract, Proprio
-from robot.episodes import Recorder, episode_files, read_dataset, read_episode, write_index
-from robot.errors import ContractMismatch, DatasetError
+from robot.episodes import Recorder, episode_files, read_dataset, read_episode, read_headers, write_index
+from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 
 
-def make_contract(size: int = 8) -> Contract:
+def make_contract(size: int = 8, task: str = "tiny") -> Contract:
     return Contract(
-        task="tiny", cameras=(Camera("front", size, size),), proprio=(Proprio("eef_pos", 3, "m", "base"),),
+        task=task, cameras=(Camera("front", size, size),), proprio=(Proprio("eef_pos", 3, "m", "base"),),
         action=Action("eef_delta_position", ("dx", "dy", "dz", "gripper"), ("m", "m", "m", "1"), (-1,) * 4, (1,) * 4),
         rate_hz=10, deadline_ms=80, max_age_ms=100,
     )  # fmt: skip
@@ -36,6 +38,17 @@ def record(recorder: Recorder, steps: int = 4) -> None:
     for step in range(1, steps + 1):
         recorder.add(np.full(4, step / 10), float(step == steps), step == steps, observe(step), step * 100_000_000)
     recorder.end(success=True)
+
+
+def add_stray(dataset):
+    """An episode of another task, copied into the folder as its third."""
+    with Recorder(dataset.parent / "others", make_contract(task="other"), {}) as recorder:
+        record(recorder)
+    shutil.copy(dataset.parent / "others" / "episode_000000.hdf5", dataset / "episode_000002.hdf5")
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:-2000])
 
 
 @pytest.fixture
@@ -79,10 +92,89 @@ def test_a_folder_is_not_recorded_over_but_can_be_continued(dataset):
 
 
 def test_a_truncated_file_is_named(dataset):
-    file = episode_files(dataset)[1]
-    file.write_bytes(file.read_bytes()[:-2000])
-    with pytest.raises(DatasetError, match="episode_000001.hdf5 is not a readable HDF5 file"):
+    truncate(episode_files(dataset)[1])
+    with pytest.raises(StrayEpisodes, match="episode_000001.hdf5 is not a readable HDF5 file") as refused:
         read_dataset(dataset)
+    assert f"move episode_000001.hdf5 out of {dataset}, then" in str(refused.value)
+    truncate(episode_files(dataset)[0])
+    with pytest.raises(DatasetError, match="no episode of .* can be used") as refused:
+        read_dataset(dataset)
+    assert "move" not in str(refused.value)  # there would be nothing left
+
+
+def test_an_episode_of_another_task_is_named_and_not_indexed(dataset, capsys):
+    add_stray(dataset)
+    for read in (read_dataset, read_headers, write_index):
+        with pytest.raises(
+            StrayEpisodes, match="episode_000002.hdf5 has another contract.*: task: 'tiny' here, 'other'"
+        ):
+            read(dataset)
+    assert episodes_cli.main([str(dataset), "--reindex"]) == 1
+    said = capsys.readouterr().out
+    assert "2 of 3 episodes are good, 10 steps" in said and "wrote" not in said
+    assert "task: 'tiny' here, 'other' there" in said
+    assert f"move episode_000002.hdf5 out of {dataset}, then write the index anew" in said
+    (dataset / "episode_000002.hdf5").unlink()
+    assert episodes_cli.main([str(dataset), "--reindex"]) == 0
+    assert "2 of 2 episodes are good, 10 steps" in capsys.readouterr().out
+
+
+def test_what_most_episodes_are_is_the_dataset_wherever_the_stray_lies(dataset):
+    add_stray(dataset)
+    first, stray = episode_files(dataset)[0], episode_files(dataset)[2]
+    kept = first.read_bytes()
+    first.write_bytes(stray.read_bytes())
+    stray.write_bytes(kept)
+    with pytest.raises(StrayEpisodes, match="move episode_000000.hdf5 out of"):
+        read_dataset(dataset)
+
+
+@pytest.mark.parametrize("spoil", [lambda dataset: truncate(episode_files(dataset)[1]), add_stray])
+def test_nothing_is_appended_beside_an_episode_that_does_not_belong(dataset, spoil):
+    """Refused before the first step, so that nothing is recorded in vain."""
+    spoil(dataset)
+    before = episode_files(dataset)
+    with pytest.raises(StrayEpisodes, match=r"move episode_00000[12].hdf5 out of"):
+        Recorder(dataset, make_contract(), {}, append=True)
+    assert episode_files(dataset) == before
+
+
+def test_how_episodes_are_recorded_must_agree_within_a_dataset(tmp_path, capsys):
+    def recorder(**how):
+        return Recorder(tmp_path, make_contract(), {"recording": how} if how else {}, append=True)
+
+    for how in ({"look": "plain", "renderer": "opengl", "delay": (0, 5)}, {"look": "plain", "renderer": "raycast"}, {}):
+        with recorder(**how) as made:  # another renderer does no harm, and an older recorder says nothing
+            record(made)
+    with pytest.raises(DatasetError, match="look: 'textured' here, 'plain' there(.|\n)*append with the same options"):
+        recorder(look="textured")
+    with pytest.raises(DatasetError, match=r"delay: \[0, 9\] here, \[0, 5\] there"):
+        recorder(delay=[0, 9])
+    assert episodes_cli.main([str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "recorded with delay [0, 5], look plain, renderer opengl" in said
+    assert (
+        "episode_000001.hdf5 (there) was recorded in another way than the first (here): renderer: 'opengl' here" in said
+    )
+
+
+def test_a_dataset_has_one_recorder_at_a_time(dataset):
+    with Recorder(dataset, make_contract(), {}, append=True) as recorder:
+        with pytest.raises(PixelarmError, match="another process is writing into .*demos"):
+            Recorder(dataset, make_contract(), {}, append=True)
+        record(recorder)
+    Recorder(dataset, make_contract(), {}, append=True)  # the one before has ended
+
+
+def test_what_a_killed_recorder_left_unfinished_is_removed(dataset, monkeypatch, capsys):
+    left = dataset / ".partial-abc.hdf5"
+    left.write_bytes(b"half")
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "no locks")))
+    Recorder(dataset, make_contract(), {}, append=True)  # a file system that cannot lock: somebody may be writing it
+    assert left.exists() and "if nobody is writing there, remove them: .partial-abc.hdf5" in capsys.readouterr().out
+    monkeypatch.undo()
+    Recorder(dataset, make_contract(), {}, append=True)
+    assert not left.exists() and ".partial-abc.hdf5" in capsys.readouterr().out
 
 
 def test_a_foreign_file_is_named(tmp_path):
@@ -147,11 +239,36 @@ def test_a_full_disk_loses_only_the_episode_in_progress(dataset, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     recorder = Recorder(dataset, make_contract(), {}, append=True)
-    monkeypatch.setattr(episodes.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(DatasetError, match="disk is full.*written before is whole"):
         record(recorder)
     monkeypatch.undo()
     assert len(read_dataset(dataset)) == 2 and not list(dataset.glob(".partial*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 300 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
+    if os.geteuid() != 0 or shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_is_really_full_is_said_in_words(small_disk):
+    """HDF5 ends a process with a segmentation fault when it closes a file that the disk has no room for."""
+    done = subprocess.run(
+        [sys.executable, "-c", recording_forever(small_disk / "demos", noise=True)],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1 and "DatasetError: the disk is full" in done.stderr.splitlines()[-1], done.stderr[
+        -2000:
+    ]
+    found = read_dataset(small_disk / "demos")
+    assert len(found) == done.stdout.count("x") >= 2 and not list(small_disk.glob("demos/.partial*"))
 
 
 def test_leaving_with_an_open_episode_says_what_is_lost(dataset, capsys):
@@ -161,20 +278,27 @@ def test_leaving_with_an_open_episode_says_what_is_lost(dataset, capsys):
     assert "the episode in progress (1 steps) is not kept; 2 episodes are safe" in capsys.readouterr().out
 
 
-def test_a_killed_recorder_leaves_whole_episodes(tmp_path):
-    """A recorder that is shot at an arbitrary moment leaves files that all read back."""
-    script = textwrap.dedent(f"""
-        import sys; sys.path[:0] = {[str(os.path.dirname(__file__))]!r}
+def recording_forever(folder, noise: bool = False) -> str:
+    """A script that records episodes of 30 steps and prints an x for each; with images of noise they have 60 kB."""
+    return textwrap.dedent(f"""
+        import sys; sys.path[:0] = {[os.getcwd(), os.path.dirname(__file__)]!r}
         import numpy as np
+        import test_episodes
         from test_episodes import Recorder, make_contract, record
-        recorder = Recorder({str(tmp_path / "demos")!r}, make_contract(), {{}})
+        if {noise}:
+            random = np.random.default_rng(0)
+            frame = lambda: random.integers(0, 256, (26, 26, 3), np.uint8)
+            test_episodes.observe = lambda number: {{"front": frame(), "eef_pos": np.zeros(3, np.float32)}}
+        recorder = Recorder({str(folder)!r}, make_contract(26 if {noise} else 8), {{}})
         while True:
             record(recorder, steps=30)
             print("x", flush=True)
     """)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.getcwd()}
-    )
+
+
+def test_a_killed_recorder_leaves_whole_episodes(tmp_path):
+    """A recorder that is shot at an arbitrary moment leaves files that all read back."""
+    process = subprocess.Popen([sys.executable, "-c", recording_forever(tmp_path / "demos")], stdout=subprocess.PIPE)
     for _ in range(5):
         process.stdout.readline()
     time.sleep(0.013)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from robot.contract import Action, Camera, Contract, Proprio
-from robot.errors import PixelarmError, UnknownName
+from robot.errors import ContractMismatch, PixelarmError, UnknownName
 from robot.inference import Result, run_job
 from robot.limits import Command, LimitConfig, default_limits
 from robot.loop import RULES, ControlLoop, LoopConfig
@@ -213,6 +213,40 @@ def test_stats_hold_what_a_report_needs() -> None:
     assert set(stats["stages"]) >= {"wait", "assemble", "infer", "limits", "publish"}
     assert stats["latency_ms"]["n"] == len(stats["latency_samples_ms"]) == stats["commands"]
     assert stats["deadline_misses"] == 0
+
+
+# -------------------------------------------------------------------- the arm's contract
+def test_commands_wait_for_an_arms_contract_where_it_says_one() -> None:
+    rig = Rig(compare_contract=True).run(4)
+    assert (rig.sent, rig.fired(), rig.loop.state) == ([], {"arm_contract": 4}, "waiting")
+    rig.loop.put_contract(CONTRACT)
+    assert rig.run(4).loop.state == "running" and rig.fired() == {"arm_contract": 4}
+
+
+def test_an_arm_of_another_scene_is_never_commanded() -> None:
+    rig = Rig(compare_contract=True)
+    with pytest.raises(
+        ContractMismatch, match=r"the policy \(here\).*the arm \(there\)(.|\n)*task: 'lift' here, 'reach' there"
+    ):
+        rig.loop.put_contract(dataclasses.replace(CONTRACT, task="reach"))
+    rig.run(4)
+    assert (rig.sent, rig.fired()) == ([], {"arm_contract": 4})
+    assert rig.loop.clear() == ""  # an operator cannot clear what does not fit
+    assert rig.run(1).sent == []
+
+
+def test_an_arm_that_becomes_another_holds_the_last_target() -> None:
+    rig = running(compare_contract=False)
+    with pytest.raises(ContractMismatch):
+        rig.loop.put_contract(dataclasses.replace(CONTRACT, rate_hz=20))
+    rig.run(3)
+    assert rig.fired() == {"arm_contract": 3} and all(hold for _, _, hold in rig.sent)
+
+
+def test_history_and_chunk_are_the_policys_own_choice() -> None:
+    rig = Rig(contract=dataclasses.replace(CONTRACT, history=3, chunk=4), compare_contract=True)
+    rig.loop.put_contract(CONTRACT)
+    assert rig.run(4).loop.state == "running"
 
 
 # -------------------------------------------------------------------------- holding

@@ -7,6 +7,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from robot.errors import PixelarmError, UnknownName
+from sim import gl
 from sim.tasks import TASKS, make, make_task
 
 
@@ -117,11 +118,24 @@ def test_a_senseless_action_is_refused_in_words(env, action):
         env.step(action)
 
 
+def test_an_environment_says_how_it_is_seen_and_judged(monkeypatch):
+    env = make("reach", image_size=32, hold_steps=2, actuation_delay_ms=(0, 20), randomise=["mass", "lights"])
+    assert env.recording == {
+        "look": "plain", "renderer": "opengl", "actuation_delay_ms": [0.0, 20.0], "randomise": ["lights", "mass"],
+        "hold_steps": 2,
+    }  # fmt: skip
+    env.close()
+    monkeypatch.setattr(gl, "_missing", "no OpenGL library")  # the ray-caster takes over
+    env = make("reach", image_size=32)
+    assert env.recording["renderer"] == "raycast"
+    env.close()
+
+
 def test_an_unknown_task_names_the_known_ones():
     with pytest.raises(UnknownName, match="unknown task 'lfit'; the valid names are: .*lift"):
         make_task("lfit")
 
 
 def test_delay_must_fit_the_period():
-    with pytest.raises(ValueError, match="actuation_delay_ms"):
+    with pytest.raises(PixelarmError, match="actuation_delay_ms must be .* period of 100 ms, got .0.0, 150.0."):
         make("lift", actuation_delay_ms=(0.0, 150.0))
