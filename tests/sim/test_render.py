@@ -7,6 +7,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import mujoco
@@ -183,6 +184,30 @@ def test_opengl_draws_the_stored_picture(lift):
     if os.environ.get("PIXELARM_GOLDEN") == "write":
         Image.fromarray(image).save(GOLDEN, optimize=True)
     assert difference(image, np.asarray(Image.open(GOLDEN))) < 1.0
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("drawn_in", ["this thread", "a thread that has ended"])
+def test_a_closed_renderer_leaves_the_pictures_of_another_alone(drawn_in):
+    worlds = make_world("lift", renderer="opengl"), make_world("lift", renderer="opengl")
+    first, second = worlds
+    scenes = []
+    for seed in (1, 2):
+        second.reset(seed)
+        scenes.append(second.render("agentview"))
+    assert difference(*scenes) > 0.1
+    first.reset(0)
+    draw = threading.Thread(target=first.render, args=("agentview",))
+    draw.run() if drawn_in == "this thread" else draw.start()
+    if draw.ident is not None:
+        draw.join()
+    second.reset(2)
+    second.render("agentview")  # its context is the current one
+    first.close()
+    for seed, before in zip((1, 2), scenes):
+        second.reset(seed)
+        assert np.array_equal(second.render("agentview"), before)
+    second.close()
 
 
 # ------------------------------------------------------------------------------------------ the choice
