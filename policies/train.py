@@ -17,11 +17,13 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from policies import task_configs
 from policies.config import TrainConfig
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 
 OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
 ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+task_configs.register()
 
 
 def typed(config: DictConfig) -> TrainConfig:

@@ -83,7 +83,7 @@ COMMANDS: dict[str, Command] = {
         ("sim", "ros"),
     ),
     "bench": Command(
-        "sim.bench:main",
+        "policies.bench:main",
         "measurements anyone can repeat: speed against stock, experts, pictures",
         "sim",
         LOOK,

@@ -1,4 +1,4 @@
-"""``pixelarm bench SUITE``: measurements that can be repeated by anyone, as ratios from one run.
+"""How ``pixelarm bench`` measures, so that anyone can repeat it: as ratios from one run.
 
 A ratio of two speeds measured at different times mostly shows what else the machine was doing. So both sides live in processes of
 their own, pinned to the same core, and are measured in turn (A B A B ...), several rounds of it: each round gives one ratio, and the
@@ -8,7 +8,6 @@ all threads together, which other programs on the machine disturb less than the 
 
 from __future__ import annotations
 
-import importlib
 import json
 import multiprocessing
 import os
@@ -25,34 +24,15 @@ from statistics import median
 from types import TracebackType
 from typing import Any
 
-from robot.errors import PixelarmError, UnknownName
+from robot.errors import PixelarmError
 from robot.provenance import git_commit, hardware, versions
 
-# name -> module:function, called with the arguments after the name
-SUITES: dict[str, str] = {
-    "sim": "sim.bench_sim:main",
-    "tasks": "sim.bench_tasks:main",
-    "demo": "sim.bench_demo:main",
-    "learner": "policies.bench_learner:main",
-}
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 PACKAGES = ("pixelarm", "mujoco", "robosuite", "gymnasium", "gymnasium-robotics", "numpy", "numba")
 BUSY = 1.2  # wall time over processor time from which the table says that the machine was busy
 
 Unit = Callable[[], object]  # does one of what is counted
 Make = Callable[..., Unit]
-
-
-def main(argv: list[str]) -> int:
-    if not argv or argv[0] in ("-h", "--help"):
-        print(
-            f"usage: pixelarm bench SUITE [options]\n\nsuites: {', '.join(SUITES)}; pixelarm bench SUITE --help says more"
-        )
-        return 0 if argv else 2
-    if argv[0] not in SUITES:
-        raise UnknownName("benchmark suite", argv[0], SUITES)
-    module, _, function = SUITES[argv[0]].partition(":")
-    return getattr(importlib.import_module(module), function)(argv[1:])
 
 
 # ------------------------------------------------------------------------------------------------- one side, in its process

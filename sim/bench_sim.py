@@ -138,7 +138,7 @@ def measure_rows(task: str, against: bool, seconds: float, rounds: int, core: in
     """The table: rows, and what could not be measured with the reason."""
     name, absent = task.replace("_", " ").capitalize(), {}
     comparable = against
-    if against and make_task(task).recipe.objects:
+    if against and hasattr(make_task(task), "build"):
         comparable, absent[f"stock robosuite's {name}"] = False, "this task's scene is our own"
     exact, fast = {"name": task, "exact": True}, {"name": task}
     bars = {"one": 15.0, "two": 18.0, "fast": 24.0, "reset": 100.0} if task == "lift" else {}
@@ -172,7 +172,7 @@ def measure_rows(task: str, against: bool, seconds: float, rounds: int, core: in
 
 def measure_sizes(task: str, against: bool, seconds: float, core: int) -> list[dict[str, Any]]:
     """Steps per processor second with one camera, exact physics, at several image sizes."""
-    against = against and not make_task(task).recipe.objects
+    against = against and not hasattr(make_task(task), "build")
     found = []
     for pixels in tqdm(SIZES, desc="image sizes", unit="size"):
         entry: dict[str, Any] = {"pixels": pixels}

@@ -30,7 +30,8 @@ import mujoco
 import numpy as np
 
 from robot.errors import MissingDependency, PixelarmError
-from sim.scene import cache_folder, camera_id, own_colour
+from sim.scene import camera_id, own_colour
+from sim.scene_cache import cache_folder
 
 VISIBLE_GROUPS = [1, 2]  # as OpenGLRenderer: robosuite keeps collision shapes in group 0, visuals in 1
 HIDDEN_GROUP = 5

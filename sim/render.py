@@ -21,6 +21,7 @@ from sim.scene import camera_id
 
 AUTO = "auto"
 _said: set[str] = set()
+_never_freed: list[mujoco.MjrContext] = []  # kept, since the end of such an object frees it
 
 
 class Renderer(Protocol):
@@ -77,11 +78,19 @@ class OpenGLRenderer:
         return self._pixels[::-1].copy()
 
     def close(self) -> None:
-        if self._open:
-            self._open = False
-            atexit.unregister(self.close)
+        if not self._open:
+            return
+        self._open = False
+        atexit.unregister(self.close)
+        try:
+            self._gl.make_current()  # MuJoCo deletes its objects by number in the context that is current, whosever it is
+        except (
+            Exception
+        ):  # each back end has its own: the context is bound to another thread, perhaps one that has ended
+            _never_freed.append(self._context)
+        else:
             self._context.free()
-            self._gl.free()
+        self._gl.free()  # what was not freed goes with it
 
 
 def _ray_cast(model: mujoco.MjModel, height: int, width: int) -> Renderer:

@@ -2,7 +2,7 @@
 
 A scene is a source (the environment's MJCF) and a list of named terms, each a small function that saves time or fixes the look.
 Every term can be left out, so what each one costs or saves can be measured. The compiled model is cached on disk under a hash of
-the whole recipe and of the library versions; what was not used for longest goes when the cache outgrows ``CACHE_BYTES``.
+all that it follows from: the recipe, the library versions, and the text of what makes it (``sim.scene_sources``).
 """
 
 from __future__ import annotations
@@ -11,24 +11,20 @@ import hashlib
 import importlib.util
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
-from sim import gl
+from sim import gl, scene_cache, scene_sources
 from sim.mesh import cluster_vertices
 
 Build = Callable[[mujoco.MjSpec], None]
-CACHE_SCHEMA = 4  # raise when the meaning of a term changes
-CACHE_BYTES = 2_000_000_000  # of compiled models on disk: about thirty
 VISUAL_GROUP, HIDDEN_GROUP = 1, 3  # robosuite shows geoms of group 1 and hides its collision shapes in group 0
 UNSET_RGBA = np.array([0.5, 0.5, 0.5, 1.0], np.float32)  # MuJoCo's default of geom_rgba
 TABLE_LIGHTS = ((0.0, 0.2, -1.0), (0.8, 0.3, -0.5), (-0.8, -0.3, -0.5))  # directions, world frame
@@ -43,7 +39,6 @@ class Recipe:
 
     environment: str = "Lift"  # robosuite environment, or KITCHEN
     robot: str = "Panda"  # robosuite robot
-    objects: str = ""  # what a task's ``build`` adds or takes away, as a name and a version: part of the identity
     terms: tuple[str, ...] = (
         "no_multisampling",
         "no_reflections",
@@ -54,13 +49,6 @@ class Recipe:
         "fewer_collisions",
         "fast_physics",
     )
-
-    @property
-    def hash(self) -> str:
-        """Identity of the compiled result: the recipe, and the versions that compile it."""
-        source = "gymnasium-robotics" if self.environment == KITCHEN else "robosuite"
-        key = {**asdict(self), "schema": CACHE_SCHEMA, "mujoco": version("mujoco"), source: _version(source)}
-        return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
 # --------------------------------------------------------------------------- terms on the specification, before compiling
@@ -97,12 +85,12 @@ def no_reflections(model: mujoco.MjModel) -> None:
 
 def simple_mount(model: mujoco.MjModel) -> None:
     """The pedestal of 33,000 triangles drawn as the three primitives that it collides as, in its own colour."""
-    visual = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, "fixed_mount0_pedestal_vis")
-    if visual < 0:
+    if "fixed_mount0_pedestal_vis" not in names(model, "geom"):
         return  # an arm that stands on something else
+    visual = named_id(model, "geom", "fixed_mount0_pedestal_vis")
     model.geom_group[visual] = HIDDEN_GROUP
     for part in ("controller_box", "pedestal_feet", "pedestal"):
-        shape = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_GEOM, f"fixed_mount0_{part}_col")
+        shape = named_id(model, "geom", f"fixed_mount0_{part}_col")
         model.geom_group[shape] = VISUAL_GROUP
         model.geom_rgba[shape] = model.geom_rgba[visual]
         model.geom_matid[shape] = model.geom_matid[visual]
@@ -110,6 +98,7 @@ def simple_mount(model: mujoco.MjModel) -> None:
 
 def clustered_meshes(model: mujoco.MjModel) -> None:
     """Visual meshes with their vertices merged on a grid, finer for what cameras see closer up: see ``grid_of``."""
+    bodies = names(model, "body")
     for geom in range(model.ngeom):
         mesh = int(model.geom_dataid[geom])
         if (
@@ -120,8 +109,7 @@ def clustered_meshes(model: mujoco.MjModel) -> None:
             continue
         if np.any(model.geom_dataid[(model.geom_contype > 0)] == mesh):
             continue  # shared with a collision geom, whose shape must not change
-        body = mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, int(model.geom_bodyid[geom])) or ""
-        cluster_vertices(model, mesh, grid_of(body))
+        cluster_vertices(model, mesh, grid_of(bodies[model.geom_bodyid[geom]]))
 
 
 def grid_of(body: str) -> float:
@@ -166,7 +154,7 @@ def own_colour(model: mujoco.MjModel) -> np.ndarray:
 def fewer_collisions(model: mujoco.MjModel) -> None:
     """The arm's mount and links 0 to 4 stop colliding: inside the task's workspace box they cannot reach anything."""
     links = tuple(f"robot0_link{i}" for i in range(5))
-    bodies = [mujoco.mj_id2name(model, mujoco.mjtObj.mjOBJ_BODY, body) or "" for body in range(model.nbody)]
+    bodies = names(model, "body")
     if not set(links) & set(bodies):
         raise PixelarmError(
             f"fewer_collisions is for robosuite's Panda on its table: this model has no body {links[0]}. "
@@ -204,37 +192,44 @@ MODEL_TERMS: dict[str, Callable[[mujoco.MjModel], None]] = {
 def compile_scene(recipe: Recipe, build: Build | None = None) -> mujoco.MjModel:
     """The compiled model of a recipe, from the cache if it was compiled before.
 
-    ``build`` may edit the specification before it is compiled (a task's own objects). The cache cannot see into it, so the
-    recipe names what it does in ``objects``, and changes that name with it.
+    ``build`` may edit the specification before it is compiled (a task's own objects).
 
     Raises:
         UnknownName: a term, environment or robot that does not exist.
     """
     if recipe.environment == KITCHEN and recipe.robot != "Panda":
         raise UnknownName(f"robot of {KITCHEN}", recipe.robot, ["Panda"])
-    if (build is None) != (recipe.objects == ""):
-        raise PixelarmError("a scene with a build function needs Recipe.objects to name it, and only such a scene")
     for term in recipe.terms:
         if term not in MODEL_TERMS:
             raise UnknownName("scene term", term, MODEL_TERMS)
-    cached = cache_folder() / f"{recipe.environment.lower()}-{recipe.robot.lower()}-{recipe.hash}.mjb"
-    if cached.is_file():
-        try:
-            model = mujoco.MjModel.from_binary_path(str(cached))
-            _mark_used(cached)
-            return model
-        except ValueError:
-            cached.unlink(missing_ok=True)  # damaged: compile it again
-    model = _compile(recipe, build)
-    _save(model, cached)
+    try:
+        name = scene_name(recipe, build)
+    except scene_sources.NotSeen as reason:
+        logging.getLogger(__name__).info("this scene is compiled without the cache: %s", reason)
+        return _compile(recipe, build)
+    model = scene_cache.load(name)
+    if model is None:
+        model = _compile(recipe, build)
+        scene_cache.save(name, model)
     return model
 
 
-def cache_folder() -> Path:
-    """``$PIXELARM_CACHE``, else ``pixelarm`` in the user's cache folder."""
-    if "PIXELARM_CACHE" in os.environ:
-        return Path(os.environ["PIXELARM_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pixelarm"
+def scene_name(recipe: Recipe, build: Build | None = None) -> str:
+    """What the cache knows a compiled scene by: environment, robot, and a hash of all that the model follows from.
+
+    Raises:
+        sim.scene_sources.NotSeen: something that it may follow from cannot be looked at.
+    """
+    source = "gymnasium-robotics" if recipe.environment == KITCHEN else "robosuite"
+    makers = [terms[term] for term in recipe.terms for terms in (SPEC_TERMS, MODEL_TERMS) if term in terms]
+    key = {
+        **asdict(recipe),
+        "mujoco": version("mujoco"),
+        source: _version(source),
+        **scene_sources.identity(__name__, makers if build is None else [*makers, build]),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return f"{recipe.environment.lower()}-{recipe.robot.lower()}-{digest}"
 
 
 def _compile(recipe: Recipe, build: Build | None) -> mujoco.MjModel:
@@ -304,47 +299,35 @@ def _mean_colour(model: mujoco.MjModel, texture: int) -> np.ndarray:
     return texels.mean(axis=0) / 255.0
 
 
-def _save(model: mujoco.MjModel, path: Path) -> None:
-    """Write the compiled model whole or not at all; a cache that cannot be written is only slower."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".mjb")
-        os.close(handle)
-        mujoco.mj_saveModel(model, partial, None)
-        os.replace(partial, path)
-    except OSError as error:
-        logging.getLogger(__name__).warning("the compiled scene could not be cached in %s: %s", path.parent, error)
-    _forget_oldest(path)
-
-
-def _mark_used(path: Path) -> None:
-    with suppress(OSError):  # a folder that is only read, or another process has just removed it
-        os.utime(path)
-
-
-def _forget_oldest(newest: Path) -> None:
-    """Remove the models that were not used for longest, until the rest is within ``CACHE_BYTES``; ``newest`` stays."""
-    used = []
-    for path in newest.parent.glob("*.mjb"):
-        with suppress(OSError):  # another process may have removed it
-            used.append((path.stat().st_mtime, path.stat().st_size, path))
-    total = sum(size for _, size, _ in used)
-    for _, size, path in sorted(used):
-        if total <= CACHE_BYTES:
-            break
-        if path != newest:
-            with suppress(OSError):
-                path.unlink()
-            total -= size
-
-
-NAMED = {
-    "body": (mujoco.mjtObj.mjOBJ_BODY, "nbody"),
-    "joint": (mujoco.mjtObj.mjOBJ_JOINT, "njnt"),
-    "site": (mujoco.mjtObj.mjOBJ_SITE, "nsite"),
-    "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu"),
-    "camera": (mujoco.mjtObj.mjOBJ_CAMERA, "ncam"),
+# ------------------------------------------------------------------------------------------------------------ names
+NAMED = {  # MuJoCo's type, how many a model has, and all of a specification
+    "body": (mujoco.mjtObj.mjOBJ_BODY, "nbody", "bodies"),
+    "joint": (mujoco.mjtObj.mjOBJ_JOINT, "njnt", "joints"),
+    "geom": (mujoco.mjtObj.mjOBJ_GEOM, "ngeom", "geoms"),
+    "site": (mujoco.mjtObj.mjOBJ_SITE, "nsite", "sites"),
+    "camera": (mujoco.mjtObj.mjOBJ_CAMERA, "ncam", "cameras"),
+    "light": (mujoco.mjtObj.mjOBJ_LIGHT, "nlight", "lights"),
+    "mesh": (mujoco.mjtObj.mjOBJ_MESH, "nmesh", "meshes"),
+    "material": (mujoco.mjtObj.mjOBJ_MATERIAL, "nmat", "materials"),
+    "tendon": (mujoco.mjtObj.mjOBJ_TENDON, "ntendon", "tendons"),
+    "actuator": (mujoco.mjtObj.mjOBJ_ACTUATOR, "nu", "actuators"),
+    "sensor": (mujoco.mjtObj.mjOBJ_SENSOR, "nsensor", "sensors"),
+    "key": (mujoco.mjtObj.mjOBJ_KEY, "nkey", "keys"),
 }
+
+
+def named_id(model: mujoco.MjModel, kind: str, name: str) -> int:
+    """Index of a body, joint, geom, ... (see ``NAMED``) of a model; an unknown name lists those that exist."""
+    index = mujoco.mj_name2id(model, NAMED[kind][0], name)
+    if index < 0:
+        raise UnknownName(kind, name, filter(None, names(model, kind)))
+    return index
+
+
+def names(model: mujoco.MjModel, kind: str) -> list[str]:
+    """The names of all bodies, joints, geoms, ... of a model by index; empty for one without."""
+    object_type, count, _ = NAMED[kind]
+    return [mujoco.mj_id2name(model, object_type, index) or "" for index in range(getattr(model, count))]
 
 
 def body_id(model: mujoco.MjModel, name: str) -> int:
@@ -355,11 +338,9 @@ def camera_id(model: mujoco.MjModel, name: str) -> int:
     return named_id(model, "camera", name)
 
 
-def named_id(model: mujoco.MjModel, kind: str, name: str) -> int:
-    """Index of a body, joint, site, actuator or camera of a model; an unknown name lists those that exist."""
-    object_type, count = NAMED[kind]
-    index = mujoco.mj_name2id(model, object_type, name)
-    if index < 0:
-        names = (mujoco.mj_id2name(model, object_type, i) for i in range(getattr(model, count)))
-        raise UnknownName(kind, name, [known or "" for known in names])
-    return index
+def in_spec(spec: mujoco.MjSpec, kind: str, name: str) -> Any:
+    """A body, joint, geom, ... of a specification; an unknown name lists those that exist."""
+    found = getattr(spec, kind)(name)
+    if found is None:
+        raise UnknownName(kind, name, [known.name for known in getattr(spec, NAMED[kind][2]) if known.name])
+    return found

@@ -1,4 +1,4 @@
-"""Every task by name. Outsiders may add their own: ``TASKS["mine"] = MyTask``."""
+"""Every task by name, for ``make`` and for ``pixelarm train task=NAME``. Outsiders may add their own: ``TASKS["mine"] = MyTask``."""
 
 from __future__ import annotations
 

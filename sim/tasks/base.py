@@ -1,6 +1,7 @@
 """What a task is: scene, contract, reset distribution, sparse success test, language line and scripted expert.
 
-A task is one file in this folder; ``sim/tasks/__init__.py`` lists them. To add one, imitate ``lift.py``.
+A task is one file in this folder and one line in ``TASKS`` (``sim/tasks/__init__.py``). To add one, imitate ``reach.py``; ``move.py``
+has something to grasp besides.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Task(Protocol):
 
     # optional: ``arm``, a ``sim.arm.Arm`` where it is not robosuite's Panda
     # optional: ``workspace``, lowest and highest target in the base frame (m), as the limits of a real arm's profile would hold it
-    # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``, named in recipe.objects
+    # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         """Draw the initial positions of the objects into ``world.data``."""

@@ -38,7 +38,6 @@ THICK = 0.012  # m, half the line's width
 
 class Pull(TabletopTask):
     name: ClassVar[str] = "pull"
-    objects: ClassVar[str] = "pull/1"
     language: ClassVar[str] = "pull the box to the red line"
     max_steps: ClassVar[int] = 90
 

@@ -34,7 +34,6 @@ NOT_WITHIN = 0.10  # m from the gripper's start
 
 class Reach(TabletopTask):
     name: ClassVar[str] = "reach"
-    objects: ClassVar[str] = "reach/1"
     language: ClassVar[str] = "touch the red ball"
     max_steps: ClassVar[int] = 30
 

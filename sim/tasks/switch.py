@@ -44,7 +44,6 @@ GREY, GREEN, RED = (0.35, 0.35, 0.4), (0.1, 0.8, 0.2), (1.0, 0.1, 0.1)
 
 class Switch(TabletopTask):
     name: ClassVar[str] = "switch"
-    objects: ClassVar[str] = "switch/1"
     language: ClassVar[str] = "flip the switch to the green side"
     max_steps: ClassVar[int] = 55
 

@@ -15,7 +15,6 @@ from policies.bench_baseline import EagerCURL
 from policies.bench_learner import RECIPES, LearnerRow, configured, contract_of, table
 from policies.replay import Replay
 from robot.errors import PixelarmError, UnknownName
-from sim import bench
 from sim.bench import Sample
 
 CURL = [
@@ -148,12 +147,12 @@ def test_wrong_arguments_are_refused_in_words(monkeypatch):
         (["--seconds", "0"], PixelarmError, "--seconds must be positive and --rounds at least 1, got 0 and 5"),
     ):
         with pytest.raises(error, match=words):
-            bench.main(["learner", *arguments])
+            bench_learner.main(arguments)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(PixelarmError, match="torch finds no CUDA device"):
-        bench.main(["learner", "--device", "cuda"])
+        bench_learner.main(["--device", "cuda"])
     with pytest.raises(PixelarmError, match="cuda-graphs needs a CUDA device"):
-        bench.main(["learner", "--device", "cpu", "--compile", "cuda-graphs"])
+        bench_learner.main(["--device", "cpu", "--compile", "cuda-graphs"])
 
 
 @pytest.mark.slow
@@ -162,7 +161,7 @@ def test_a_tiny_run_against_the_baseline(tmp_path, capsys):
     arguments = (
         "--recipes curl,ferm_plus --against eager-kept-memory --device cpu --batch 4 --seconds 0.2 --rounds 2 --json"
     )
-    assert bench.main(["learner", *arguments.split(), "--out", str(tmp_path)]) == 0
+    assert bench_learner.main([*arguments.split(), "--out", str(tmp_path)]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "bench.json").read_text())
     curl, small = printed["rows"]

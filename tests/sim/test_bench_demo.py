@@ -5,7 +5,7 @@ import json
 import pytest
 
 from robot.errors import PixelarmError
-from sim import bench, bench_demo
+from sim import bench_demo
 from sim.bench import Row, Sample
 from sim.bench_demo import Work, minutes, total
 from sim.tasks import make_task
@@ -44,7 +44,7 @@ def test_the_stock_side_has_the_demos_contract():
 def test_a_tiny_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench_demo, "EPISODES", 2)
     monkeypatch.setattr(bench_demo, "STOCK_EPISODES", 1)
-    assert bench.main(["demo", "--json", "--seconds", "0.2", "--rounds", "2", "--out", str(tmp_path)]) == 0
+    assert bench_demo.main(["--json", "--seconds", "0.2", "--rounds", "2", "--out", str(tmp_path)]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "bench.json").read_text())
     step, reset, whole = printed["rows"]
@@ -64,4 +64,4 @@ def test_a_tiny_run(tmp_path, capsys, monkeypatch):
 
 def test_wrong_arguments_are_refused_in_words():
     with pytest.raises(PixelarmError, match="--seconds must be positive and --rounds at least 1, got 0 and 5"):
-        bench.main(["demo", "--seconds", "0"])
+        bench_demo.main(["--seconds", "0"])

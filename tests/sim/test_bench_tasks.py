@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
-from sim import bench, bench_tasks, render
+from sim import bench_tasks, render
 from sim.env import TaskEnv
 from sim.raycast import why_not
 from sim.render import OpenGLRenderer
@@ -35,7 +35,7 @@ def flipped(monkeypatch):
 
 
 def run(tmp_path, capsys, *options):
-    assert bench.main(["tasks", "--tasks", "reach", "--seeds", "2", "--out", str(tmp_path), *options]) == 0
+    assert bench_tasks.main(["--tasks", "reach", "--seeds", "2", "--out", str(tmp_path), *options]) == 0
     return capsys.readouterr().out
 
 
@@ -89,6 +89,6 @@ def test_an_episode_without_pictures_is_the_same_episode():
 
 def test_wrong_arguments_are_refused_in_words():
     with pytest.raises(UnknownName, match="unknown task 'raech'; the valid names are: .*reach"):
-        bench.main(["tasks", "--tasks", "raech"])
+        bench_tasks.main(["--tasks", "raech"])
     with pytest.raises(PixelarmError, match="--seeds must be at least 1, got 0"):
-        bench.main(["tasks", "--seeds", "0"])
+        bench_tasks.main(["--seeds", "0"])

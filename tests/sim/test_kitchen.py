@@ -10,7 +10,7 @@ from robot.errors import MissingDependency, PixelarmError, UnknownName
 from sim import scene
 from sim.env import TaskEnv
 from sim.randomise import Randomiser, make_terms
-from sim.scene import KITCHEN, Recipe, compile_scene
+from sim.scene import KITCHEN, Recipe, compile_scene, scene_name
 from sim.tasks import TASKS, make_task
 from sim.tasks.kitchen import FOUR, FRANKA, MAX_SPEED, SUBTASKS, TERMS, Kitchen, distance, look_at
 from sim.tasks.kitchen_expert import WAYPOINTS, InverseKinematics, Scene, rotation_vector
@@ -18,7 +18,7 @@ from sim.tasks.lift import Lift
 from sim.tasks.tabletop import joint_address
 from sim.world import World
 
-EXACT = Recipe(environment=KITCHEN, objects="kitchen/1", terms=())  # FrankaKitchen's own 2 ms steps
+EXACT = Recipe(environment=KITCHEN, terms=())  # FrankaKitchen's own 2 ms steps
 
 
 class Blind(TaskEnv):
@@ -225,13 +225,13 @@ def test_actions_are_frankakitchens_in_physical_units():
 
 # ----------------------------------------------------------------------------------------------------------- the scene
 def test_the_hash_names_the_package_that_the_scene_comes_from(monkeypatch):
-    before = Recipe().hash, EXACT.hash
+    before = scene_name(Recipe()), scene_name(EXACT)
     monkeypatch.setattr(scene, "version", lambda package: "9" if package == "gymnasium-robotics" else "1")
-    kitchen, lift = EXACT.hash, Recipe().hash
+    kitchen, lift = scene_name(EXACT), scene_name(Recipe())
     monkeypatch.setattr(scene, "version", lambda package: "8" if package == "gymnasium-robotics" else "1")
-    assert EXACT.hash != kitchen and Recipe().hash == lift
+    assert scene_name(EXACT) != kitchen and scene_name(Recipe()) == lift
     monkeypatch.undo()
-    assert (Recipe().hash, EXACT.hash) == before
+    assert (scene_name(Recipe()), scene_name(EXACT)) == before
 
 
 def test_without_the_package_the_scene_says_what_to_install(monkeypatch):

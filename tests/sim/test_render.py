@@ -7,6 +7,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import mujoco
@@ -18,15 +19,22 @@ from robot.errors import MissingDependency, PixelarmError, UnknownName
 from sim import gl, raycast, render
 from sim.raycast import RayCastRenderer, why_not
 from sim.render import OpenGLRenderer, make_renderer
-from sim.scene import plain_lights
+from sim.scene import plain_lights, scene_name
 from sim.tasks import TASKS, make, make_task, make_world
+from sim.tasks.base import Task
 from sim.world import World
 
 SIZE = 84
 AGREE = 3.0  # mean absolute difference of 255 between the renderers; 0.8 to 2.1 measured on Lift
 GOLDEN = Path(__file__).parent / "golden" / "lift_plain.png"
+
+
+def name_of(task: Task) -> str:
+    return scene_name(task.recipe, getattr(task, "build", None))
+
+
 # one task for each scene: the kitchen's tasks share theirs
-SCENES = sorted({make_task(name).recipe.hash: name for name in sorted(TASKS, reverse=True)}.values())
+SCENES = sorted({name_of(make_task(name)): name for name in sorted(TASKS, reverse=True)}.values())
 LIFT_CAMERAS = ("agentview", "robot0_eye_in_hand", "frontview")
 
 
@@ -176,6 +184,30 @@ def test_opengl_draws_the_stored_picture(lift):
     if os.environ.get("PIXELARM_GOLDEN") == "write":
         Image.fromarray(image).save(GOLDEN, optimize=True)
     assert difference(image, np.asarray(Image.open(GOLDEN))) < 1.0
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("drawn_in", ["this thread", "a thread that has ended"])
+def test_a_closed_renderer_leaves_the_pictures_of_another_alone(drawn_in):
+    worlds = make_world("lift", renderer="opengl"), make_world("lift", renderer="opengl")
+    first, second = worlds
+    scenes = []
+    for seed in (1, 2):
+        second.reset(seed)
+        scenes.append(second.render("agentview"))
+    assert difference(*scenes) > 0.1
+    first.reset(0)
+    draw = threading.Thread(target=first.render, args=("agentview",))
+    draw.run() if drawn_in == "this thread" else draw.start()
+    if draw.ident is not None:
+        draw.join()
+    second.reset(2)
+    second.render("agentview")  # its context is the current one
+    first.close()
+    for seed, before in zip((1, 2), scenes):
+        second.reset(seed)
+        assert np.array_equal(second.render("agentview"), before)
+    second.close()
 
 
 # ------------------------------------------------------------------------------------------ the choice

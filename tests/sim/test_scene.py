@@ -10,8 +10,9 @@ import pytest
 
 from robot.errors import UnknownName
 from sim.mesh import cluster_vertices
-from sim.scene import MODEL_TERMS, Recipe, body_id, camera_id, compile_scene
+from sim.scene import MODEL_TERMS, NAMED, Recipe, body_id, camera_id, compile_scene, in_spec, named_id, names
 from sim.tasks import make_task
+from sim.tasks.tabletop import joint_address
 from sim.world import World
 
 
@@ -54,7 +55,7 @@ def test_a_cache_that_outgrows_its_limit_loses_what_was_not_used_for_longest(cac
             os.utime(path, (time.time() - age, time.time() - age))
     assert compiled("no_multisampling") == set()  # a hit: now the second is the older one
     used = sum(path.stat().st_size for path in cache.iterdir())
-    monkeypatch.setattr("sim.scene.CACHE_BYTES", used + 1)
+    monkeypatch.setattr("sim.scene_cache.CACHE_BYTES", used + 1)
     third = compiled("simple_mount")
     assert set(cache.iterdir()) == first | third
 
@@ -98,6 +99,48 @@ def test_names_that_do_not_exist_list_those_that_do():
         camera_id(model, "front")
     with pytest.raises(UnknownName, match="body 'cub'.*cube_main"):
         body_id(model, "cub")
+    with pytest.raises(UnknownName, match="geom 'cube_g1'.*cube_g0"):
+        named_id(model, "geom", "cube_g1")
+
+
+def test_a_joint_that_does_not_exist_has_no_address():
+    """MuJoCo answers -1, which as an index is the last joint."""
+    world = World(make_task("lift"))
+    assert joint_address(world, "cube_joint0") == world.model.joint("cube_joint0").qposadr[0]
+    with pytest.raises(UnknownName, match="joint 'nope'.*cube_joint0.*robot0_joint1"):
+        joint_address(world, "nope")
+
+
+def test_every_kind_of_name_is_found_again_and_a_wrong_one_refused():
+    spec = mujoco.MjSpec.from_string("""
+        <mujoco>
+          <asset><material name="m"/><mesh name="s" vertex="0 0 0 1 0 0 0 1 0 0 0 1"/></asset>
+          <worldbody>
+            <light name="l"/><camera name="c"/>
+            <body name="b"><joint name="j"/><geom name="g" type="mesh" mesh="s" material="m"/><site name="p"/></body>
+          </worldbody>
+          <tendon><fixed name="t"><joint joint="j" coef="1"/></fixed></tendon>
+          <actuator><motor name="a" joint="j"/></actuator>
+          <sensor><jointpos name="q" joint="j"/></sensor>
+          <keyframe><key name="k"/></keyframe>
+        </mujoco>""")
+    model = spec.compile()
+    for kind in NAMED:
+        (name,) = (name for name in names(model, kind) if name not in ("", "world"))
+        assert named_id(model, kind, name) == names(model, kind).index(name)
+        assert in_spec(spec, kind, name).name == name
+        for look in (named_id, in_spec):
+            with pytest.raises(UnknownName, match=f"unknown {kind} 'nope'; the valid names are: .*{name}"):
+                look(model if look is named_id else spec, kind, "nope")
+
+
+def test_names_are_looked_up_in_one_place_alone():
+    """Where MuJoCo's own -1 for an unknown name cannot become an index."""
+    root = Path(__file__).resolve().parents[2]
+    users = [
+        path for room in ("sim", "hardware") for path in (root / room).rglob("*.py") if "name2id" in path.read_text()
+    ]
+    assert [path.relative_to(root).as_posix() for path in users] == ["sim/scene.py"]
 
 
 @pytest.mark.parametrize("left_out", sorted(MODEL_TERMS))
