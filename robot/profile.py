@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from robot.contract import Contract
+from robot.control.limits import LimitConfig
 from robot.errors import PixelarmError, UnknownName
-from robot.limits import LimitConfig
 
 QOS = ("best_effort", "reliable")
 IMAGE_TYPES = ("image", "compressed")

@@ -16,7 +16,7 @@ import numpy as np
 from robot.errors import UnknownName
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/sim_arm.py`` for what it does.
+"""The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/simulated/arm.py`` for what it does.
 
 Out: one Image per camera, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
 (JSON), and the contract of the scene, latched, where the profile names a topic for it.
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from hardware import sim_arm
-from hardware.sim_arm import ArmState, Options, SimArm
-from hardware.sim_episodes import Episodes
+from hardware.simulated import arm as sim_arm
+from hardware.simulated.arm import ArmState, Options, SimArm
+from hardware.simulated.episodes import Episodes
 from robot import profile
 from robot.errors import PixelarmError
 from robot.files import write_json

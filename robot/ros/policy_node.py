@@ -1,4 +1,4 @@
-"""The policy as a ROS 2 lifecycle node: a thin shell over ``robot.loop``, which has all the rules.
+"""The policy as a ROS 2 lifecycle node: a thin shell over ``robot.control.loop``, which has all the rules.
 
 configure  loads the bundle (hashes, contract), checks that the arm can feed it, and measures inference on this machine
 activate   starts commanding; refused when the measured inference cannot meet the contract's deadline. Where the arm
@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from robot import bundle, profile
+from robot.control.limits import Command, LimitConfig, default_limits
+from robot.control.loop import ControlLoop, LoopConfig
+from robot.control.timing import Clock
 from robot.errors import PixelarmError
 from robot.files import write_text
-from robot.limits import Command, LimitConfig, default_limits
-from robot.loop import ControlLoop, LoopConfig
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
-from robot.timing import Clock
 
 runtime.require_rclpy()
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 
 from robot.contract import Contract
-from sim.scene import Recipe
+from sim.scene.compile import Recipe
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 
 class Expert(Protocol):
@@ -41,7 +41,7 @@ class Task(Protocol):
     camera_in_scene: ClassVar[dict[str, str]]  # contract camera -> camera of the MuJoCo model
     view: ClassVar[str]  # scene camera for videos
 
-    # optional: ``arm``, a ``sim.arm.Arm`` where it is not robosuite's Panda
+    # optional: ``arm``, a ``sim.physics.arm.Arm`` where it is not robosuite's Panda
     # optional: ``workspace``, lowest and highest target in the base frame (m), as the limits of a real arm's profile would hold it
     # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``
 

@@ -16,11 +16,11 @@ import mujoco
 import numpy as np
 
 from sim.actions import rotation_of
-from sim.scene import Recipe, body_id, in_spec
+from sim.scene.compile import Recipe, body_id, in_spec
 from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, joint_address, place_anchor, tabletop_contract
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 CENTRE = np.array([-0.2, -0.35, 0.8])  # m, world frame; the small table of robosuite's Door
 X_RANGE, Y_RANGE = (0.07, 0.09), (-0.01, 0.01)  # m from the centre; robosuite's sampler

@@ -26,7 +26,7 @@ from sim.tasks.tabletop import (
 )
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 WIDTH, DEPTH, HEIGHT = (
     0.20,

@@ -20,14 +20,14 @@ import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
-from sim.arm import Arm
-from sim.scene import KITCHEN, Recipe, in_spec, named_id
+from sim.physics.arm import Arm
+from sim.scene.compile import KITCHEN, Recipe, in_spec, named_id
 from sim.tasks.grasping import put
 from sim.tasks.kitchen_expert import KitchenExpert
 from sim.tasks.tabletop import joint_address
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 RATE_HZ = 12.5  # FrankaKitchen's 40 substeps of 2 ms
 MAX_SPEED = 2.0  # rad/s, of each joint: FrankaKitchen's action of 1

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from sim.scene import named_id
+from sim.scene.compile import named_id
 from sim.tasks.grasping import put
 from sim.tasks.tabletop import MAX_DELTA, TABLE_HEIGHT, TabletopTask, reach_for
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 CUBE_HALF_RANGE = 0.10  # m, each way from the table's centre
 LIFTED = 0.04  # m above the table top; robosuite's threshold

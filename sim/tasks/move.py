@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import named_id
+from sim.scene.compile import named_id
 from sim.tasks.grasping import put
 from sim.tasks.tabletop import (
     BOX,
@@ -29,7 +29,7 @@ from sim.tasks.tabletop import (
 )
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 HALF = 0.02  # m, half the block's side: the size of Lift's cube
 AREA = np.array([0.10, 0.12])  # m, half lengths of the area block and disc are drawn in

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe, in_spec
+from sim.scene.compile import Recipe, in_spec
 from sim.tasks.grasping import MAX_YAW, body_rotation, body_yaw, hand_yaw, put, wrap, yaw_contract
 from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 TABLE_HEIGHT = 0.82  # m, world frame; robosuite's PegsArena offset
 X_RANGE, Y_RANGE = (-0.115, -0.11), (0.11, 0.225)  # m from the table's centre; robosuite's sampler

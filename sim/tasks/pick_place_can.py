@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe, in_spec
+from sim.scene.compile import Recipe, in_spec
 from sim.tasks.grasping import hand_yaw, put, wrap, yaw_contract
 from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 # m, world frame; robosuite's BinsArena: two bins of 39 x 49 cm, the right one cut in four
 LEFT_BIN = np.array([0.1, -0.25, 0.8])

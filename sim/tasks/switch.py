@@ -28,7 +28,7 @@ from sim.tasks.tabletop import (
 )
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 PLATE = (0.05, 0.07, 0.010)  # m, half lengths of the housing
 LEVER = 0.060  # m, from the hinge to the tip

@@ -12,10 +12,10 @@ import mujoco
 import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
-from sim.scene import Recipe, body_id, in_spec, named_id
+from sim.scene.compile import Recipe, body_id, in_spec, named_id
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 MAX_DELTA = 0.04  # m per control step: at 10 Hz the controller's steady speed is then about 0.25 m/s
