@@ -20,6 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from policies import task_configs
 from policies.config import TrainConfig
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
+from robot.packages import require_ours
+
+require_ours("policies", "configs")  # Hydra would look for its files in another folder of that name
 
 OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
 ConfigStore.instance().store(name="train_schema", node=TrainConfig)

@@ -20,6 +20,7 @@ from hardware.sim_episodes import Episodes
 from robot import profile
 from robot.errors import PixelarmError
 from robot.files import write_json
+from robot.packages import require_ours
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
@@ -51,6 +52,7 @@ class SimArmNode(Node):
         self._watch = self.create_timer(0.1, self._check)
 
     def _make_arm(self, options: Options) -> SimArm:
+        require_ours("sim")
         from sim.tasks import make_world
 
         world = make_world(options.task)
