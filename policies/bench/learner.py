@@ -108,7 +108,7 @@ def make_agent(cfg: TrainConfig, device: str, precision: str, compile: str) -> A
 
 def contract_of(cfg: TrainConfig) -> Contract:
     """The contract of a recipe's task; of DeepMind Control what its tasks have in common, without the extra [dmc]."""
-    from policies.rollout.envs import DMC, configured_task
+    from sim.envs.make import DMC, configured_task
 
     if not cfg.task.name.startswith(DMC):
         return configured_task(cfg.task).contract

@@ -16,12 +16,12 @@ from torch import nn
 
 from policies.rl.actor_critic import Agent
 from policies.rollout.acting import BundledPolicy, GreedyPolicy, load_agent
-from policies.rollout.envs import make_env_for
 from policies.runs.checkpoint import read_json
 from policies.runs.provenance import git_commit, hardware, versions
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import BundleError, PixelarmError
+from sim.envs.make import make_env_for
 
 TOLERANCE = 1e-4  # largest accepted difference between ONNX Runtime and torch, as a share of each action's half range
 

@@ -32,9 +32,9 @@ from policies.rl.actor_critic import Agent
 from policies.rollout.acting import History, to_batch
 from policies.rollout.channel import About, ActorEnd, Frame, LearnerEnd, Tensors, Wire, open_channel
 from policies.rollout.collectors import Collected, Collector, Finished, Recorder
-from policies.rollout.envs import make_env
 from robot.contract import Contract
 from robot.errors import PixelarmError
+from sim.envs.make import make_env
 from sim.envs.processes import how_it_ended, shut_down, start_worker
 from sim.envs.task_env import TaskEnv
 

@@ -20,6 +20,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from policies.config import TrainConfig
 from policies.training import task_configs
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
+from robot.packages import require_ours
+
+require_ours("policies", "configs")  # Hydra would look for its files in another folder of that name
 
 OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
 ConfigStore.instance().store(name="train_schema", node=TrainConfig)
@@ -89,12 +92,12 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     import numpy as np
     import torch
 
-    from policies.rollout.envs import make_env
-    from policies.runs.metrics import RunLog
+    from policies.runs.find.find.metrics import RunLog
     from policies.runtime.allocator import keep_freed_memory
     from policies.training.checks import check_recording
     from policies.training.online import Run
     from robot.dataset.episodes import read_dataset
+    from sim.envs.make import make_env
 
     if cfg.trainer.threads:
         torch.set_num_threads(cfg.trainer.threads)
@@ -136,8 +139,8 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
 
 def prepare_folder(cfg: TrainConfig) -> Path:
     """The run's folder; an old run is resumed only when that was asked for."""
-    from policies.rollout.envs import check_task
-    from policies.runs.checkpoint import newest
+    from policies.runs.find.find.checkpoint import newest
+    from sim.envs.make import check_task
 
     check_task(cfg.task.name)
     folder = Path(cfg.run)
