@@ -26,6 +26,7 @@ from robot.stats import AFTER_STEPS
 if TYPE_CHECKING:
     from robot.profile import ArmProfile
     from sim.physics.world import World
+    from sim.tasks.base import Task
 
 SLICE_S = 0.010  # s of simulated time per physics call
 STATE_S = 0.020  # s between joint states: 50 Hz, as a driver might
@@ -40,7 +41,7 @@ class ArmState:
     position: np.ndarray  # (3,) m, base frame
     quaternion: np.ndarray  # (4,) xyzw
     joint_names: list[str]
-    joint_position: np.ndarray  # (9,) rad and m
+    joint_position: np.ndarray  # (joints and fingers,) rad and m
     joint_velocity: np.ndarray
     joint_effort: np.ndarray
 
@@ -57,18 +58,19 @@ class Listener(Protocol):
 
 
 class SimArm:
-    """One world in real time. ``start`` and ``stop`` it; ``reset`` and the commands may come from any thread."""
+    """A task's world in real time. ``start`` and ``stop`` it; ``reset`` and the commands may come from any thread."""
 
     def __init__(
         self,
         world: World,
+        task: Task,
         listener: Listener,
         seed: int = 0,
         episodes: Episodes | None = None,
         command_timeout_s: float = 0.5,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.world, self.listener, self.episodes = world, listener, episodes
+        self.world, self.task, self.listener, self.episodes = world, task, listener, episodes
         self.command_timeout_s, self.now_ns = command_timeout_s, now_ns
         self.camera_s = 1.0 / world.contract.cameras[0].fps if world.contract.cameras else world.contract.period_s
         self.seed = episodes.seeds[0] if episodes else seed
@@ -121,10 +123,15 @@ class SimArm:
         """A new scene (the next seed unless one is given); older commands no longer count. Returns the seed."""
         with self._lock:
             self.seed = self.seed + 1 if seed is None else seed
-            self.world.reset(self.seed)
+            self._new_scene()
             self._target, self._gripper = None, -1.0
             self._accept_ns = self.now_ns()
             return self.seed
+
+    def _new_scene(self) -> None:
+        from sim.envs.task_world import reset_world
+
+        reset_world(self.world, self.task, self.seed)
 
     def command(self, stamp_ns: int, position: np.ndarray | None = None, gripper: float | None = None) -> bool:
         """A target ``(3,)`` m in the base frame and/or a gripper command; says whether it was accepted."""
@@ -186,7 +193,7 @@ class SimArm:
             self._wake.notify_all()
 
     def _episodes_step(self, episodes: Episodes) -> None:
-        event = episodes.step(self._sim_s, self.world.success)
+        event = episodes.step(self._sim_s, lambda: self.task.success(self.world))
         if event is None:
             return
         if event["event"] == "reset":
@@ -203,7 +210,7 @@ class SimArm:
     def _draw(self) -> None:
         names = [camera.name for camera in self.world.contract.cameras]
         with self._lock:
-            self.world.reset(self.seed)
+            self._new_scene()
             snapshot = self.world.snapshot()
         for name in names:
             self.world.render(name, snapshot)  # makes the OpenGL context, half a second, before anybody watches

@@ -105,16 +105,16 @@ class ToyWorld:
     """A point that goes to its target; each camera shows how often physics had run."""
 
     contract = CONTRACT
-    max_steps = 60
     timestep = 0.005
 
     def __init__(self) -> None:
         self.count, self.target, self.threads = 0, None, set()
-        self.seeds: list[int] = []
 
-    def reset(self, seed: int) -> None:
-        self.seeds.append(seed)
+    def start(self, rng: np.random.Generator) -> None:
         self.target = None
+
+    def settle(self) -> None:
+        pass
 
     def set_target(self, position: np.ndarray, gripper: float) -> None:
         self.target = (*position.tolist(), gripper)
@@ -135,7 +135,17 @@ class ToyWorld:
         self.threads.add(threading.get_ident())
         return np.full((8, 8, 3), snapshot % 256, np.uint8)
 
-    def success(self) -> bool:
+
+class ToyTask:
+    """Never done; remembers the first number of each scene's random stream."""
+
+    def __init__(self) -> None:
+        self.drawn: list[float] = []
+
+    def place_objects(self, world: ToyWorld, rng: np.random.Generator) -> None:
+        self.drawn.append(rng.random())
+
+    def success(self, world: ToyWorld) -> bool:
         return False
 
 
@@ -159,7 +169,7 @@ class Ear:
 
 def test_images_carry_the_stamp_of_the_state_they_show() -> None:
     world, ear = ToyWorld(), Ear()
-    arm = SimArm(world, ear, seed=5)  # type: ignore[arg-type]
+    arm = SimArm(world, ToyTask(), ear, seed=5)  # type: ignore[arg-type]
     arm.start()
     assert ear.enough.wait(20)
     arm.stop()
@@ -175,8 +185,8 @@ def commands(arm: SimArm, age_s: float = 0.0, **what: Any) -> bool:
 
 
 def test_old_senseless_and_pre_reset_commands_are_ignored() -> None:
-    world = ToyWorld()
-    arm = SimArm(world, Ear())  # type: ignore[arg-type]
+    world, task = ToyWorld(), ToyTask()
+    arm = SimArm(world, task, Ear())  # type: ignore[arg-type]
     there = np.array([0.5, 0.1, 0.2])
     assert commands(arm, position=there, gripper=1.0)
     assert world.target == (0.5, 0.1, 0.2, 1.0)
@@ -188,13 +198,14 @@ def test_old_senseless_and_pre_reset_commands_are_ignored() -> None:
     assert arm.reset() == 1
     assert not arm.command(before, position=there)
     assert world.target is None
+    assert task.drawn == [np.random.default_rng(1).random()]  # the scene of seed 1
     assert arm.rejected == 3
 
 
 def test_a_thread_that_fails_ends_the_arm_and_says_why() -> None:
     world = ToyWorld()
     world.advance = lambda substeps: 1 / 0  # type: ignore[assignment]
-    arm = SimArm(world, Ear())  # type: ignore[arg-type]
+    arm = SimArm(world, ToyTask(), Ear())  # type: ignore[arg-type]
     arm.start()
     assert arm.ended.wait(20)
     arm.stop()
