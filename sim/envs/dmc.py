@@ -21,7 +21,7 @@ from robot.contract import Action, Camera, Contract
 from robot.errors import MissingDependency, PixelarmError, UnknownName
 from sim.envs.interface import Act
 from sim.envs.spaces import action_space, checked_action, observation_space
-from sim.rendering.renderer import OpenGLRenderer
+from sim.rendering.renderer import OpenGLRenderer, close_first_at_exit
 
 PREFIX = "dmc/"  # of the tasks' names in contracts and configurations
 EPISODE = 1000  # control steps; the time limit of every task in dm_control 1.0.39 but LQR's, which have none
@@ -235,9 +235,10 @@ def _known(name: str) -> str:
 
 def _import_suite() -> Any:
     try:
-        from dm_control import suite
+        from dm_control import suite  # which ends the display that all draw on when the interpreter ends
     except ModuleNotFoundError as error:
         raise MissingDependency(
             f"DeepMind Control needs the extra [dmc] ({error}): pip install 'pixelarm[dmc]'"
         ) from error
+    close_first_at_exit()
     return suite

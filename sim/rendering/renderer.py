@@ -63,8 +63,8 @@ class OpenGLRenderer:
         self._rect = mujoco.MjrRect(0, 0, width, height)
         self._perturb = mujoco.MjvPerturb()
         self._pixels = np.empty((height, width, 3), np.uint8)
-        self._open = True
-        atexit.register(self.close)  # a context that outlives the interpreter's modules complains while dying
+        _open.append(self)
+        close_first_at_exit()
 
     def render(self, data: mujoco.MjData, camera: str) -> np.ndarray:
         """A fresh ``(height, width, 3)`` uint8 image of ``data`` seen from ``camera``."""
@@ -78,10 +78,9 @@ class OpenGLRenderer:
         return self._pixels[::-1].copy()
 
     def close(self) -> None:
-        if not self._open:
+        if self not in _open:
             return
-        self._open = False
-        atexit.unregister(self.close)
+        _open.remove(self)
         try:
             self._gl.make_current()  # MuJoCo deletes its objects by number in the context that is current, whosever it is
         except (
@@ -91,6 +90,21 @@ class OpenGLRenderer:
         else:
             self._context.free()
         self._gl.free()  # what was not freed goes with it
+
+
+_open: list[OpenGLRenderer] = []  # those of this process that are not closed
+
+
+def close_first_at_exit() -> None:
+    """When the interpreter ends, close what is still open before anything registered so far: a context that outlives its display,
+    which dm_control ends, or the interpreter's modules complains while dying."""
+    atexit.unregister(_close_open)
+    atexit.register(_close_open)
+
+
+def _close_open() -> None:
+    for renderer in list(_open):
+        renderer.close()
 
 
 def _ray_cast(model: mujoco.MjModel, height: int, width: int) -> Renderer:

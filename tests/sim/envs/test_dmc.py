@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import warnings
 
@@ -205,6 +206,20 @@ def test_people_get_a_larger_view(make):
     env = make(view_size=120)
     env.reset(seed=0)
     assert env.render().shape == (120, 120, 3) and env.render().std() > 10
+
+
+@pytest.mark.gl
+def test_environments_left_open_end_in_silence(make):
+    """dm_control, imported after the first picture, ends the display that both draw on before that picture's renderer would close."""
+    script = """
+from sim.tasks import make
+table = make("reach", image_size=16)
+table.reset(seed=0)
+other = make("dmc/cartpole-swingup", image_size=16, look="fast")
+other.reset(seed=0)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # ------------------------------------------------------------------ every task
