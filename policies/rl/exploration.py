@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from policies.options import choose
+from policies.registry import choose
 from robot.contract import Contract
 from robot.errors import PixelarmError
 

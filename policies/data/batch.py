@@ -1,0 +1,77 @@
+"""A batch of transitions, as replay memories give it and agents take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B transitions, or B windows of demonstrations.
+
+    Attributes:
+        obs, next_obs: name to ``(B, history * C, H, W)`` uint8 or ``(B, history * n)`` float32; ``next_obs`` lies n steps on.
+        action: ``(B, A)`` float32, in the contract's units.
+        reward: ``(B,)`` float32, sum of gamma^i r_i over those n steps.
+        discount: ``(B,)`` float32, gamma^n; 0 where the task ended there (a time limit is no end).
+        imitate: ``(D,)`` bool, D <= B: which of the first D rows show an action to imitate. D is 0 where none may be.
+        actions: ``(B, K, A)`` float32, the action and those after it, where sequences are looked up.
+        valid: ``(B, K)`` bool, which of those lie within their episode.
+        ahead_obs: as ``obs``, some steps on, where an auxiliary loss looks ahead.
+        ahead_valid: ``(B,)`` bool, whether the episode goes on that far.
+    """
+
+    obs: Tensors
+    next_obs: Tensors
+    action: torch.Tensor
+    reward: torch.Tensor
+    discount: torch.Tensor
+    imitate: torch.Tensor
+    actions: torch.Tensor | None = None
+    valid: torch.Tensor | None = None
+    ahead_obs: Tensors | None = None
+    ahead_valid: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    def without_examples(self) -> Batch:
+        """The same transitions, none of them to imitate."""
+        return replace(self, imitate=self.imitate[:0])
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return self._each(lambda t: t.to(device))
+
+    def take(self, rows: torch.Tensor) -> Batch:
+        """Rows in this order; every row's ``imitate`` must be known."""
+        return self._each(lambda t: t[rows])
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        return Batch(**{field.name: _apply(change, getattr(self, field.name)) for field in fields(self)})
+
+
+def _apply(change: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: change(inner) for name, inner in value.items()}
+    return value if value is None else change(value)
+
+
+def join(first: Batch, second: Batch) -> Batch:
+    """Two batches end to end. Examples to imitate are the first's alone: demonstrations come first, experience after them."""
+    joined: dict[str, Any] = {}
+    for name in (field.name for field in fields(Batch)):
+        one, other = getattr(first, name), getattr(second, name)
+        if name == "imitate" or one is None:
+            joined[name] = one
+        elif isinstance(one, dict):
+            joined[name] = {key: torch.cat([one[key], other[key]]) for key in one}
+        else:
+            joined[name] = torch.cat([one, other])
+    return Batch(**joined)

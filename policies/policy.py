@@ -1,0 +1,108 @@
+"""What evaluation, export, deployment and a run's folder know of any policy, and the families of policies there are.
+
+A family brings a policy and says how it learns: with an ``Agent`` it learns online from reward; without one it is fitted to
+demonstrations by minimising its ``loss``. To add one: write its file, and its line in ``policies/families.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import nn
+
+from robot.contract import Contract
+from robot.errors import UnknownName
+
+if TYPE_CHECKING:
+    from policies.data.batch import Batch
+
+Observation = dict[str, torch.Tensor]
+"""A batch of observations by name: cameras ``(B, history * C, H, W)`` uint8, proprioception ``(B, history * n)`` float32."""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """From observations to chunks of actions, in the units of its contract."""
+
+    contract: Contract  # its history and chunk are this policy's own choice
+
+    def act(self, observations: Observation, sample: bool) -> np.ndarray:
+        """Actions ``(B, chunk, A)`` float32 in the contract's units: the best ones, or with ``sample`` random ones to explore."""
+        ...
+
+    def deployed(self) -> nn.Module:
+        """The policy as one network, for ONNX.
+
+        Its inputs are the contract's cameras, ``(history, H, W, C)`` uint8 each, then its proprioception, ``(history, n)`` float32
+        each, without a batch axis; its output is ``(chunk, A)`` float32 in the contract's units.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """All that acting needs, as flat named tensors."""
+        ...
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> Any: ...
+
+
+class FittedPolicy(Policy, Protocol):
+    """A policy that learns from demonstrations alone; also an ``nn.Module``."""
+
+    def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Scalars to log for windows of demonstrations; "loss" is minimised.
+
+        ``batch.obs`` ends at the moment of acting, ``batch.actions`` ``(B, chunk, A)`` begins there, and ``batch.valid``
+        ``(B, chunk)`` is False after an episode's end.
+        """
+        ...
+
+
+class Agent(Protocol):
+    """A policy that learns online: act, update, state_dict, load_state_dict. ``policy`` is the part that is kept and deployed."""
+
+    contract: Contract
+    policy: Policy
+    device: torch.device
+    updates: int
+
+    def act(self, observations: Observation, sample: bool) -> np.ndarray: ...
+
+    def update(self, batch: Batch, bc_weight: float, improve_actor: bool) -> dict[str, torch.Tensor]: ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Everything that decides the future of learning, as flat named tensors."""
+        ...
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of policy.
+
+    Args:
+        config: dataclass of the options under ``algo``; its fields ``family``, ``history`` and ``chunk`` name this family, the
+            observations that the policy sees, and the actions that it returns at a time.
+        policy: ``(contract, config, seed)`` to a new policy, to fit or to load weights into. The contract has the policy's
+            history and chunk.
+        agent: ``(contract, config, fabric, seed, compile)`` to a new agent; None of policies that are fitted to demonstrations.
+    """
+
+    config: type
+    policy: Callable[..., Policy]
+    agent: Callable[..., Any] | None = None
+
+
+POLICIES: dict[str, Family] = {}  # filled by policies.families; outsiders may add their own
+
+
+def family_of(algo: Any) -> Family:
+    """The family that a configuration's ``algo`` names."""
+    name = algo.get("family") if isinstance(algo, dict) else getattr(algo, "family", None)
+    if name not in POLICIES:
+        raise UnknownName("family of policies (algo.family)", str(name), POLICIES)
+    return POLICIES[str(name)]
