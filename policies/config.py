@@ -20,7 +20,7 @@ class TaskConfig:
     actuation_delay_ms: tuple[float, float] = (0.0, 50.0)  # range of the delay between observing and acting
     # control steps in a row that the task must stay done before that is a success, which pays and ends the episode
     hold_steps: int = 1
-    randomise: list[str] = field(default_factory=list)  # terms of sim.randomise.TERMS drawn for each training episode
+    randomise: list[str] = field(default_factory=list)  # terms of sim.scene.randomise.TERMS drawn for each training episode
 
 
 @dataclass

@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from robot.contract import Contract
+from robot.control.limits import LimitConfig
 from robot.errors import PixelarmError, UnknownName
-from robot.limits import LimitConfig
 
 QOS = ("best_effort", "reliable")
 IMAGE_TYPES = ("image", "compressed")
@@ -42,6 +42,13 @@ class CameraTopic:
 @dataclass(frozen=True)
 class PoseTopic:
     """A geometry_msgs/PoseStamped in the base frame."""
+
+    topic: str
+
+
+@dataclass(frozen=True)
+class ContractTopic:
+    """A latched (transient local) std_msgs/String with the contract of the arm's scene; the simulated arm has one."""
 
     topic: str
 
@@ -112,6 +119,9 @@ class ArmProfile:
     limits: LimitConfig = field(default_factory=LimitConfig)
     enable: EnableConfig = field(default_factory=EnableConfig)
     estop: EstopConfig = field(default_factory=EstopConfig)
+    contract: ContractTopic | None = (
+        None  # a policy waits for it and compares; None: the arm says none, as real drivers do
+    )
     verified: bool = False  # somebody ran it on this very arm
     dry_run: bool = True  # compute and count everything, command nothing
 
