@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from policies.runs.checkpoint import read_json
 from policies.config import TrainConfig
+from policies.runs.checkpoint import read_json
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import PixelarmError
