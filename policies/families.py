@@ -1,10 +1,9 @@
 """The families of policies. To add one: its file, and its line here."""
 
 from policies.policy import POLICIES, Family
-from policies.rl.actor_critic import ActorCritic
 from policies.rl.config import ActorCriticConfig, CqnAsConfig
-from policies.rl.cqn_as import CqnAs, CqnAsPolicy
-from policies.rl.pixel_policy import ActorPolicy
 
-POLICIES["actor_critic"] = Family(ActorCriticConfig, ActorPolicy.make, ActorCritic)
-POLICIES["cqn_as"] = Family(CqnAsConfig, CqnAsPolicy.make, CqnAs)
+POLICIES["actor_critic"] = Family(
+    ActorCriticConfig, "policies.rl.pixel_policy:ActorPolicy.make", "policies.rl.actor_critic:ActorCritic"
+)
+POLICIES["cqn_as"] = Family(CqnAsConfig, "policies.rl.cqn_as:CqnAsPolicy.make", "policies.rl.cqn_as:CqnAs")

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
-from torch import nn
 
 from robot.contract import Contract
 from robot.errors import UnknownName
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from policies.data.batch import Batch
 
-Observation = dict[str, torch.Tensor]
+Observation = dict[str, "torch.Tensor"]
 """A batch of observations by name: cameras ``(B, history * C, H, W)`` uint8, proprioception ``(B, history * n)`` float32."""
 
 
-@runtime_checkable
 class Policy(Protocol):
     """From observations to chunks of actions, in the units of its contract."""
 
@@ -62,10 +63,14 @@ class FittedPolicy(Policy, Protocol):
 
 
 class Agent(Protocol):
-    """A policy that learns online: act, update, state_dict, load_state_dict. ``policy`` is the part that is kept and deployed."""
+    """A policy that learns online: act, update, state_dict, load_state_dict.
+
+    ``policy`` is the part that is kept and deployed; ``learning`` the one that explores, as its state may lie elsewhere.
+    """
 
     contract: Contract
     policy: Policy
+    learning: Policy
     device: torch.device
     updates: int
 
@@ -90,14 +95,36 @@ class Family:
         policy: ``(contract, config, seed)`` to a new policy, to fit or to load weights into. The contract has the policy's
             history and chunk.
         agent: ``(contract, config, fabric, seed, compile)`` to a new agent; None of policies that are fitted to demonstrations.
+
+    ``policy`` and ``agent`` are callables, or "module:name" of one, which is then imported only when it is needed.
     """
 
     config: type
-    policy: Callable[..., Policy]
-    agent: Callable[..., Any] | None = None
+    policy: Callable[..., Policy] | str
+    agent: Callable[..., Agent] | str | None = None
+
+    def make_policy(self, contract: Contract, cfg: Any, seed: int) -> Policy:
+        """A new policy; ``contract`` is the environment's or the policy's."""
+        return _resolve(self.policy)(contract.for_policy(cfg.history, getattr(cfg, "chunk", 1)), cfg, seed)
+
+    def make_agent(self, contract: Contract, cfg: Any, fabric: Any, seed: int, compile: str = "off") -> Agent:
+        """A new agent; ``contract`` is the environment's or the policy's."""
+        assert self.agent is not None, "this family is fitted to demonstrations"
+        contract = contract.for_policy(cfg.history, getattr(cfg, "chunk", 1))
+        return _resolve(self.agent)(contract, cfg, fabric, seed, compile)
 
 
 POLICIES: dict[str, Family] = {}  # filled by policies.families; outsiders may add their own
+
+
+def _resolve(made: Callable[..., Any] | str) -> Callable[..., Any]:
+    if not isinstance(made, str):
+        return made
+    module, _, names = made.partition(":")
+    found: Any = import_module(module)
+    for name in names.split("."):
+        found = getattr(found, name)
+    return found
 
 
 def family_of(algo: Any) -> Family:

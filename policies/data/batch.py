@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -63,15 +63,22 @@ def _apply(change: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
     return value if value is None else change(value)
 
 
-def join(first: Batch, second: Batch) -> Batch:
-    """Two batches end to end. Examples to imitate are the first's alone: demonstrations come first, experience after them."""
-    joined: dict[str, Any] = {}
-    for name in (field.name for field in fields(Batch)):
-        one, other = getattr(first, name), getattr(second, name)
-        if name == "imitate" or one is None:
-            joined[name] = one
-        elif isinstance(one, dict):
-            joined[name] = {key: torch.cat([one[key], other[key]]) for key in one}
+def concatenate(parts: Sequence[Batch]) -> Batch:
+    """Batches end to end, with every row's ``imitate``."""
+    return _end_to_end(parts, torch.cat([part.imitate for part in parts]))
+
+
+def join(demos: Batch, online: Batch) -> Batch:
+    """Demonstrations, then experience. Examples to imitate are among the demonstrations alone."""
+    return _end_to_end([demos, online], demos.imitate)
+
+
+def _end_to_end(parts: Sequence[Batch], imitate: torch.Tensor) -> Batch:
+    joined: dict[str, Any] = {"imitate": imitate}
+    for name in (field.name for field in fields(Batch) if field.name != "imitate"):
+        values = [getattr(part, name) for part in parts]
+        if isinstance(values[0], dict):
+            joined[name] = {key: torch.cat([value[key] for value in values]) for key in values[0]}
         else:
-            joined[name] = torch.cat([one, other])
+            joined[name] = None if values[0] is None else torch.cat(values)
     return Batch(**joined)

@@ -21,11 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from policies.config import TrainConfig
+from policies.policy import family_of
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.files import write_json
 
-FORMAT = "pixelarm-checkpoint/2"
+FORMAT = "pixelarm-checkpoint/3"  # 3: options of a family under algo; history is the policy's
 _NAME = "step_{:09d}"
 
 
@@ -97,7 +98,10 @@ def read_policy(folder: Path) -> tuple[dict[str, torch.Tensor], TrainConfig, Con
     """What ``save_policy`` wrote. Raises PixelarmError when the folder holds no policy, or a damaged one."""
     about = read_json(folder / "policy.json")
     if about.get("format") != FORMAT:
-        raise PixelarmError(f"{folder / 'policy.json'} has format {about.get('format')!r}, expected {FORMAT!r}")
+        raise PixelarmError(
+            f"{folder / 'policy.json'} has format {about.get('format')!r}, this version reads {FORMAT!r}: train anew, or use the "
+            "version of pixelarm that wrote it (its commit stands in the same file, under git). Exported bundles still run"
+        )
     contract = Contract.from_dict(about["contract"])
     return load_tensors(folder / "policy.safetensors"), config_from_dict(about["config"]), contract, about
 
@@ -113,8 +117,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def config_from_dict(data: dict[str, Any]) -> TrainConfig:
     """Plain data as the typed configuration; an unknown field or a wrong type is named."""
+    schema = OmegaConf.structured(TrainConfig(algo=family_of(data.get("algo")).config()))
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), data))
+        config = OmegaConf.to_object(OmegaConf.merge(schema, data))
     except OmegaConfBaseException as error:
         raise PixelarmError(f"this is not a configuration of this version: {error}") from error
     assert isinstance(config, TrainConfig)
