@@ -43,11 +43,11 @@ class Policy(Protocol):
         """
         ...
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
+    def state_dict(self) -> dict[str, Any]:
         """All that acting needs, as flat named tensors."""
         ...
 
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> Any: ...
+    def load_state_dict(self, state: Any, /) -> Any: ...
 
 
 class FittedPolicy(Policy, Protocol):
@@ -63,26 +63,15 @@ class FittedPolicy(Policy, Protocol):
 
 
 class Agent(Protocol):
-    """A policy that learns online: act, update, state_dict, load_state_dict.
+    """A policy that learns online, as those who gather its experience know it."""
 
-    ``policy`` is the part that is kept and deployed; ``learning`` the one that explores, as its state may lie elsewhere.
-    """
+    policy: Policy  # what is kept and deployed
+    learning: Policy  # what explores; its weights may be ahead of those of ``policy``
+    updates: int  # made so far; scheduled exploration depends on them
 
-    contract: Contract
-    policy: Policy
-    learning: Policy
-    device: torch.device
-    updates: int
-
-    def act(self, observations: Observation, sample: bool) -> np.ndarray: ...
-
-    def update(self, batch: Batch, bc_weight: float, improve_actor: bool) -> dict[str, torch.Tensor]: ...
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Everything that decides the future of learning, as flat named tensors."""
+    def act(self, observations: Observation, sample: bool) -> np.ndarray:
+        """As ``Policy.act``; with ``sample``, of ``learning``."""
         ...
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -101,13 +90,13 @@ class Family:
 
     config: type
     policy: Callable[..., Policy] | str
-    agent: Callable[..., Agent] | str | None = None
+    agent: Callable[..., Any] | str | None = None
 
     def make_policy(self, contract: Contract, cfg: Any, seed: int) -> Policy:
         """A new policy; ``contract`` is the environment's or the policy's."""
         return _resolve(self.policy)(contract.for_policy(cfg.history, getattr(cfg, "chunk", 1)), cfg, seed)
 
-    def make_agent(self, contract: Contract, cfg: Any, fabric: Any, seed: int, compile: str = "off") -> Agent:
+    def make_agent(self, contract: Contract, cfg: Any, fabric: Any, seed: int, compile: str = "off") -> Any:
         """A new agent; ``contract`` is the environment's or the policy's."""
         assert self.agent is not None, "this family is fitted to demonstrations"
         contract = contract.for_policy(cfg.history, getattr(cfg, "chunk", 1))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
+from robot.packages import HiddenPackage, require_ours
 
 LOG_INTERVAL_S = "10"  # between two lines of a progress bar that goes to a file
 USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -149,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
-    except PixelarmError as error:
+    except (PixelarmError, HiddenPackage) as error:
         _complain(f"pixelarm: {error}")
         return USAGE_ERROR
     except BrokenPipeError:
@@ -189,6 +190,8 @@ def _dispatch(argv: list[str]) -> int:
 def resolve(name: str) -> Callable[[list[str]], int]:
     """Import and return the function behind the subcommand ``name``."""
     module, _, function = COMMANDS[name].target.partition(":")
+    simulates = {"sim", "train"} & set(COMMANDS[name].extras)
+    require_ours("robot", module.partition(".")[0], *(["sim"] if simulates else []))
     return getattr(importlib.import_module(module), function)
 
 

@@ -7,7 +7,6 @@ those that are valid, and a profile that nobody has tried says ``verified: false
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import types
 import typing
 from collections.abc import Mapping
@@ -170,10 +169,9 @@ def find(name_or_path: str, folder: Path | None) -> Path:
 
 
 def shipped() -> Path | None:
-    """The folder of pixelarm's own profiles, found by name so that ``robot`` imports nothing of ``hardware``."""
-    spec = importlib.util.find_spec("hardware")
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return Path(places[0]) / "arms" if places else None
+    """The folder of pixelarm's own profiles, found by its place so that ``robot`` imports nothing of ``hardware``."""
+    folder = Path(__file__).resolve().parents[1] / "hardware" / "arms"
+    return folder if folder.is_dir() else None
 
 
 def _one_of(what: str, value: str, valid: tuple[str, ...]) -> None:

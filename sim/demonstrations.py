@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from policies.config import TaskConfig
-from policies.rollout.envs import LOOKS, make_env
-from policies.runs.provenance import git_commit, versions
 from robot.dataset import recording
 from robot.dataset.episodes import Recorder
 from robot.errors import PixelarmError, UnknownName
+from robot.provenance import git_commit, versions
+from sim.envs.config import TaskConfig
+from sim.envs.make import LOOKS, make_env
 from sim.envs.task_env import ACTUATION_DELAY_MS, TaskEnv
 from sim.scene.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS

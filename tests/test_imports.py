@@ -32,7 +32,6 @@ MAY_IMPORT = {
 MAY_NAME = {"launch": {"robot", "hardware"}}
 NAME_MORE = {
     "robot/cli.py": "the table of subcommands, each imported when it is called",
-    "robot/profile.py": "finds the profiles that hardware ships, as files",
 }
 HEAVY = {
     "torch",

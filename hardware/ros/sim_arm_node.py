@@ -21,6 +21,7 @@ from hardware.simulated.episodes import Episodes
 from robot import profile
 from robot.errors import PixelarmError
 from robot.files import write_json
+from robot.packages import require_ours
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
@@ -53,6 +54,7 @@ class SimArmNode(Node):
         self._watch = self.create_timer(0.1, self._check)
 
     def _make_arm(self, options: Options) -> SimArm:
+        require_ours("sim")
         from sim.tasks import make_world
 
         world = make_world(options.task, image_size=options.image_size)

@@ -20,6 +20,7 @@ from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
 from robot.history import steps_back
 
+
 @dataclass(frozen=True)
 class Lookup:
     """What ``Replay.sample`` makes of the frames after a transition."""

@@ -125,8 +125,8 @@ class Demo:
 
     def collect(self) -> dict[str, Any]:
         """Demonstrations, through the recorder; an interrupted set is recorded anew."""
-        from policies.rollout.envs import make_env
         from sim.demonstrations import collect
+        from sim.envs.make import make_env
 
         env = make_env(self.config().task)
         shutil.rmtree(self.folder / "demos", ignore_errors=True)  # ours, and not complete: stage not done
@@ -223,7 +223,7 @@ class Demo:
         """What a policy is judged in, as by `pixelarm eval`: no randomisation, and the first success counts."""
         import dataclasses
 
-        from policies.rollout.envs import make_env
+        from sim.envs.make import make_env
 
         return make_env(dataclasses.replace(self.config().task, randomise=[], hold_steps=1))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from policies.evaluation.evaluate import EVAL_SEED
 from policies.runs.checkpoint import read_json
+from robot import packages
 from robot.contract import Contract
 from robot.errors import PixelarmError
 
@@ -35,6 +36,7 @@ def run_over_ros(folder: Path, contract: Contract, episodes: int) -> dict[str, A
         "ROS_LOG_DIR": str((logs / "ros").resolve()),
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
+        **importing_ours(),
     }  # fmt: skip
     cli = [sys.executable, "-m", "robot.cli"]
     arm_command = [
@@ -64,6 +66,11 @@ def run_over_ros(folder: Path, contract: Contract, episodes: int) -> dict[str, A
             f"the policy node ended with exit code {node.returncode}; its log:\n{_tail(logs / 'deploy.log')}"
         )
     return {"arm": read_json(results), "loop": {k: v for k, v in read_json(loop).items() if k != "latency_samples_ms"}}
+
+
+def importing_ours() -> dict[str, str]:
+    """What makes ``python -m`` find pixelarm's packages, however folders are called in the one that this process runs in."""
+    return {} if Path.cwd() == packages.HOME else {"PYTHONSAFEPATH": "1"}
 
 
 def _wait(arm: subprocess.Popen[bytes], node: subprocess.Popen[bytes], limit_s: float, log: Path) -> None:

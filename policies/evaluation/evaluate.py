@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from policies.rollout.envs import make_env_for
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.files import write_json
 from robot.stats import AFTER_STEPS, Rate, mcnemar, rate
+from sim.envs.make import make_env_for
 from sim.envs.task_env import TaskEnv
 
 EVAL_SEED = 10_000  # first seed of the test episodes: never used for training, demonstrations or validation

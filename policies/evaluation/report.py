@@ -1,7 +1,6 @@
 """One HTML page a run: the table, the curves, the latency and the films, all inside one file.
 
-``pixelarm report RUN`` rebuilds it from what the demo wrote: ``summary.json``, ``learner/metrics.jsonl``, ``evaluation.json``,
-``cloned.json``, ``ros.json``, ``loop.json`` and ``films/``.
+``pixelarm report RUN`` rebuilds it from what the demo wrote: ``summary.json``, ``learner/metrics.jsonl``, ``loop.json`` and ``films/``.
 """
 
 from __future__ import annotations

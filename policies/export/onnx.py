@@ -15,12 +15,12 @@ import torch
 
 from policies.policy import Policy
 from policies.rollout.acting import BundledPolicy, GreedyPolicy, load_policy
-from policies.rollout.envs import make_env_for
 from policies.runs.checkpoint import read_json
 from policies.runs.provenance import git_commit, hardware, versions
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import BundleError, PixelarmError
+from sim.envs.make import make_env_for
 
 TOLERANCE = 1e-4  # largest accepted difference between ONNX Runtime and torch, as a share of each action's half range
 
@@ -55,9 +55,7 @@ def check_parity(exported: bundle.Policy, policy: Policy, observations: list[dic
     """
     mine, reference = BundledPolicy(exported), GreedyPolicy(policy)
     half = (np.array(policy.contract.action.high) - np.array(policy.contract.action.low)) / 2
-    differences = [
-        np.abs(mine(o) - reference(o)) / half for o in observations
-    ]  # one after the other: histories too
+    differences = [np.abs(mine(o) - reference(o)) / half for o in observations]  # one after the other: histories too
     worst = float(np.max(differences))  # of a NaN, NaN
     if not worst <= TOLERANCE:
         raise BundleError(

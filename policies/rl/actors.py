@@ -23,6 +23,7 @@ from policies.schedules import schedule
 from robot.contract import Contract
 from robot.errors import PixelarmError
 
+
 @dataclass(frozen=True)
 class Entropy:
     """How a stochastic policy's entropy is weighed; the agent holds and trains the temperature itself."""

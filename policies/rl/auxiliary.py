@@ -73,7 +73,9 @@ class AuxiliaryLoss(nn.Module):
     """
 
     reaches: ClassVar[tuple[str, ...]]  # of "encoder" and "trunk"
-    ahead: int = 0  # control steps to a later observation of the same episode that it compares with; 0: another view of the same
+    ahead: int = (
+        0  # control steps to a later observation of the same episode that it compares with; 0: another view of the same
+    )
     weight: float
 
     def forward(
@@ -160,7 +162,7 @@ class InfoNCE(MomentumLoss):
     ) -> None:
         super().__init__(key_rate, key_every)
         self.weight = weight
-        size = int(trunk[0].out_features)  # type: ignore[arg-type]
+        size = int(trunk[0].out_features)
         self.bilinear = nn.Parameter(torch.rand(size, size, generator=torch.Generator().manual_seed(seed)))
         self.copy_keys(encoder, trunk)
 
@@ -291,5 +293,7 @@ def steps_ahead(losses: list[AuxiliaryLoss]) -> int:
     """How far these losses look ahead, in control steps; 0: not at all. They must look equally far."""
     found = {loss.ahead for loss in losses if loss.ahead}
     if len(found) > 1:
-        raise PixelarmError(f"auxiliary losses that look ahead must look equally far, got {sorted(found)} control steps")
+        raise PixelarmError(
+            f"auxiliary losses that look ahead must look equally far, got {sorted(found)} control steps"
+        )
     return max(found, default=0)

@@ -53,11 +53,11 @@ class Optimizers:
     def share(self, parameters: list[nn.Parameter]) -> None:
         """Make gradients the mean over all devices, and bound their norm."""
         if self.fabric.world_size > 1 and parameters:
-            flat = torch.cat([p.grad.flatten() for p in parameters])  # type: ignore[union-attr]
-            flat = self.fabric.all_reduce(flat, reduce_op="mean")  # type: ignore[assignment]
+            flat = torch.cat([p.grad.flatten() for p in parameters])
+            flat = self.fabric.all_reduce(flat, reduce_op="mean")
             start = 0
             for p in parameters:
-                p.grad.copy_(flat[start : start + p.numel()].view_as(p))  # type: ignore[union-attr]
+                p.grad.copy_(flat[start : start + p.numel()].view_as(p))
                 start += p.numel()
         if self.clip > 0:
             nn.utils.clip_grad_norm_(parameters, self.clip)

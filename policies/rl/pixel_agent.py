@@ -85,7 +85,7 @@ class PixelAgent(ABC):
     def lookup(self, pretrain: Sequence[Any] = ()) -> Lookup:
         """What this agent, and auxiliary losses that are trained alone first, need of each transition."""
         first = make_auxiliary(list(pretrain), self.encoder, self.trunk, 0)
-        ahead = steps_ahead([*self.auxiliary.values(), *first.values()])  # type: ignore[list-item]
+        ahead = steps_ahead([*self.auxiliary.values(), *first.values()])
         return Lookup(self.cfg.discount, self.cfg.n_step, ahead=ahead)
 
     # ---------------------------------------------------------------------- act
@@ -113,7 +113,9 @@ class PixelAgent(ABC):
 
     def pixels(self, observation: Observation) -> torch.Tensor:
         """A random view of a batch, as the encoder takes it."""
-        images = {name: self.learning.augmentation.train(observation[name], self.generator) for name in self.encoder.cameras}
+        images = {
+            name: self.learning.augmentation.train(observation[name], self.generator) for name in self.encoder.cameras
+        }
         return self.encoder.stack(images)
 
     def proprio(self, observation: Observation) -> torch.Tensor:
@@ -155,7 +157,7 @@ class PixelAgent(ABC):
             for name, loss in self.auxiliary.items()
         }
 
-    def observe(self, rewards: np.ndarray) -> None:
+    def observe(self, rewards: np.ndarray) -> None:  # noqa: B027  (most have nothing to scale)
         """The rewards ``(N,)`` of one whole episode, demonstrated or own, for critics that scale what they learn by them."""
 
     def follow(self) -> None:

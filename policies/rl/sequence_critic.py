@@ -4,8 +4,9 @@ Each dimension of each action is divided into bins, the chosen bin into bins aga
 critic CQN (Seo et al. 2024, arXiv 2407.07787). There is no actor: the greedy bins are the action. All K actions of a sequence are
 valued at once, each from the actions before it through a recurrent network, and each learns from its own counterpart one step on.
 
-The numbers are those of cfgs/config_cqn_as_*.yaml in the authors' repository younggyoseo/CQN-AS. For RLBench and BiGym it takes a width
-of 512, 2 layers, a target rate of 0.02 and a discount of 0.99, and weighs the temporal-difference loss 0.1 against 1 of the cloning loss (a ``bc_weight`` of 10 here). Differences:
+The numbers are those of cfgs/config_cqn_as_*.yaml in the authors' repository younggyoseo/CQN-AS. For RLBench and BiGym it takes a
+width of 512, 2 layers, a target rate of 0.02 and a discount of 0.99, and weighs the temporal-difference loss 0.1 against 1 of the
+cloning loss (a ``bc_weight`` of 10 here). Differences:
 
 * one trunk serves both streams of the dueling network, where the authors have a trunk each, and BiGym's two layers before it are not there;
 * bins of equal value go to the middle one, where the authors draw at random: an untrained policy holds still on a robot.
@@ -86,9 +87,7 @@ class SequenceCritic(nn.Module):
                 f"algo.critic needs layers, steps and levels >= 1, bins and atoms >= 2 and low < high, got {cfg}"
             )
         if bins**levels > 2**20:  # float32 tells cells apart up to there, with room
-            raise PixelarmError(
-                f"algo.critic divides an action into {bins}^{levels} cells; at most 2^20 make sense"
-            )
+            raise PixelarmError(f"algo.critic divides an action into {bins}^{levels} cells; at most 2^20 make sense")
         self.sequence, self.dimensions = steps, contract.action.size
         self.levels, self.bins, self.atoms, self.margin = levels, bins, atoms, cfg.margin
         self.trunk = Trunk(contract, conv_size, encoder)

@@ -32,10 +32,10 @@ from policies.policy import Agent, family_of
 from policies.rollout.acting import to_batch
 from policies.rollout.channel import About, ActorEnd, Frame, LearnerEnd, Tensors, Wire, open_channel
 from policies.rollout.collectors import Collected, Collector, Finished, Recorder
-from policies.rollout.envs import make_env
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.history import History
+from sim.envs.make import make_env
 from sim.envs.processes import how_it_ended, shut_down, start_worker
 from sim.envs.task_env import TaskEnv
 
@@ -197,7 +197,7 @@ class Actor:
     def __init__(self, env: TaskEnv, agent: Agent, end: ActorEnd, seed: int, step: int) -> None:
         self.env, self.agent, self.end, self.step = env, agent, end, step
         self._random = np.random.default_rng(seed)
-        self._history: History[dict[str, np.ndarray]] = History(agent.contract.history)
+        self._history: History[dict[str, np.ndarray]] = History(agent.policy.contract.history)
         self._sending = True  # this episode's frames have all found room
         self._seen: list[dict[str, np.ndarray]] = []
         self._take()

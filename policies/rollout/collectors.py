@@ -18,7 +18,7 @@ import torch
 from policies.config import TaskConfig
 from policies.data.replay import Replay
 from policies.policy import Agent
-from policies.rollout.envs import make_env
+from sim.envs.make import make_env
 from sim.envs.task_env import TaskEnv
 from sim.envs.vector import VectorEnv
 

@@ -1,31 +1,13 @@
-"""Where a learned result comes from: ``robot.provenance`` with the packages that training depends on, and the GPU."""
+"""Where a learned result comes from: ``robot.provenance`` with the GPU."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from robot import provenance
-from robot.provenance import git_commit
+from robot.provenance import git_commit, versions
 
 __all__ = ["git_commit", "hardware", "versions"]
-
-PACKAGES = (
-    "pixelarm",
-    "torch",
-    "lightning",
-    "mujoco",
-    "robosuite",
-    "gymnasium",
-    "numpy",
-    "h5py",
-    "onnxruntime",
-    "ros-jazzy-rclpy",
-)
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of what a result depends on."""
-    return provenance.versions(PACKAGES)
 
 
 def hardware() -> dict[str, Any]:

@@ -29,8 +29,10 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         problems.append(f"demos is 0, but {', '.join(needs_demos) or 'bc_weight'} need demonstrations")
     if len(demos) < recipe.demos:
         problems.append(f"the recipe uses {recipe.demos} demonstrations, the dataset holds {len(demos)}")
-    if (cfg.algo.objectives or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
-        problems.append("objectives compare the rows of a batch: contrastive learning needs a batch of at least 2")
+    if (cfg.algo.auxiliary or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
+        problems.append(
+            "auxiliary losses compare the rows of a batch: contrastive learning needs a batch of at least 2"
+        )
     if clones and recipe.demo_fraction == 0:
         problems.append("bc_weight is on, but demo_fraction is 0: no demonstration row would ever be cloned")
     if (recipe.steps or recipe.frames) and recipe.demos == 0 and recipe.random_steps == 0:
@@ -51,7 +53,7 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         problems.append(f"learning_starts must be at least 1, got {recipe.learning_starts}")
     if cfg.trainer.eval_every < 1 or cfg.trainer.checkpoint_every < 1 or cfg.trainer.log_every < 1:
         problems.append("eval_every, checkpoint_every and log_every must be at least 1")
-    if parse_one(cfg.algo.critic, "algo.critic")[0] == "simba" and max(processes, cfg.trainer.devices) > 1:
+    if _critic(cfg) == "simba" and max(processes, cfg.trainer.devices) > 1:
         problems.append("critic simba scales rewards by what one process has seen: set trainer.devices=1")
     problems += _problems_of_actors(cfg, max(processes, cfg.trainer.devices))
     if problems:
@@ -98,6 +100,12 @@ def _how_to_agree(name: str, mine: Any, theirs: Any) -> str:
 def _number(value: Any) -> str:
     """50.0 as 50, as one would type it."""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _critic(cfg: TrainConfig) -> str:
+    """The kind of critic, of an actor-critic."""
+    critic = getattr(cfg.algo, "critic", None)
+    return parse_one(critic, "algo.critic")[0] if isinstance(critic, str | dict) else ""
 
 
 def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:

@@ -17,13 +17,25 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+import policies.families  # noqa: F401  (fills POLICIES)
 from policies.config import TrainConfig
+from policies.policy import POLICIES
 from policies.training import task_configs
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
+from robot.packages import require_ours
+
+require_ours("policies", "configs")  # Hydra would look for its files in another folder of that name
 
 OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
-ConfigStore.instance().store(name="train_schema", node=TrainConfig)
 task_configs.register()
+
+
+def register_families() -> None:
+    """Give Hydra the schema of every family of policies, as ``algo=FAMILY``."""
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConfig)
+    for name, family in POLICIES.items():
+        store.store(group="algo", name=name, node=family.config)
 
 
 def typed(config: DictConfig) -> TrainConfig:
@@ -44,6 +56,7 @@ def part_options(overrides: list[str]) -> list[str]:
 
 def compose(overrides: list[str]) -> TrainConfig:
     """The configuration that ``pixelarm train`` would use with these overrides."""
+    register_families()
     with hydra.initialize_config_module("configs", version_base="1.3"):
         config = hydra.compose("train", part_options(overrides), return_hydra_config=True)
     with open_dict(config):
@@ -89,19 +102,19 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     import numpy as np
     import torch
 
-    from policies.rollout.envs import make_env
     from policies.runs.metrics import RunLog
     from policies.runtime.allocator import keep_freed_memory
     from policies.training.checks import check_recording
     from policies.training.online import Run
     from robot.dataset.episodes import read_dataset
+    from sim.envs.make import make_env
 
     if cfg.trainer.threads:
         torch.set_num_threads(cfg.trainer.threads)
     keep_freed_memory()
     env = make_env(cfg.task)
     try:  # episodes hold single observations, whatever a policy stacks
-        demos = read_dataset(cfg.demos, expect=env.contract.for_arm()) if cfg.recipe.demos else []
+        demos = read_dataset(cfg.demos, expect=env.contract.recorded()) if cfg.recipe.demos else []
     except StrayEpisodes:  # it says which files to move away: nothing need be recorded
         raise
     except (DatasetError, ContractMismatch) as error:
@@ -136,8 +149,8 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
 
 def prepare_folder(cfg: TrainConfig) -> Path:
     """The run's folder; an old run is resumed only when that was asked for."""
-    from policies.rollout.envs import check_task
     from policies.runs.checkpoint import newest
+    from sim.envs.make import check_task
 
     check_task(cfg.task.name)
     folder = Path(cfg.run)
@@ -161,6 +174,7 @@ def main(argv: list[str]) -> int:
         except (PixelarmError, KeyboardInterrupt) as error:
             failure.append(error)
 
+    register_families()
     sys.argv = ["pixelarm train", *part_options(argv)]
     hydra_main()
     if failure:

@@ -16,7 +16,10 @@ from types import ModuleType
 from typing import Any
 
 from robot.errors import MissingDependency
+from robot.packages import require_ours
 
+# where pixelarm is installed to edit, its modules are found inside a package `sim` that is not ours and that prepares nothing
+require_ours("sim")
 INSTALL = "on Debian or Ubuntu: sudo apt-get install libegl1 libgl1 libgles2 libosmesa6"
 LIBRARIES = {"egl": ("EGL", "GL"), "osmesa": ("OSMesa",)}  # what each back end loads; the first that is there is chosen
 OFF = "disable"  # MuJoCo's word for: import no OpenGL

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from policies.config import TaskConfig
-from policies.rollout.envs import make_env, make_env_for
 from robot.dataset.episodes import read_dataset
 from robot.errors import DatasetError, PixelarmError
 from sim.demonstrations import main
+from sim.envs.config import TaskConfig
+from sim.envs.make import make_env, make_env_for
 
 
 def record(folder, *options):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import time
 import pytest
 
 from policies.demo.pipeline import Demo, preflight
-from policies.rollout.envs import make_env
+from policies.evaluation import report
 from policies.training.checks import check_recording
 from robot.dataset.episodes import read_dataset
 from robot.errors import MissingDependency
+from sim.envs.make import make_env
 from sim.rendering import gl
 
 WANTED = {
@@ -73,6 +75,8 @@ def test_the_smoke_demo_goes_all_the_way(finished):
         assert summary[part].keys() >= {"success", "n", "low", "high"} and summary[part]["low"] <= summary[part]["high"]
     assert summary["latency_ms"].keys() >= {"p50", "p99", "max"} and summary["latency_ms"]["n"] > 20
     assert summary["env_steps"] == 80 and summary["robot_minutes"] == pytest.approx(80 / 600)
+    named = re.findall(r"``([\w/.]+[./]\w*)``", report.__doc__)
+    assert "summary.json" in named and all((folder / name).exists() for name in named), named
     page = (folder / "report.html").read_text()
     assert "data:image/png" in page and "data:video/mp4" in page and "Smoke budget" in page
     assert "success, over ROS 2" in done.stdout and str(folder / "report.html") in done.stdout
@@ -99,8 +103,8 @@ def test_a_folder_of_another_demo_is_refused(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [3, 9, 14])
-def test_ctrl_c_at_any_moment_ends_cleanly_and_goes_on(tmp_path, seconds):
+@pytest.mark.parametrize("stage", ["[1/6]", "[2/6]", "[3/6]"])
+def test_ctrl_c_in_any_stage_ends_cleanly_and_goes_on(tmp_path, stage):
     command = [
         sys.executable,
         "-m",
@@ -115,11 +119,10 @@ def test_ctrl_c_at_any_moment_ends_cleanly_and_goes_on(tmp_path, seconds):
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    time.sleep(seconds)
+    assert any(stage in line for line in process.stdout), process.stderr.read()[-2000:]  # reads up to that line
+    time.sleep(0.2)  # into the stage; what is left takes longer
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    if process.returncode == 0:
-        return  # a fast machine was done before
     assert process.returncode == 130 and "Traceback" not in err, err[-2000:]
     resumed = demo(tmp_path / "run", "--no-ros")
     assert resumed.returncode == 0, resumed.stderr[-3000:]

@@ -229,7 +229,7 @@ def test_an_unknown_choice_names_those_there_are(option):
 
 
 def test_flow_of_one_frame_and_no_camera_are_refused():
-    with pytest.raises(PixelarmError, match="two frames or more .* task.history is 1: set task.history=3"):
+    with pytest.raises(PixelarmError, match="two frames or more .* task.history is 1: set algo.history=3"):
         make(make_contract(history=1), history="flow")
     with pytest.raises(PixelarmError, match="at least one camera"):
         PixelEncoder(make_contract(cameras=0), EncoderConfig(), (64, 64))

@@ -195,6 +195,7 @@ def test_the_published_look_is_dm_controls_own_picture(make, name, camera):
 @pytest.mark.gl
 def test_the_fast_look_is_another_one(make):
     published, fast = (make("walker-walk", image_size=84, look=look) for look in ("published", "fast"))
+    assert [env.recording["look"] for env in (published, fast)] == ["published", "fast"]
     difference = np.abs(published.reset(seed=0)[0]["camera"].astype(int) - fast.reset(seed=0)[0]["camera"])
     assert 2 < difference.mean() < 20  # no shade on the ground, but the same scene
 

@@ -10,7 +10,17 @@ import pytest
 
 from robot.errors import UnknownName
 from sim.physics.world import World
-from sim.scene.compile import MODEL_TERMS, NAMED, Recipe, body_id, camera_id, compile_scene, in_spec, named_id, names
+from sim.scene.compile import (
+    MODEL_TERMS,
+    NAMED,
+    Recipe,
+    body_id,
+    camera_id,
+    compile_scene,
+    in_spec,
+    named_id,
+    names,
+)
 from sim.scene.mesh import cluster_vertices
 from sim.tasks import make_task
 from sim.tasks.tabletop import joint_address

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from policies.config import TaskConfig
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
+from sim.envs.config import TaskConfig
 from sim.envs.task_env import TaskEnv
 from sim.tasks import TASKS, make_task
 from sim.tasks.base import Task
