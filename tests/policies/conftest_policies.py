@@ -76,12 +76,12 @@ def agent_config(*overrides: str) -> ActorCriticConfig:
     return made
 
 
-def make_agent(contract: Contract, *overrides: str, seed: int = 0, precision: str = "32-true") -> ActorCritic:
+def make_agent(
+    contract: Contract, *overrides: str, seed: int = 0, precision: str = "32-true", compile: str = "off"
+) -> ActorCritic:
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
-    cfg = agent_config(*overrides)
-    return family_of(cfg).make_agent(
-        contract.for_policy(), dataclasses.replace(cfg, history=contract.history), fabric, seed
-    )
+    cfg = dataclasses.replace(agent_config(*overrides), history=contract.history)
+    return family_of(cfg).make_agent(contract, cfg, fabric, seed, compile)
 
 
 def make_cqn_as(contract: Contract, *overrides: str, seed: int = 0) -> CqnAs:
