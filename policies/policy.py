@@ -65,9 +65,17 @@ class FittedPolicy(Policy, Protocol):
 class Agent(Protocol):
     """A policy that learns online, as those who gather its experience know it."""
 
-    policy: Policy  # what is kept and deployed
-    learning: Policy  # what explores; its weights may be ahead of those of ``policy``
     updates: int  # made so far; scheduled exploration depends on them
+
+    @property
+    def policy(self) -> Policy:
+        """What is kept and deployed."""
+        ...
+
+    @property
+    def learning(self) -> Policy:
+        """What explores; its weights may be ahead of those of ``policy``."""
+        ...
 
     def act(self, observations: Observation, sample: bool) -> np.ndarray:
         """As ``Policy.act``; with ``sample``, of ``learning``."""

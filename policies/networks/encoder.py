@@ -52,8 +52,8 @@ class PixelEncoder(nn.Module):
         self.flow, self.history = cfg.history == "flow", contract.history
         if self.flow and self.history < 2:
             raise PixelarmError(
-                f"algo.encoder.history=flow needs two frames or more to find changes between, task.history is {self.history}: "
-                "set task.history=3 (FLARE's) or algo.encoder.history=stack"
+                f"algo.encoder.history=flow needs two frames or more to find changes between, algo.history is {self.history}: "
+                "set algo.history=3 (FLARE's) or algo.encoder.history=stack"
             )
         self.cameras = [c.name for c in contract.cameras]
         self.channels = [self.history * c.channels for c in contract.cameras]  # of each camera, all frames
