@@ -1,11 +1,19 @@
-"""Small files that are either old or new, never half written."""
+"""Files that are either old or new, never half written; folders with one writer; places that can be written to at all."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import socket
+import sys
+import tempfile
+import time
+import weakref
 from pathlib import Path
 from typing import Any
+
+from robot.errors import PixelarmError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -21,3 +29,86 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2) + "\n")
+
+
+# -------------------------------------------------------------------------------------------------- places to write to
+def require_folder(folder: Path) -> None:
+    """Make a folder if need be and write into it on trial, before a long task ends where nothing can be written.
+
+    Raises:
+        PixelarmError: the system's reason, and the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as trial:
+            trial.write(bytes(4096))  # a full disk still makes empty files
+    except OSError as error:
+        raise PixelarmError(
+            f"nothing can be written into {folder}: {error.strerror or error}; choose another place"
+        ) from error
+
+
+def require_file(path: Path) -> None:
+    """As ``require_folder``, for a file that is to be written or replaced."""
+    if path.is_dir():
+        raise PixelarmError(f"{path} is a folder, and a file is to be written there: add a name, {path / 'NAME'}")
+    require_folder(path.parent)
+
+
+# ------------------------------------------------------------------------------------------------ folders with one writer
+LOCK = ".lock"  # the file that carries the lock, and in words who holds it
+_held: weakref.WeakSet[Claim] = weakref.WeakSet()
+
+
+class Claim:
+    """Sole ownership of a folder, until it is released or its process ends, however it ends.
+
+    The kernel drops the lock together with the process, so none is ever left behind; the file stays and means nothing then.
+    Children do not inherit it. On a file system that cannot lock, nobody is kept out, and a line on stderr says so.
+
+    Args:
+        folder: made if need be.
+        doing: what the owner does there, for the message: "training", say.
+
+    Raises:
+        PixelarmError: somebody else owns the folder; who, where and since when.
+        OSError: nothing can be written there.
+    """
+
+    def __init__(self, folder: Path, doing: str = "writing") -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        self.release = weakref.finalize(self, os.close, handle)
+        _held.add(self)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(handle, 1000, 0).decode(errors="replace") or "another process"
+            self.release()
+            raise PixelarmError(
+                f"{folder} is in use by {owner}: wait until it has ended, stop it, or choose another folder"
+            ) from None
+        except OSError as error:
+            print(
+                f"{folder} cannot be locked ({error.strerror}): see to it that nobody else writes there",
+                file=sys.stderr,
+            )
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}, {doing} since {now}".encode(), 0)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _let_go() -> None:
+    """In a forked child: a worker that outlives its parent must not hold the parent's folder."""
+    for claim in list(_held):
+        claim.release()
+
+
+os.register_at_fork(after_in_child=_let_go)
