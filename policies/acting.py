@@ -10,7 +10,7 @@ import torch
 from lightning.fabric import Fabric
 
 from policies.agent import Agent
-from policies.checkpoint import read_policy
+from policies.checkpoint import read_policy, reading
 from policies.config import TrainConfig
 from policies.networks.encoder import Observation
 from robot.bundle import Policy
@@ -83,5 +83,6 @@ def load_agent(folder: Path, expect: Contract | None = None) -> tuple[GreedyPoli
     if expect is not None:
         expect.require_equal(contract, here="this set-up", there=str(folder))
     agent = Agent(contract, config.algo, Fabric(accelerator="cpu", devices=1), seed=config.seed)
-    agent.load_policy_state(tensors)
+    with reading(folder, "its policy.safetensors does not fit its policy.json: train or copy it anew"):
+        agent.load_policy_state(tensors)
     return GreedyPolicy(agent), config

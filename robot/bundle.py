@@ -87,8 +87,7 @@ def write(path: str | Path, onnx: bytes, contract: Contract, card: dict[str, Any
     ``card`` gains ``contract_hash`` and ``files`` (SHA-256 of each).
     """
     path = Path(path)
-    if path.exists():
-        raise BundleError(f"{path} exists already; choose another name or remove it")
+    require_new(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     contents = {POLICY: onnx, CONTRACT: contract.to_yaml().encode()}
     card = {
@@ -109,6 +108,12 @@ def write(path: str | Path, onnx: bytes, contract: Contract, card: dict[str, Any
     return path
 
 
+def require_new(path: Path) -> None:
+    """Raise BundleError if there is anything where a bundle is to be written."""
+    if path.exists():
+        raise BundleError(f"{path} exists already; choose another name or remove it")
+
+
 def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
     """The checked contents of a bundle: network bytes, contract, card. Raises BundleError."""
     path = Path(path)
@@ -117,9 +122,10 @@ def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
         raise BundleError(f"{path} is not a policy bundle: no {', '.join(missing)}; `pixelarm export` writes one")
     try:
         card = json.loads((path / CARD).read_text())
-        files = card["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path / CARD} is not a policy card: {error}") from error
+        files = dict(card["files"])
+        dict(card.get("config", {}))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path / CARD} is not a policy card: {type(error).__name__}: {error}") from error
     contents = {}
     for name in (POLICY, CONTRACT):
         contents[name] = (path / name).read_bytes()
@@ -128,7 +134,7 @@ def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
             raise BundleError(
                 f"{path / name} was altered: its SHA-256 is {found[:16]}…, the card says {str(files.get(name))[:16]}…; export it again"
             )
-    contract = Contract.from_text(contents[CONTRACT].decode())
+    contract = Contract.from_text(contents[CONTRACT].decode(errors="replace"))
     if contract.hash != card.get("contract_hash"):
         raise BundleError(f"{path}: contract hash {contract.hash} is not the card's {card.get('contract_hash')}")
     return contents[POLICY], contract, card

@@ -12,8 +12,9 @@ from lightning.fabric import Fabric
 import configs
 from policies.agent import Agent
 from policies.config import TrainConfig
-from policies.online import check_recipe, make_lookup
+from policies.online import make_lookup
 from policies.pretrain import train_objectives
+from policies.recipe_checks import check_recipe
 from policies.replay import Replay
 from policies.runs import flatten
 from policies.schedules import schedule
@@ -38,7 +39,7 @@ def test_a_recipe_learns(name):
     assert cfg.experiment == name
     contract = contract_of(cfg)
     demos = [random_episode(contract, 6, seed) for seed in range(cfg.recipe.demos)]
-    check_recipe(cfg, demos)
+    check_recipe(cfg)
     agent = Agent(contract, cfg.algo, Fabric(accelerator="cpu", devices=1), seed=0)
     replay = Replay(contract, 200, make_lookup(cfg, agent))
     for episode in demos or [random_episode(contract, 6, seed) for seed in range(2)]:

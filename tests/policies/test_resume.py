@@ -143,7 +143,7 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
         ("recipe.frames=900", "recipe.steps=90 and recipe.frames=900 both say how long"),
         ("recipe.random_steps=1", "at least 2 to measure"),
         ("task.hold_steps=3", "had lasted 1 step.s.: record others with --hold-steps 3"),
-        ("recipe.demos=9", "uses 9 demonstrations, the dataset holds 2"),
+        ("recipe.demos=9", "recipe.demos=9 demonstrations are to be used, and .* holds 2: set recipe.demos=2"),
         ("task.name=lfit", "unknown task 'lfit'; the valid names are: .*lift"),
         ("task.image_size=48", "cameras.agentview.height: 48 here, 32 there(.|\n)*--image-size 48 --out"),
         ("demos=nowhere", "nowhere is not a dataset(.|\n)*pixelarm collect --task lift --episodes 2"),
