@@ -23,6 +23,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument("task", default_value="lift", description="which scene"),
     DeclareLaunchArgument("arm", default_value="sim_panda", description="arm profile with the topic names"),
+    DeclareLaunchArgument(
+        "image_size", default_value="64", description="of every camera, as the policy was trained with"
+    ),
     DeclareLaunchArgument("seed", default_value="0", description="first scene; the service reset goes to the next"),
     DeclareLaunchArgument("episodes", default_value="0", description="run this many episodes and end; 0: until Ctrl-C"),
     DeclareLaunchArgument("seed_start", default_value="0", description="episode i uses seed seed_start + i"),
@@ -40,7 +43,7 @@ ARGUMENTS = [
         description="true: discover other machines; false: this one only",
     ),
 ]
-OPTIONS = ("task", "arm", "seed", "episodes", "seed_start", "results", "video_dir")
+OPTIONS = ("task", "arm", "image_size", "seed", "episodes", "seed_start", "results", "video_dir")
 PASSED_ON = ("bundle", "arm", "stats", "namespace", "python", "network")
 
 

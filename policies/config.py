@@ -9,19 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass
-class TaskConfig:
-    name: str = "lift"  # one of sim.tasks.TASKS, or dmc/DOMAIN-TASK with the extra [dmc]
-    image_size: int = 64  # pixels, height and width of every camera
-    history: int = 1  # observations the policy sees, the newest last
-    action_repeat: int = (
-        0  # physics control steps an action lasts, DeepMind Control only; 0: the task's published value
-    )
-    look: str = ""  # plain | textured, or of DeepMind Control published | fast; empty: the first of these
-    actuation_delay_ms: tuple[float, float] = (0.0, 50.0)  # range of the delay between observing and acting
-    hold_steps: int = 1  # control steps in a row that the task must stay done before that is a success, which pays and ends the episode
-    randomise: list[str] = field(default_factory=list)  # terms of sim.randomise.TERMS drawn for each training episode
+from sim.envs.config import TaskConfig
 
 
 @dataclass
@@ -47,20 +35,20 @@ class EncoderConfig:
 
 @dataclass
 class AgentConfig:
-    """An actor-critic from pixels (policies/agent.py); the defaults are plain soft actor-critic (arXiv 1812.05905).
+    """An actor-critic from pixels (policies/rl/actor_critic.py); the defaults are plain soft actor-critic (arXiv 1812.05905).
 
-    A part is NAME or {NAME: {OPTION: VALUE}}; its options are the parameters of its class (policies/options.py).
+    A part is NAME or {NAME: {OPTION: VALUE}}; its options are the parameters of its class (policies/registry.py).
     """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    actor: Any = "gaussian"  # the policy, one of policies.networks.actors.ACTORS
+    actor: Any = "gaussian"  # the policy, one of policies.rl.actors.ACTORS
     actor_every: int = 1  # critic updates for one update of actor and temperature
     actor_value: str = "min"  # mean | min: what of the critics' ensemble the actor maximises
     policy_average: float = (
         1.0  # rate at which the policy that is evaluated and exported follows the learning one; 1: no averaging
     )
-    exploration: Any = "none"  # beside the actor's own noise, one of policies.exploration.EXPLORATIONS
-    critic: Any = "mlp"  # the value of actions, one of policies.networks.critics.CRITICS
+    exploration: Any = "none"  # beside the actor's own noise, one of policies.rl.exploration.EXPLORATIONS
+    critic: Any = "mlp"  # the value of actions, one of policies.rl.critics.base.CRITICS
     discount: float = 0.99  # per control step
     n_step: int = 1  # rewards summed before bootstrapping
     time_limit: str = "bootstrap"  # bootstrap | terminal | drop: what an own episode cut by the clock means; in demonstrations: bootstrap
@@ -72,7 +60,7 @@ class AgentConfig:
     proprio_scaling: list[float] = field(
         default_factory=list
     )  # [low, high] of RAD's random amplitude scaling; empty: off
-    objectives: list[Any] = field(default_factory=list)  # of policies.objectives.OBJECTIVES, on every online update
+    objectives: list[Any] = field(default_factory=list)  # of policies.rl.auxiliary.OBJECTIVES, on every online update
     learning_rate: float = 3e-4  # Adam of encoder, critics, actor and objectives
     beta1: float = 0.9
     clip: float = 0.0  # bound of each optimiser's gradient norm; 0: none
@@ -116,7 +104,7 @@ class TrainerConfig:
     precision: str = (
         "32-true"  # 32-true | bf16-mixed (Lightning Fabric) | auto: bf16-mixed where the device computes in it
     )
-    compile: str = "off"  # off | default | cuda-graphs (policies/compiling.py): torch.compile of the losses
+    compile: str = "off"  # off | default | cuda-graphs (policies/runtime/compiling.py): torch.compile of the losses
     threads: int = 0  # torch threads on a CPU; 0 leaves torch's choice
     actors: int = 1  # environments that collect experience, in worker processes when more than one
     asynchronous: bool = False  # acting in a process of its own that never waits for updates

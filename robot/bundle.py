@@ -7,7 +7,8 @@ the robot side only hands over arrays. The network's inputs carry the contract's
 * proprioception ``NAME``: ``(history, size)`` float32
 * output ``action``: ``(chunk, action size)`` float32, physical units
 
-``card.json`` holds the SHA-256 of the other two files; a bundle that was altered is refused.
+``card.json`` holds the SHA-256 of the other two files, and of itself without that field (``card_hash``); a bundle that
+was altered is refused. Bundles from before ``card_hash`` are loaded, and said to have a card that is not verified.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -27,6 +29,11 @@ from robot.contract import Contract
 from robot.errors import BundleError, ContractMismatch
 
 POLICY, CONTRACT, CARD = "policy.onnx", "contract.yaml", "card.json"
+CARD_HASH = "card_hash"  # the card's field for its own hash
+NOT_VERIFIED = (
+    "the card of this bundle is from before cards had a hash of their own, so nobody can tell whether its figures "
+    "(success, latency) were edited; network and contract are verified"
+)
 _ONNX_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
 
@@ -84,7 +91,7 @@ class Policy:
 def write(path: str | Path, onnx: bytes, contract: Contract, card: dict[str, Any]) -> Path:
     """Write a bundle, whole or not at all. ``path`` must not exist.
 
-    ``card`` gains ``contract_hash`` and ``files`` (SHA-256 of each).
+    ``card`` gains ``contract_hash``, ``files`` (SHA-256 of each) and ``card_hash``.
     """
     path = Path(path)
     require_new(path)
@@ -95,6 +102,7 @@ def write(path: str | Path, onnx: bytes, contract: Contract, card: dict[str, Any
         "contract_hash": contract.hash,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
     }
+    card[CARD_HASH] = card_hash(card)
     contents[CARD] = (json.dumps(card, indent=2) + "\n").encode()
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
@@ -106,6 +114,12 @@ def write(path: str | Path, onnx: bytes, contract: Contract, card: dict[str, Any
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return path
+
+
+def card_hash(card: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON of a card without ``card_hash``; spaces and the order of keys do not count."""
+    covered = json.loads(json.dumps({key: value for key, value in card.items() if key != CARD_HASH}))
+    return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def require_new(path: Path) -> None:
@@ -134,6 +148,11 @@ def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
             raise BundleError(
                 f"{path / name} was altered: its SHA-256 is {found[:16]}…, the card says {str(files.get(name))[:16]}…; export it again"
             )
+    if card.get(CARD_HASH, card_hash(card)) != card_hash(card):
+        raise BundleError(
+            f"{path / CARD} was altered: its success, latency and other figures are not those it was written with; "
+            "export the bundle again"
+        )
     contract = Contract.from_text(contents[CONTRACT].decode(errors="replace"))
     if contract.hash != card.get("contract_hash"):
         raise BundleError(f"{path}: contract hash {contract.hash} is not the card's {card.get('contract_hash')}")
@@ -148,6 +167,8 @@ def load(path: str | Path, expect: Contract | None = None, threads: int = 1) -> 
         ContractMismatch: not for ``expect``; the message names each difference.
     """
     onnx, contract, card = read(path)
+    if CARD_HASH not in card:
+        logging.getLogger(__name__).warning("%s: %s", path, NOT_VERIFIED)
     if expect is not None:
         expect.require_equal(contract, here="this set-up", there=str(path))
     return Policy(onnx, contract, card, threads)
@@ -167,7 +188,8 @@ def main(argv: list[str]) -> int:
     if args.json:
         print(json.dumps({"card": policy.card, "contract": policy.contract.to_dict()}, indent=2))
         return 0
-    print(f"{args.bundle}: verified, contract {policy.contract.hash}\n")
+    found = "verified" if CARD_HASH in policy.card else "network and contract verified, the card is not"
+    print(f"{args.bundle}: {found}, contract {policy.contract.hash}\n")
     print(policy.contract.to_yaml())
     print(json.dumps(policy.card, indent=2))
     return 0

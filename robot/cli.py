@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
+from robot.packages import HiddenPackage, require_ours
 
 LOG_INTERVAL_S = "10"  # between two lines of a progress bar that goes to a file
 USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -55,56 +56,64 @@ START, LEARN, RUN, LOOK = "start here", "learn in simulation", "run on an arm", 
 COMMANDS: dict[str, Command] = {
     "doctor": Command("robot.doctor:main", "what this machine has, and what to do about what is wrong", "", START),
     "demo": Command(
-        "policies.demo:main",
+        "policies.demo.pipeline:main",
         "the whole way below, on one task, with a report",
         "--budget smoke",
         START,
         ("train", "ros"),
     ),
     "collect": Command(
-        "policies.collect:main", "record demonstrations into a dataset", "--task lift --episodes 10", LEARN, ("sim",)
+        "sim.demonstrations:main", "record demonstrations into a dataset", "--task lift --episodes 10", LEARN, ("sim",)
     ),
     "train": Command(
-        "policies.train:main", "train a policy from pixels", "experiment=ferm task=lift seed=1", LEARN, ("train",)
+        "policies.training.train:main",
+        "train a policy from pixels",
+        "experiment=ferm task=lift seed=1",
+        LEARN,
+        ("train",),
     ),
     "eval": Command(
-        "policies.evaluate:main",
+        "policies.evaluation.evaluate:main",
         "success on fixed seeds, with n and interval",
         "BUNDLE --episodes 50",
         LEARN,
         ("train",),
     ),
     "compare": Command(
-        "policies.compare:main",
+        "policies.evaluation.compare:main",
         "several runs on the same seeds, paired, and their learning curves",
         "runs/ferm-lift-seed* runs/curl-lift-seed*",
         LEARN,
         ("train",),
     ),
     "export": Command(
-        "policies.export:main", "write a policy bundle, checked against torch", "RUN --out BUNDLE", LEARN, ("train",)
+        "policies.export.onnx:main",
+        "write a policy bundle, checked against torch",
+        "RUN --out BUNDLE",
+        LEARN,
+        ("train",),
     ),
     "report": Command(
-        "policies.report:main", "write a run's HTML report anew from its files", "RUN", LEARN, ("train",)
+        "policies.evaluation.report:main", "write a run's HTML report anew from its files", "RUN", LEARN, ("train",)
     ),
     "deploy": Command(
         "robot.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
     ),
     "sim-arm": Command(
-        "hardware.sim_arm:main",
+        "hardware.simulated.arm:main",
         "a simulated arm that speaks a real driver's topics",
         "--task lift",
         RUN,
         ("sim", "ros"),
     ),
     "bench": Command(
-        "sim.bench:main",
+        "policies.bench.command:main",
         "measurements anyone can repeat: speed against stock, experts, pictures",
         "sim",
         LOOK,
         ("sim",),
     ),
-    "dataset": Command("robot.episodes_cli:main", "check a dataset and list its episodes", "DATASET", LOOK),
+    "dataset": Command("robot.dataset.command:main", "check a dataset and list its episodes", "DATASET", LOOK),
     "bundle": Command("robot.bundle:main", "verify a policy bundle and show what it is", "BUNDLE", LOOK),
 }
 
@@ -156,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
-    except PixelarmError as error:
+    except (PixelarmError, HiddenPackage) as error:
         _complain(f"pixelarm: {error}")
         return USAGE_ERROR
     except BrokenPipeError:
@@ -196,6 +205,8 @@ def _dispatch(argv: list[str]) -> int:
 def resolve(name: str) -> Callable[[list[str]], int]:
     """Import and return the function behind the subcommand ``name``."""
     module, _, function = COMMANDS[name].target.partition(":")
+    simulates = {"sim", "train"} & set(COMMANDS[name].extras)
+    require_ours("robot", module.partition(".")[0], *(["sim"] if simulates else []))
     return getattr(importlib.import_module(module), function)
 
 

@@ -203,6 +203,10 @@ class Contract:
             lines = "\n  - ".join(words)
             raise ContractMismatch(f"the contract of {here} (here) differs from that of {there} (there):\n  - {lines}")
 
+    def for_arm(self) -> Contract:
+        """What an arm, or a recorded episode, must agree with: ``history`` and ``chunk`` are the policy's choice."""
+        return dataclasses.replace(self, history=1, chunk=1)
+
     # ---------------------------------------------------------------- values
     def check_observation(self, observation: dict[str, np.ndarray]) -> None:
         """Raise ContractMismatch if names, shapes or dtypes are not those of the contract."""

@@ -27,6 +27,10 @@ class DatasetError(PixelarmError):
     """A dataset file that is truncated, foreign, or does not hold what its contract says."""
 
 
+class StrayEpisodes(DatasetError):
+    """Some episodes of a dataset cannot be read or do not belong to it; the message names the files to move away."""
+
+
 class BundleError(PixelarmError):
     """A policy bundle that is incomplete, altered, or not fit for its contract."""
 

@@ -31,6 +31,24 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2) + "\n")
 
 
+PARTIAL = ".partial-"  # how the name of a file begins that ``write_bytes`` has not finished
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write under another name in the same folder, flush to disk, rename. A killed process leaves the other name."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL, suffix=path.suffix)
+    partial = Path(name)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 # -------------------------------------------------------------------------------------------------- places to write to
 def require_folder(folder: Path) -> None:
     """Make a folder if need be and write into it on trial, before a long task ends where nothing can be written.
@@ -57,7 +75,7 @@ def require_file(path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------ folders with one writer
 LOCK = ".lock"  # the file that carries the lock, and in words who holds it
-_held: weakref.WeakSet[Claim] = weakref.WeakSet()
+_claims: weakref.WeakSet[Claim] = weakref.WeakSet()
 
 
 class Claim:
@@ -76,11 +94,11 @@ class Claim:
     """
 
     def __init__(self, folder: Path, doing: str = "writing") -> None:
-        self.folder = folder
+        self.folder, self.alone = folder, True
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         self.release = weakref.finalize(self, os.close, handle)
-        _held.add(self)
+        _claims.add(self)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -90,6 +108,7 @@ class Claim:
                 f"{folder} is in use by {owner}: wait until it has ended, stop it, or choose another folder"
             ) from None
         except OSError as error:
+            self.alone = False
             print(
                 f"{folder} cannot be locked ({error.strerror}): see to it that nobody else writes there",
                 file=sys.stderr,
@@ -97,6 +116,16 @@ class Claim:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}, {doing} since {now}".encode(), 0)
+
+    def clear_partials(self) -> str:
+        """Remove what a killed ``write_bytes`` left here, and say so; where nobody is kept out, name it instead."""
+        left = sorted(path for path in self.folder.glob(f"{PARTIAL}*") if path.is_file())
+        names = ", ".join(path.name for path in left)
+        if left and not self.alone:
+            return f"{self.folder} holds unfinished files; if nobody is writing there, remove them: {names}"
+        for path in left:
+            path.unlink(missing_ok=True)
+        return f"removed from {self.folder} what an interrupted process had not finished: {names}" if left else ""
 
     def __enter__(self) -> Claim:
         return self
@@ -107,7 +136,7 @@ class Claim:
 
 def _let_go() -> None:
     """In a forked child: a worker that outlives its parent must not hold the parent's folder."""
-    for claim in list(_held):
+    for claim in list(_claims):
         claim.release()
 
 

@@ -7,7 +7,6 @@ those that are valid, and a profile that nobody has tried says ``verified: false
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import types
 import typing
 from collections.abc import Mapping
@@ -18,8 +17,8 @@ from typing import Any
 import yaml
 
 from robot.contract import Contract
+from robot.control.limits import LimitConfig
 from robot.errors import PixelarmError, UnknownName
-from robot.limits import LimitConfig
 
 QOS = ("best_effort", "reliable")
 IMAGE_TYPES = ("image", "compressed")
@@ -42,6 +41,13 @@ class CameraTopic:
 @dataclass(frozen=True)
 class PoseTopic:
     """A geometry_msgs/PoseStamped in the base frame."""
+
+    topic: str
+
+
+@dataclass(frozen=True)
+class ContractTopic:
+    """A latched (transient local) std_msgs/String with the contract of the arm's scene; the simulated arm has one."""
 
     topic: str
 
@@ -112,6 +118,9 @@ class ArmProfile:
     limits: LimitConfig = field(default_factory=LimitConfig)
     enable: EnableConfig = field(default_factory=EnableConfig)
     estop: EstopConfig = field(default_factory=EstopConfig)
+    contract: ContractTopic | None = (
+        None  # a policy waits for it and compares; None: the arm says none, as real drivers do
+    )
     verified: bool = False  # somebody ran it on this very arm
     dry_run: bool = True  # compute and count everything, command nothing
 
@@ -160,10 +169,9 @@ def find(name_or_path: str, folder: Path | None) -> Path:
 
 
 def shipped() -> Path | None:
-    """The folder of pixelarm's own profiles, found by name so that ``robot`` imports nothing of ``hardware``."""
-    spec = importlib.util.find_spec("hardware")
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return Path(places[0]) / "arms" if places else None
+    """The folder of pixelarm's own profiles, found by its place so that ``robot`` imports nothing of ``hardware``."""
+    folder = Path(__file__).resolve().parents[1] / "hardware" / "arms"
+    return folder if folder.is_dir() else None
 
 
 def _one_of(what: str, value: str, valid: tuple[str, ...]) -> None:

@@ -10,8 +10,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+PACKAGES = (
+    "pixelarm",
+    "torch",
+    "lightning",
+    "mujoco",
+    "robosuite",
+    "gymnasium",
+    "numpy",
+    "h5py",
+    "onnxruntime",
+    "ros-jazzy-rclpy",
+)
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
+
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Python's version and those of installed distributions; ``absent`` for one that is not here."""
     found = {"python": platform.python_version()}
     for package in packages:

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
+# Control steps that an evaluation episode goes on for after its first success, in simulation and over ROS 2 alike:
+# "success at the end" asks whether the task is still done then.
+AFTER_STEPS = 10
 
 
 @dataclass(frozen=True)

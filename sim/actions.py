@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import mujoco
 import numpy as np
 
 from robot.errors import UnknownName
-from sim.world import World
+
+if TYPE_CHECKING:
+    from sim.physics.world import World
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def rotation_of(axis_angle: np.ndarray) -> np.ndarray:
     return matrix.reshape(3, 3)
 
 
-Apply = Callable[[World, Observed, np.ndarray], None]
+Apply: TypeAlias = "Callable[[World, Observed, np.ndarray], None]"
 KINDS: dict[str, Apply] = {
     "eef_delta_position": delta_position,
     "eef_delta_pose": delta_pose,

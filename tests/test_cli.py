@@ -56,6 +56,7 @@ def test_every_command_resolves_and_explains_itself(name: str, capsys: pytest.Ca
     assert status == 0
     text = capsys.readouterr().out
     assert f"pixelarm {name}" in text, "the usage line names another program: pass prog= to ArgumentParser"
+    assert "%%" not in text, "argparse formats % in help=, not in description= and epilog=: one is enough there"
     for word in shlex.split(COMMANDS[name].example):
         if word.startswith("--"):
             assert word in text, f"the example in `pixelarm --help` uses {word}, which `pixelarm {name}` does not have"

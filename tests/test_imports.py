@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,11 @@ MAY_IMPORT = {
     "configs": set(),
     # `launch` itself is ROS's package of that name; robot and hardware come in as entry points
     "launch": {"launch"},
+}
+# by a string only: launch files start nodes of these packages as processes
+MAY_NAME = {"launch": {"robot", "hardware"}}
+NAME_MORE = {
+    "robot/cli.py": "the table of subcommands, each imported when it is called",
 }
 HEAVY = {
     "torch",
@@ -63,9 +71,50 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
             assert node.level == 0, f"relative import in line {node.lineno}: name the package"
             yield str(node.module), node.lineno
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in ("import_module", "__import__"):
+            if _called(node) in ("import_module", "__import__"):
                 yield str(node.args[0].value), node.lineno
+
+
+LOADERS = {"import_module", "__import__", "find_spec", "run_module"}
+DOTTED = re.compile(
+    rf"({'|'.join(sorted(OURS))})(\.(?!(py|yaml|xml)$)\w+)+(:\w+)?"
+)  # policies.training.train, or policies.training.train:main; no file
+
+
+def in_strings(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """(dotted module, line) of every module of ours that is named by a string: a dotted name wherever it stands (in a table that
+    is imported from later, say), a bare one where it is imported or run (``python -m``), and imports in code given as text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from ((name, node.lineno) for name in _in_text(node.value))
+        elif isinstance(node, ast.Call) and (_called(node) in LOADERS):
+            yield from ((name, node.lineno) for name in _first_words(node.args[:1]))
+        elif isinstance(node, ast.List | ast.Tuple):
+            after = [b for a, b in zip(node.elts, node.elts[1:]) if isinstance(a, ast.Constant) and a.value == "-m"]
+            yield from ((name, node.lineno) for name in _first_words(after))
+
+
+def _in_text(text: str) -> Iterator[str]:
+    """Modules named by one string; prose that mentions one is left alone."""
+    if DOTTED.fullmatch(text):
+        yield text.partition(":")[0]
+    elif "import" in text:
+        with suppress(SyntaxError):  # prose
+            yield from (name for name, _ in imports(ast.parse(textwrap.dedent(text))))
+
+
+def _first_words(nodes: list[ast.expr]) -> Iterator[str]:
+    """The bare package that a literal, or an f-string by its beginning, names."""
+    for node in nodes:
+        start = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else node
+        if isinstance(start, ast.Constant) and isinstance(start.value, str):
+            word = start.value.partition(".")[0]
+            if word in OURS and not DOTTED.fullmatch(start.value):
+                yield word
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def at_start(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -79,6 +128,41 @@ def test_the_reader_of_imports_sees_each_kind() -> None:
     code = "import a.b\nfrom c.d import e\ndef f():\n    import g\n    import_module('h.i')\n    __import__('j')\n"
     assert [name for name, _ in imports(ast.parse(code))] == ["a.b", "c.d", "g", "h.i", "j"]
     assert [name for name, _ in at_start(ast.parse(code))] == ["a.b", "c.d"]
+
+
+def test_the_reader_of_strings_sees_each_kind() -> None:
+    named = [
+        "SUITES = {'x': 'policies.bench.command:main'}",
+        "import_module('policies')",
+        "importlib.util.find_spec('policies')",
+        "import_module(f'policies.{name}')",
+        "run([python, '-m', 'policies'])",
+        "run([python, '-m', 'policies.training.train', 'seed=1'])",
+        "run([python, '-c', 'import json; from policies import train'])",
+        """code = '\\n    import policies.training.train\\n    policies.training.train.main()'""",
+    ]
+    for code in named:
+        assert {name.partition(".")[0] for name, _ in in_strings(ast.parse(code))} - {"json"} == {"policies"}, code
+    other = [
+        "'policies'",
+        "'see policies.training.train for more'",
+        "'policies import what they need'",
+        "run('-m', name)",
+        "find_spec('torch')",
+    ]
+    assert not [name for code in other for name, _ in in_strings(ast.parse(code))]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_strings_name_no_module_from_above(package: str) -> None:
+    wrong = [
+        f"{where}:{line} names {name}"
+        for path in files(package)
+        if (where := path.relative_to(ROOT).as_posix()) not in NAME_MORE
+        for name, line in in_strings(ast.parse(path.read_text()))
+        if name.partition(".")[0] in OURS - MAY_IMPORT[package] - MAY_NAME.get(package, set())
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -97,7 +181,7 @@ def test_only_the_simulated_arm_brings_the_simulator_into_hardware() -> None:
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in files("hardware")
         for name, line in imports(ast.parse(path.read_text()))
-        if name.partition(".")[0] == "sim" and not path.name.startswith("sim_")
+        if name.partition(".")[0] == "sim" and "simulated" not in path.parts and path.name != "sim_arm_node.py"
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -81,10 +81,10 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     from lightning.fabric import Fabric
 
-    from policies.acting import GreedyPolicy
-    from policies.agent import Agent
     from policies.config import AgentConfig
-    from policies.export import to_onnx
+    from policies.export.onnx import to_onnx
+    from policies.rl.actor_critic import Agent
+    from policies.rollout.acting import GreedyPolicy
 
     agent = Agent(contract(), AgentConfig(), Fabric(accelerator="cpu", devices=1), seed=0)
     image = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)  # as ON_ROBOT makes it
@@ -105,8 +105,8 @@ import numpy as np
 for name in ("torch", "mujoco", "robosuite", "gymnasium", "hydra", "lightning"):
     assert importlib.util.find_spec(name) is None, name + " is installed"
 import robot.bundle
-from robot.limits import LimitConfig, default_limits
-from robot.loop import ControlLoop
+from robot.control.limits import LimitConfig, default_limits
+from robot.control.loop import ControlLoop
 policy = robot.bundle.load(sys.argv[1])
 image = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)
 images = {"agentview": image, "eye_in_hand": image[::-1].copy()}

@@ -84,6 +84,16 @@ def test_top_level_is_the_agreed_one() -> None:
     assert found <= TOP_LEVEL, f"new at the top level: {sorted(found - TOP_LEVEL)}"
 
 
+def test_what_the_readme_writes_is_ignored() -> None:
+    """The folders of the README's commands: whoever follows it and commits everything commits no film and no bundle."""
+    tracked()  # skips where this is no git checkout
+    written = re.findall(r"--(?:out|video|video-dir|results) (\S+)", (ROOT / "README.md").read_text())
+    assert {name.partition("/")[0] for name in written} >= {"runs", "bundles", "films"}
+    for name in written:
+        done = subprocess.run(["git", "check-ignore", "-q", f"{name}/file"], cwd=ROOT)
+        assert done.returncode == 0, f"{name} is in no ignore file"
+
+
 def test_large_files_stay_out() -> None:
     large = [
         f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes" for path in tracked() if path.stat().st_size > 2e6

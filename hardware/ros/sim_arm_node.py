@@ -1,7 +1,8 @@
-"""The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/sim_arm.py`` for what it does.
+"""The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/simulated/arm.py`` for what it does.
 
 Out: one Image per camera, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
-(JSON). In: target PoseStamped and gripper JointState. Service ``~/reset`` (std_srvs/Trigger): the next seed.
+(JSON), and the contract of the scene, latched, where the profile names a topic for it.
+In: target PoseStamped and gripper JointState. Service ``~/reset`` (std_srvs/Trigger): the next seed.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from hardware import sim_arm
-from hardware.sim_arm import ArmState, Options, SimArm
-from hardware.sim_episodes import Episodes
+from hardware.simulated import arm as sim_arm
+from hardware.simulated.arm import ArmState, Options, SimArm
+from hardware.simulated.episodes import Episodes
 from robot import profile
 from robot.errors import PixelarmError
 from robot.files import write_json
+from robot.packages import require_ours
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
@@ -29,7 +31,7 @@ runtime.require_rclpy()
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.node import Node  # noqa: E402
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Image, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
@@ -48,12 +50,14 @@ class SimArmNode(Node):
         self.arm = self._make_arm(options)
         self._connect(self.arm_profile)
         self.arm.start()
+        self._said_ready = False
         self._watch = self.create_timer(0.1, self._check)
 
     def _make_arm(self, options: Options) -> SimArm:
+        require_ours("sim")
         from sim.tasks import make_world
 
-        world = make_world(options.task)
+        world = make_world(options.task, image_size=options.image_size)
         self.arm_profile.require_contract(world.contract)
         if self.arm_profile.gripper_command.type != "joint_state":
             raise PixelarmError(
@@ -91,6 +95,12 @@ class SimArmNode(Node):
         self._pose = self.create_publisher(PoseStamped, arm.eef_pose.topic, 10)
         self._joints = self.create_publisher(JointState, arm.gripper_state.topic, 10)
         self._episode = self.create_publisher(String, "~/episode", 10)
+        if arm.contract:
+            latched = QoSProfile(
+                depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+            )
+            self._contract = self.create_publisher(String, arm.contract.topic, latched)
+            self._contract.publish(messages.to_contract(String(), self.arm.world.contract))
         self.create_subscription(PoseStamped, arm.target_pose.topic, self._on_target, reliable)
         self.create_subscription(JointState, arm.gripper_command.topic, self._on_gripper, reliable)
         self.create_service(Trigger, "~/reset", self._on_reset)
@@ -153,6 +163,10 @@ class SimArmNode(Node):
 
     # -------------------------------------------------------------------- end
     def _check(self) -> None:
+        if self.arm.ready and not self._said_ready:
+            self._said_ready = True
+            words = sim_arm.ready_words(self.options, self.arm_profile, self.get_namespace(), runtime.where())
+            self._bar.write(words) if self._bar is not None else print(words, flush=True)
         if self.arm.ended.is_set():
             self.done.set()
 

@@ -17,7 +17,7 @@ from policies.augment.colour import ColourJitter, Grayscale, RandomConv
 from policies.augment.draws import uniform
 from policies.augment.moves import Crop, Shift, Translate
 from policies.augment.turns import Flip, Rotate
-from policies.options import build, parse
+from policies.registry import build, parse
 from robot.errors import PixelarmError, UnknownName
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "make_augmentation", "scale_amplitude"]

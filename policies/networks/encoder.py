@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from policies.config import EncoderConfig
-from policies.networks.blocks import initialise
 from policies.networks.convs import CONVS, feature_size
+from policies.networks.layers import initialise
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
 

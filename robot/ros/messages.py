@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import yaml
 
+from robot.contract import Contract
 from robot.errors import MissingDependency, PixelarmError
 
 # encoding -> (bytes per pixel, which of them are red, green, blue)
@@ -55,6 +57,27 @@ def to_image(message: Any, pixels: np.ndarray) -> Any:
     message.encoding, message.is_bigendian, message.step = "rgb8", 0, 3 * pixels.shape[1]
     message.data = np.ascontiguousarray(pixels).tobytes()
     return message
+
+
+def to_contract(message: Any, contract: Contract) -> Any:
+    """Fill an empty ``std_msgs/String`` with a contract and its hash, as YAML."""
+    message.data = yaml.safe_dump({"hash": contract.hash, "contract": contract.to_dict()}, sort_keys=False)
+    return message
+
+
+def from_contract(message: Any) -> Contract:
+    """The contract of a ``std_msgs/String``; raises PixelarmError for what is none, or not what its hash says."""
+    try:
+        data = yaml.safe_load(message.data)
+        contract = Contract.from_dict(data["contract"])
+        found = str(data["hash"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise PixelarmError(f"the arm's message holds no contract: {type(error).__name__}: {error}") from error
+    if contract.hash != found:
+        raise PixelarmError(
+            f"the arm's contract has the hash {contract.hash}, its message says {found}: is the arm of another version?"
+        )
+    return contract
 
 
 def stamp_ns(stamp: Any) -> int:

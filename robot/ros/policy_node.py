@@ -1,7 +1,8 @@
-"""The policy as a ROS 2 lifecycle node: a thin shell over ``robot.loop``, which has all the rules.
+"""The policy as a ROS 2 lifecycle node: a thin shell over ``robot.control.loop``, which has all the rules.
 
 configure  loads the bundle (hashes, contract), checks that the arm can feed it, and measures inference on this machine
-activate   starts commanding; refused when the measured inference cannot meet the contract's deadline
+activate   starts commanding; refused when the measured inference cannot meet the contract's deadline. Where the arm
+           says its own contract (the profile's ``contract``), nothing is commanded before it is known to fit
 deactivate publishes the last target once more and falls silent: the arm's own controller holds it
 ``~/hold`` (std_srvs/SetBool): true holds, false clears the hold and whatever is latched
 """
@@ -19,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from robot import bundle, profile
+from robot.control.limits import Command, LimitConfig, default_limits
+from robot.control.loop import ControlLoop, LoopConfig
+from robot.control.timing import Clock
 from robot.errors import PixelarmError
 from robot.files import write_text
-from robot.limits import Command, LimitConfig, default_limits
-from robot.loop import ControlLoop, LoopConfig
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
-from robot.timing import Clock
 
 runtime.require_rclpy()
 
@@ -37,7 +38,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image, JointState, Joy  # noqa: E402
-from std_msgs.msg import Bool, Float64MultiArray  # noqa: E402
+from std_msgs.msg import Bool, Float64MultiArray, String  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
 OK, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -62,6 +63,7 @@ class PolicyNode(LifecycleNode):
         self.loop: ControlLoop | None = None
         self.final_stats: dict[str, Any] | None = None  # of the loop that ended last
         self._orientation: Quaternion | None = None  # held from activation on
+        self._unfit = ""  # why this arm must not be driven, by the contract that it says
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
         self._declare()
         if self.get_parameter("autostart").value:
@@ -148,6 +150,7 @@ class PolicyNode(LifecycleNode):
             LoopConfig(
                 max_age_ms=float(self.get_parameter("max_age_ms").value) or None,
                 enable_timeout_s=arm.enable.timeout_s if required else None,
+                compare_contract=arm.contract is not None,
             ),
             Clock(lambda: self.get_clock().now().nanoseconds),
             on_event=self._log_event,
@@ -169,11 +172,18 @@ class PolicyNode(LifecycleNode):
 
     def _activate(self) -> None:
         assert self.loop is not None and self.loop.warm is not None
+        if self._unfit:
+            raise PixelarmError(self._unfit)
         deadline, p99 = self.loop.contract.deadline_ms, self.loop.warm["p99"]
         if p99 > deadline and not self.get_parameter("allow_slow").value:
             raise PixelarmError(
                 f"inference takes {p99} ms (p99 of {self.loop.warm['n']}) on this machine, longer than the deadline of "
                 f"{deadline:g} ms; use a smaller network or a faster machine, or set allow_slow to accept missed ones"
+            )
+        if self.arm.contract:
+            self.get_logger().info(
+                f"commanding once the arm's contract on {self.arm.contract.topic} has been compared (for an arm that "
+                f"says none, leave the key 'contract' out of the profile {self.arm.name!r})"
             )
         self._orientation = None
         self.loop.start()
@@ -189,7 +199,7 @@ class PolicyNode(LifecycleNode):
         for destroy, entity in self._entities:
             destroy(entity)
         self._entities.clear()
-        self.loop = None
+        self.loop, self._unfit = None, ""
 
     def finish(self) -> None:
         """Stop commanding and write the statistics; safe to call twice."""
@@ -226,6 +236,8 @@ class PolicyNode(LifecycleNode):
                 (Image, messages.from_image) if source.type == "image" else (CompressedImage, messages.from_compressed)
             )
             subscribe(kind, source.topic, self._image_callback(camera.name, decode), qos(1, source.qos == "reliable"))
+        if arm.contract:
+            subscribe(String, arm.contract.topic, self._on_contract, qos(1, reliable=True, latched=True))
         subscribe(PoseStamped, arm.eef_pose.topic, self._on_pose, qos(5))
         if any(p.name == "gripper_opening" for p in loop.contract.proprio):
             subscribe(JointState, arm.gripper_state.topic, self._on_joints, qos(10))
@@ -257,6 +269,23 @@ class PolicyNode(LifecycleNode):
             self.loop.put_image(name, pixels, stamp_ns(message.header.stamp))
 
         return callback
+
+    def _on_contract(self, message: String) -> None:
+        """What the arm's scene is. Another than the policy's ends a node that started itself, and holds any other."""
+        assert self.loop is not None
+        self._unfit = ""
+        try:
+            self.loop.put_contract(messages.from_contract(message))
+        except PixelarmError as error:
+            wanted = self.loop.contract
+            command = f"pixelarm sim-arm --task {wanted.task} --image-size {wanted.cameras[0].height}"
+            self._unfit = (
+                f"{error}\nstart the arm as the policy was trained ({command}), or deploy a bundle made for this arm"
+            )
+            self.get_logger().error(f"refused to drive this arm: {self._unfit}")
+            if self.get_parameter("autostart").value:
+                self.exit_code = 2
+                self.done.set()
 
     def _on_pose(self, message: PoseStamped) -> None:
         assert self.loop is not None

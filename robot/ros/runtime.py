@@ -52,6 +52,13 @@ def settle_discovery(network: bool = False) -> None:
         os.environ[RANGE] = "LOCALHOST"
 
 
+def where() -> str:
+    """Where this process's topics are heard, in words."""
+    scope = os.environ.get(RANGE) or ("LOCALHOST" if os.environ.get(OLD_RANGE) == "1" else "")
+    words = "this machine only" if scope == "LOCALHOST" else f"discovery range {scope or 'SUBNET'}"
+    return f"ROS_DOMAIN_ID {os.environ.get('ROS_DOMAIN_ID') or 0}, {words}"
+
+
 def split_ros_args(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Our own arguments and the ``--ros-args ... [--]`` part that ``ros2 launch`` appends."""
     own, ros, inside = [], [], False

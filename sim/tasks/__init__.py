@@ -1,4 +1,4 @@
-"""Every task by name. Outsiders may add their own: ``TASKS["mine"] = MyTask``."""
+"""Every task by name, for ``make`` and for ``pixelarm train task=NAME``. Outsiders may add their own: ``TASKS["mine"] = MyTask``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from robot.errors import UnknownName
+from sim import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
 from sim.tasks.base import Task
 from sim.tasks.door import Door
 from sim.tasks.drawer import Drawer
@@ -21,8 +22,8 @@ from sim.tasks.stack import Stack
 from sim.tasks.switch import Switch
 
 if TYPE_CHECKING:
-    from sim.env import TaskEnv
-    from sim.world import World
+    from sim.envs.task_env import TaskEnv
+    from sim.physics.world import World
 
 TASKS: dict[str, Callable[..., Task]] = {
     "door": Door,
@@ -49,13 +50,13 @@ def make_task(name: str, **options: Any) -> Task:
 
 def make_world(name: str, *, renderer: str = "auto", **options: Any) -> World:
     """Physics, controller and cameras of a task, without gymnasium; other options are those of the task."""
-    from sim.world import World
+    from sim.physics.world import World
 
     return World(make_task(name, **options), renderer)
 
 
 def make(name: str, *, image_size: int = 64, **options: Any) -> TaskEnv:
     """A ``gymnasium.Env`` of a task with ``image_size`` pixel cameras; other options are those of ``TaskEnv``."""
-    from sim.env import TaskEnv
+    from sim.envs.task_env import TaskEnv
 
     return TaskEnv(make_task(name, image_size=image_size), **options)

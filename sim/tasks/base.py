@@ -1,6 +1,7 @@
 """What a task is: scene, contract, reset distribution, sparse success test, language line and scripted expert.
 
-A task is one file in this folder; ``sim/tasks/__init__.py`` lists them. To add one, imitate ``lift.py``.
+A task is one file in this folder and one line in ``TASKS`` (``sim/tasks/__init__.py``). To add one, imitate ``reach.py``; ``move.py``
+has something to grasp besides.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 
 from robot.contract import Contract
-from sim.scene import Recipe
+from sim.scene.compile import Recipe
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 
 class Expert(Protocol):
@@ -40,9 +41,9 @@ class Task(Protocol):
     camera_in_scene: ClassVar[dict[str, str]]  # contract camera -> camera of the MuJoCo model
     view: ClassVar[str]  # scene camera for videos
 
-    # optional: ``arm``, a ``sim.arm.Arm`` where it is not robosuite's Panda
+    # optional: ``arm``, a ``sim.physics.arm.Arm`` where it is not robosuite's Panda
     # optional: ``workspace``, lowest and highest target in the base frame (m), as the limits of a real arm's profile would hold it
-    # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``, named in recipe.objects
+    # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         """Draw the initial positions of the objects into ``world.data``."""

@@ -16,11 +16,11 @@ import mujoco
 import numpy as np
 
 from sim.actions import rotation_of
-from sim.scene import Recipe, body_id
-from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, place_anchor, tabletop_contract
+from sim.scene.compile import Recipe, body_id, in_spec
+from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, joint_address, place_anchor, tabletop_contract
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 CENTRE = np.array([-0.2, -0.35, 0.8])  # m, world frame; the small table of robosuite's Door
 X_RANGE, Y_RANGE = (0.07, 0.09), (-0.01, 0.01)  # m from the centre; robosuite's sampler
@@ -37,19 +37,19 @@ class Door:
     view: ClassVar[str] = "agentview"
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Door", robot="Panda", objects="movable_frame/1")
+        self.recipe = recipe or Recipe(environment="Door", robot="Panda")
         self.contract = tabletop_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         """The frame becomes a mocap body: it stands still like a fixed one, but its pose is state."""
-        spec.body("Door_main").mocap = True
+        in_spec(spec, "body", "Door_main").mocap = True
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         x, y, turn = rng.uniform(*X_RANGE), rng.uniform(*Y_RANGE), rng.uniform(*TURN_RANGE)
         place_anchor(world, "Door_main", tuple(CENTRE + (x, y, FOOT)), turn)
 
     def success(self, world: World) -> bool:
-        return bool(world.data.joint("Door_hinge").qpos[0] > OPEN)
+        return bool(world.data.qpos[joint_address(world, "Door_hinge")] > OPEN)
 
     def expert(self, rng: np.random.Generator) -> DoorExpert:
         return DoorExpert(rng)
@@ -77,7 +77,7 @@ class DoorExpert:
         self._pressing = self._free = False
 
     def act(self, world: World) -> np.ndarray:
-        angle = float(world.data.joint("Door_latch_joint").qpos[0])
+        angle = float(world.data.qpos[joint_address(world, "Door_latch_joint")])
         finger = world.eef_position() + self.FINGER
         error = self._lever(world, angle) - finger
         if self._pressing and np.linalg.norm(error) > 0.08:

@@ -26,7 +26,7 @@ from sim.tasks.tabletop import (
 )
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 WIDTH, DEPTH, HEIGHT = (
     0.20,
@@ -44,7 +44,6 @@ BROWN, ORANGE, BLUE = (0.5, 0.3, 0.15), (1.0, 0.55, 0.1), (0.1, 0.1, 0.7)
 
 class Drawer(TabletopTask):
     name: ClassVar[str] = "drawer"
-    objects: ClassVar[str] = "drawer/1"
     language: ClassVar[str] = "open the drawer"
     max_steps: ClassVar[int] = 60
 

@@ -10,11 +10,11 @@ import mujoco
 import numpy as np
 
 from robot.contract import Action, Contract, Proprio
-from sim.scene import body_id
+from sim.scene.compile import body_id
 from sim.tasks.tabletop import MAX_DELTA, joint_address, tabletop_contract
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 # rad per control step: the controller's steady speed is then sqrt(150) * 0.3 / 2 = 1.8 rad/s; the Panda's joint 7 allows 2.6
 MAX_YAW = 0.3

@@ -20,14 +20,14 @@ import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
-from sim.arm import Arm
-from sim.scene import KITCHEN, Recipe
+from sim.physics.arm import Arm
+from sim.scene.compile import KITCHEN, Recipe, in_spec, named_id
 from sim.tasks.grasping import put
 from sim.tasks.kitchen_expert import KitchenExpert
 from sim.tasks.tabletop import joint_address
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 RATE_HZ = 12.5  # FrankaKitchen's 40 substeps of 2 ms
 MAX_SPEED = 2.0  # rad/s, of each joint: FrankaKitchen's action of 1
@@ -95,29 +95,30 @@ class Kitchen:
         self.name = "kitchen" if self.subtasks == FOUR else "_".join(("kitchen", *self.subtasks))
         self.language = ", ".join(LANGUAGE[subtask] for subtask in self.subtasks)
         self.max_steps = 120 if len(self.subtasks) == 1 else 100 * len(self.subtasks)
-        self.recipe = recipe or Recipe(environment=KITCHEN, objects="kitchen/1", terms=TERMS)
+        self.recipe = recipe or Recipe(environment=KITCHEN, terms=TERMS)
         self.contract = kitchen_contract(self.name, image_size)
 
-    def build(self, spec: mujoco.MjSpec) -> None:
+    @staticmethod  # nothing of one task in it: all of them share a scene
+    def build(spec: mujoco.MjSpec) -> None:
         """Cameras, robosuite's groups (visuals in 1), weightless arm, the servos' limits, weaker lights."""
         for geom in spec.geoms:
             geom.group = {0: 1, 1: 1}.get(geom.group, geom.group)
         for body in spec.bodies:
             if body.name.startswith("panda0_"):
                 body.gravcomp = 1.0
-        for name, limits in zip(self.arm.actuators, TARGETS):
-            spec.actuator(name).ctrlrange = limits
+        for name, limits in zip(FRANKA.actuators, TARGETS):
+            in_spec(spec, "actuator", name).ctrlrange = limits
         for light in spec.lights:
             kept = OVEN_LIGHT if light.name == "ovenlight" else SUN
             light.diffuse, light.specular = kept * np.asarray(light.diffuse), kept * np.asarray(light.specular)
         spec.worldbody.add_camera(name="agentview", fovy=50.0, **look_at((-1.20, -0.60, 2.60), (-0.28, 0.60, 2.05)))
         # FrankaKitchen's own view
         spec.worldbody.add_camera(name="frontview", fovy=45.0, **look_at((-0.82, -1.19, 3.26), (-0.20, 0.50, 2.00)))
-        wrist = spec.body("panda0_link7")
+        wrist = in_spec(spec, "body", "panda0_link7")
         wrist.add_camera(name="eye_in_hand", fovy=75.0, pos=[0.0, -0.10, 0.02], quat=[0.0, 1.0, 0.0, 0.0])
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
-        joints = [world.model.joint(name).id for name in self.arm.joints]
+        joints = [named_id(world.model, "joint", name) for name in self.arm.joints]
         low, high = world.model.jnt_range[joints].T
         start = world.data.qpos[world.arm.qpos] + rng.uniform(-JOINT_NOISE, JOINT_NOISE, 7)
         world.data.qpos[world.arm.qpos] = np.clip(start, low, high)

@@ -14,12 +14,12 @@ import mujoco
 import numpy as np
 
 from sim.actions import rotation_of
-from sim.scene import body_id, named_id
+from sim.scene.compile import body_id, named_id
 from sim.tasks.tabletop import joint_address
 
 if TYPE_CHECKING:
+    from sim.physics.world import World
     from sim.tasks.kitchen import Kitchen
-    from sim.world import World
 
 OPEN, CLOSED = -1.0, 1.0
 STEPS = 40  # at most for a waypoint

@@ -8,41 +8,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-import mujoco
 import numpy as np
 
-from sim.scene import Recipe
-from sim.tasks.tabletop import CAMERAS, MAX_DELTA, TABLE_HEIGHT, WORKSPACE, tabletop_contract
+from sim.scene.compile import named_id
+from sim.tasks.grasping import put
+from sim.tasks.tabletop import MAX_DELTA, TABLE_HEIGHT, TabletopTask, reach_for
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 CUBE_HALF_RANGE = 0.10  # m, each way from the table's centre
 LIFTED = 0.04  # m above the table top; robosuite's threshold
 
 
-class Lift:
+class Lift(TabletopTask):
     name: ClassVar[str] = "lift"
     language: ClassVar[str] = "lift the red cube"
     max_steps: ClassVar[int] = 60
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
-    workspace: ClassVar = WORKSPACE
-
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Lift", robot="Panda")
-        self.contract = tabletop_contract(self.name, image_size)
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         x, y = rng.uniform(-CUBE_HALF_RANGE, CUBE_HALF_RANGE, 2)
-        yaw = rng.uniform(-np.pi, np.pi)
-        joint = mujoco.mj_name2id(world.model, mujoco.mjtObj.mjOBJ_JOINT, "cube_joint0")
-        start = world.model.jnt_qposadr[joint]
-        half = world.model.geom_size[mujoco.mj_name2id(world.model, mujoco.mjtObj.mjOBJ_GEOM, "cube_g0"), 2]
-        world.data.qpos[start : start + 7] = (x, y, TABLE_HEIGHT + half, np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))
+        half = world.model.geom_size[named_id(world.model, "geom", "cube_g0"), 2]
+        put(world, "cube_joint0", (x, y, TABLE_HEIGHT + half), rng.uniform(-np.pi, np.pi))
 
     def success(self, world: World) -> bool:
-        return world.object_position("cube_main")[2] + world.base_position[2] > TABLE_HEIGHT + LIFTED
+        return bool(world.object_position("cube_main")[2] + world.base_position[2] > TABLE_HEIGHT + LIFTED)
 
     def expert(self, rng: np.random.Generator) -> LiftExpert:
         return LiftExpert(rng)
@@ -53,7 +43,6 @@ class LiftExpert:
 
     HOVER = 0.06  # m above the cube's centre before descending
     ALIGNED = 0.012  # m, horizontal error at which descending starts
-    TREMOR = 0.003  # m, standard deviation added to each commanded delta
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -62,17 +51,12 @@ class LiftExpert:
     def act(self, world: World) -> np.ndarray:
         error = world.object_position("cube_main") - world.eef_position()
         horizontal = float(np.linalg.norm(error[:2]))
-        delta, gripper = np.zeros(3), -1.0
         if self._closing >= 3 and np.linalg.norm(error) > 0.04:
             self._closing = 0  # it slipped out: start again
         if self._closing >= 3:
-            delta, gripper = np.array([0.0, 0.0, MAX_DELTA]), 1.0
-        elif self._closing > 0 or (horizontal < self.ALIGNED and abs(error[2]) < 0.012):
+            return reach_for(np.array([0.0, 0.0, MAX_DELTA]), 1.0, self._rng, gain=1.0)
+        if self._closing > 0 or (horizontal < self.ALIGNED and abs(error[2]) < 0.012):
             self._closing += 1
-            delta, gripper = error, 1.0
-        else:
-            above = self.HOVER if horizontal > self.ALIGNED else 0.0
-            # the arm covers about a third of a commanded delta in one period, so ask for more than the error
-            delta = 1.8 * (error + (0.0, 0.0, above))
-        delta = np.clip(delta + self._rng.normal(0.0, self.TREMOR, 3), -MAX_DELTA, MAX_DELTA)
-        return np.append(delta, gripper).astype(np.float32)
+            return reach_for(error, 1.0, self._rng, gain=1.0)
+        above = self.HOVER if horizontal > self.ALIGNED else 0.0
+        return reach_for(error + (0.0, 0.0, above), -1.0, self._rng)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
+from sim.scene.compile import named_id
 from sim.tasks.grasping import put
 from sim.tasks.tabletop import (
     BOX,
@@ -28,7 +29,7 @@ from sim.tasks.tabletop import (
 )
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 HALF = 0.02  # m, half the block's side: the size of Lift's cube
 AREA = np.array([0.10, 0.12])  # m, half lengths of the area block and disc are drawn in
@@ -40,7 +41,6 @@ AT_REST = 0.03  # m/s
 
 class Move(TabletopTask):
     name: ClassVar[str] = "move"
-    objects: ClassVar[str] = "move/1"
     language: ClassVar[str] = "put the blue block on the green disc"
     max_steps: ClassVar[int] = 100
 
@@ -74,7 +74,7 @@ class Move(TabletopTask):
 
 
 def _velocity_address(world: World) -> int:
-    return int(world.model.jnt_dofadr[mujoco.mj_name2id(world.model, mujoco.mjtObj.mjOBJ_JOINT, "block_joint")])
+    return int(world.model.jnt_dofadr[named_id(world.model, "joint", "block_joint")])
 
 
 class MoveExpert:

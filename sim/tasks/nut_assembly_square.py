@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe
+from sim.scene.compile import Recipe, in_spec
 from sim.tasks.grasping import MAX_YAW, body_rotation, body_yaw, hand_yaw, put, wrap, yaw_contract
 from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 TABLE_HEIGHT = 0.82  # m, world frame; robosuite's PegsArena offset
 X_RANGE, Y_RANGE = (-0.115, -0.11), (0.11, 0.225)  # m from the table's centre; robosuite's sampler
@@ -38,12 +38,12 @@ class NutAssemblySquare:
     view: ClassVar[str] = "agentview"
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="NutAssemblySquare", robot="Panda", objects="no_round_nut/1")
+        self.recipe = recipe or Recipe(environment="NutAssemblySquare", robot="Panda")
         self.contract = yaw_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         """Take the round nut away."""
-        spec.delete(spec.body("RoundNut_main"))
+        spec.delete(in_spec(spec, "body", "RoundNut_main"))
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         x, y = rng.uniform(*X_RANGE), rng.uniform(*Y_RANGE)

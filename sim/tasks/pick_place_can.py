@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene import Recipe
+from sim.scene.compile import Recipe, in_spec
 from sim.tasks.grasping import hand_yaw, put, wrap, yaw_contract
 from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 # m, world frame; robosuite's BinsArena: two bins of 39 x 49 cm, the right one cut in four
 LEFT_BIN = np.array([0.1, -0.25, 0.8])
@@ -38,7 +38,7 @@ class PickPlaceCan:
     view: ClassVar[str] = "agentview"
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="PickPlaceCan", robot="Panda", objects="only_the_can/2")
+        self.recipe = recipe or Recipe(environment="PickPlaceCan", robot="Panda")
         self.contract = yaw_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
@@ -46,10 +46,10 @@ class PickPlaceCan:
         opaque: the ray-caster cannot draw it at robosuite's 30 %.
         """
         for name in UNUSED:
-            spec.delete(spec.body(f"{name}_main"))
-            spec.delete(spec.body(f"Visual{name}_main"))
-        spec.body("VisualCan_main").pos = (*(RIGHT_BIN[:2] + BIN_SIZE / 4), RIGHT_BIN[2] + CAN_FOOT)
-        for geom in spec.body("VisualCan_main").geoms:
+            spec.delete(in_spec(spec, "body", f"{name}_main"))
+            spec.delete(in_spec(spec, "body", f"Visual{name}_main"))
+        in_spec(spec, "body", "VisualCan_main").pos = (*(RIGHT_BIN[:2] + BIN_SIZE / 4), RIGHT_BIN[2] + CAN_FOOT)
+        for geom in in_spec(spec, "body", "VisualCan_main").geoms:
             geom.rgba[3] = 1.0
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:

@@ -27,7 +27,7 @@ from sim.tasks.tabletop import (
 )
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 HALF = np.array([0.07, 0.10, 0.025])  # m, half the box's sides; the fingers open 8 cm
 MASS, SLIDING = 0.15, 0.4  # kg, and the coefficient of friction of a cardboard box on a table
@@ -38,7 +38,6 @@ THICK = 0.012  # m, half the line's width
 
 class Pull(TabletopTask):
     name: ClassVar[str] = "pull"
-    objects: ClassVar[str] = "pull/1"
     language: ClassVar[str] = "pull the box to the red line"
     max_steps: ClassVar[int] = 90
 

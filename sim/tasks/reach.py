@@ -24,7 +24,7 @@ from sim.tasks.tabletop import (
 )
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 RADIUS = 0.025  # m, of the ball, and how near is reached
 LOW = np.array([-0.12, -0.18, TABLE_HEIGHT + 0.04])  # m, world; corners of the box the ball's centre is drawn in
@@ -34,7 +34,6 @@ NOT_WITHIN = 0.10  # m from the gripper's start
 
 class Reach(TabletopTask):
     name: ClassVar[str] = "reach"
-    objects: ClassVar[str] = "reach/1"
     language: ClassVar[str] = "touch the red ball"
     max_steps: ClassVar[int] = 30
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from sim.scene import Recipe
+from sim.scene.compile import Recipe
 from sim.tasks.grasping import body_yaw, hand_yaw, held, put, touching, wrap, yaw_contract
 from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, WORKSPACE
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 HALF_RANGE = 0.08  # m, each way from the table's centre; robosuite's sampler

@@ -28,7 +28,7 @@ from sim.tasks.tabletop import (
 )
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 PLATE = (0.05, 0.07, 0.010)  # m, half lengths of the housing
 LEVER = 0.060  # m, from the hinge to the tip
@@ -44,7 +44,6 @@ GREY, GREEN, RED = (0.35, 0.35, 0.4), (0.1, 0.8, 0.2), (1.0, 0.1, 0.1)
 
 class Switch(TabletopTask):
     name: ClassVar[str] = "switch"
-    objects: ClassVar[str] = "switch/1"
     language: ClassVar[str] = "flip the switch to the green side"
     max_steps: ClassVar[int] = 55
 

@@ -12,10 +12,10 @@ import mujoco
 import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
-from sim.scene import Recipe, body_id
+from sim.scene.compile import Recipe, body_id, in_spec, named_id
 
 if TYPE_CHECKING:
-    from sim.world import World
+    from sim.physics.world import World
 
 TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 MAX_DELTA = 0.04  # m per control step: at 10 Hz the controller's steady speed is then about 0.25 m/s
@@ -54,26 +54,25 @@ def tabletop_contract(task: str, image_size: int) -> Contract:
 
 
 class TabletopTask:
-    """What a task on the bare table needs not say itself: Lift's scene, its two cameras, position deltas and workspace.
+    """What a task on the bare table needs not say itself: robosuite's Lift scene, its two cameras, position deltas and workspace.
 
-    Reset distribution, success test and expert are each task's own, see ``sim.tasks.base.Task``.
+    What ``build`` makes of the scene, reset distribution, success test and expert are each task's own, see ``sim.tasks.base.Task``.
     """
 
     name: ClassVar[str]
-    objects: ClassVar[str]  # what the task's ``build`` makes of the scene, as a name and a version: ``Recipe.objects``
     camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
     view: ClassVar[str] = "agentview"
     workspace: ClassVar = WORKSPACE
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Lift", objects=self.objects)
+        self.recipe = recipe or Recipe(environment="Lift")
         self.contract = tabletop_contract(self.name, image_size)
 
 
 # ------------------------------------------------------------------------------------------------------------ scene
 def clear_table(spec: mujoco.MjSpec) -> None:
     """Take Lift's cube away."""
-    spec.delete(spec.body("cube_main"))
+    spec.delete(in_spec(spec, "body", "cube_main"))
 
 
 def add_anchor(spec: mujoco.MjSpec, name: str, height: float = TABLE_HEIGHT) -> mujoco.MjsBody:
@@ -121,11 +120,14 @@ def place_anchor(world: World, name: str, position: tuple[float, float, float], 
 
 def joint_address(world: World, name: str) -> int:
     """Where a joint's position starts in ``qpos``."""
-    return int(world.model.jnt_qposadr[mujoco.mj_name2id(world.model, mujoco.mjtObj.mjOBJ_JOINT, name)])
+    return int(world.model.jnt_qposadr[named_id(world.model, "joint", name)])
 
 
 # ----------------------------------------------------------------------------------------------------------- experts
-def reach_for(error: np.ndarray, gripper: float, rng: np.random.Generator) -> np.ndarray:
-    """The action ``(4,)`` float32 of a hand that still has ``error`` ``(3,)`` m to go: bounded, with a little tremor."""
-    delta = np.clip(GAIN * np.asarray(error) + rng.normal(0.0, TREMOR, 3), -MAX_DELTA, MAX_DELTA)
+def reach_for(error: np.ndarray, gripper: float, rng: np.random.Generator, gain: float = GAIN) -> np.ndarray:
+    """The action ``(4,)`` float32 of a hand that still has ``error`` ``(3,)`` m to go: bounded, with a little tremor.
+
+    A ``gain`` of 1 asks for the error itself: for a hand that is there and holds still while its fingers close.
+    """
+    delta = np.clip(gain * np.asarray(error) + rng.normal(0.0, TREMOR, 3), -MAX_DELTA, MAX_DELTA)
     return np.append(delta, gripper).astype(np.float32)

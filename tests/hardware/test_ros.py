@@ -84,7 +84,7 @@ def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> 
     deploy = start("robot.deploy", str(policy), "--stats", str(stats))
     try:
         arm = start(
-            "hardware.sim_arm",
+            "hardware.simulated.arm",
             "--episodes",
             "1",
             "--seed-start",
@@ -99,6 +99,8 @@ def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> 
         said = finish(deploy, signal.SIGINT)
     assert arm.returncode == 0, said_by_arm
     assert deploy.returncode == 0, said
+    assert "ready: simulated arm sim_panda, task lift, scenes 3 to 3; out: agentview/image_raw," in said_by_arm
+    assert f"ROS_DOMAIN_ID {os.environ['ROS_DOMAIN_ID']}, this machine only" in said_by_arm
 
     found = json.loads(results.read_text())
     assert found["complete"] is True
@@ -111,6 +113,27 @@ def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> 
     assert told["ticks"] == told["commands"] + told["holds"]
     assert told["contract_hash"] == found["contract_hash"]
     assert "observation to command: p50" in said
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [(["--task", "reach"], "task: 'lift' here, 'reach' there"), (["--image-size", "48"], "height: 64 here, 48 there")],
+)
+def test_an_arm_of_another_scene_is_not_driven(
+    policy: Path, tmp_path: Path, options: list[str], difference: str
+) -> None:
+    stats = tmp_path / "stats.json"
+    arm = start("hardware.simulated.arm", *options)
+    try:
+        deploy = start("robot.deploy", str(policy), "--stats", str(stats))
+        said = finish(deploy)
+    finally:
+        said_by_arm = finish(arm, signal.SIGINT)
+    assert deploy.returncode == 2, said
+    assert "refused to drive this arm" in said and difference in said and "Traceback" not in said
+    assert json.loads(stats.read_text())["commands"] == 0
+    assert arm.returncode == 0, said_by_arm
 
 
 @pytest.fixture
@@ -150,6 +173,24 @@ def test_the_node_refuses_what_it_should(policy: Path, tmp_path: Path, ros: None
     assert made.trigger_deactivate() == done
     assert made.trigger_cleanup() == done
     assert made.loop is None
+    made.destroy_node()
+
+
+def test_a_node_that_others_start_refuses_to_activate_for_another_arm(policy: Path, ros: None) -> None:
+    from rclpy.lifecycle import TransitionCallbackReturn
+    from std_msgs.msg import String
+
+    from robot.ros import messages
+    from sim.tasks import make_task
+
+    refused, done = TransitionCallbackReturn.FAILURE, TransitionCallbackReturn.SUCCESS
+    made = node(bundle=str(policy))
+    assert made.trigger_configure() == done
+    made._on_contract(messages.to_contract(String(), make_task("reach").contract))
+    assert made.trigger_activate() == refused and not made.done.is_set()
+    made._on_contract(messages.to_contract(String(), make_task("lift").contract))
+    assert made.trigger_activate() == done
+    made.finish()
     made.destroy_node()
 
 

@@ -5,10 +5,10 @@ import pytest
 from lightning.fabric import Fabric
 from omegaconf import OmegaConf
 
-from policies.agent import Agent
 from policies.config import AgentConfig
+from policies.rl.actor_critic import Agent
 from robot.contract import Action, Camera, Contract, Proprio
-from robot.episodes import Episode
+from robot.dataset.episodes import Episode
 
 
 def tiny_contract(history: int = 1) -> Contract:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError
 from robot.ros import messages, runtime
 
@@ -83,3 +85,54 @@ def test_discovery_stays_on_this_machine_unless_asked(monkeypatch: pytest.Monkey
     assert runtime.os.environ[runtime.RANGE] == "OFF"
     runtime.settle_discovery(network=True)
     assert runtime.os.environ[runtime.RANGE] == "SUBNET"
+
+
+def contract() -> Contract:
+    return Contract(
+        task="lift",
+        cameras=(Camera("front", 8, 8),),
+        proprio=(Proprio("eef_pos", 3, "m", "base"),),
+        action=Action("eef_delta_position", ("dx", "gripper"), ("m", "1"), (-0.04, -1), (0.04, 1)),
+        rate_hz=10,
+        deadline_ms=80,
+        max_age_ms=100,
+    )
+
+
+def test_a_contract_goes_through_a_message() -> None:
+    message = messages.to_contract(SimpleNamespace(data=""), contract())
+    assert messages.from_contract(message) == contract()
+    assert (
+        message.data.startswith(f"hash: {contract().hash}\n") and "task: lift" in message.data
+    )  # as `ros2 topic echo` shows it
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: "hello", "holds no contract"),
+        (lambda text: "{", "holds no contract"),
+        (lambda text: text.replace("task: lift", "task: reach"), "its message says .*another version"),
+        (lambda text: text.replace("schema: 1", "schema: 9"), "contract schema 9 is not the supported 1"),
+    ],
+)
+def test_a_message_that_holds_no_contract_is_refused_in_words(change: Callable[[str], str], words: str) -> None:
+    text = messages.to_contract(SimpleNamespace(data=""), contract()).data
+    with pytest.raises(PixelarmError, match=words):
+        messages.from_contract(SimpleNamespace(data=change(text)))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "ROS_DOMAIN_ID 0, discovery range SUBNET"),
+        ({"ROS_DOMAIN_ID": "7", "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}, "ROS_DOMAIN_ID 7, this machine only"),
+        ({"ROS_LOCALHOST_ONLY": "1"}, "ROS_DOMAIN_ID 0, this machine only"),
+    ],
+)
+def test_where_topics_are_heard_is_said(variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert runtime.where() == words

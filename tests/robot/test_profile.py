@@ -93,6 +93,12 @@ def test_what_the_arm_cannot_offer_is_named() -> None:
         arm.require_contract(contract(cameras=("agentview", "side"), proprio=("joint_pos",)))
 
 
+def test_an_arm_may_say_its_contract_and_need_not() -> None:
+    simulated, real = (ArmProfile.load(ARMS / f"{name}.yaml") for name in ("sim_panda", "franka_crisp"))
+    assert simulated.contract is not None and simulated.contract.topic == "sim_arm/contract"
+    assert real.contract is None
+
+
 def test_gripper_values_by_hand() -> None:
     command = ArmProfile.load(ARMS / "sim_panda.yaml").gripper_command
     assert command.value(-1.0) == pytest.approx(0.08)

@@ -1,0 +1,334 @@
+"""A simulated arm in wall-clock time: physics in one thread, cameras in another, commands from whoever sends them.
+
+``SimArm`` knows no ROS; ``hardware/ros/sim_arm_node.py`` gives it the topics of a real driver. It behaves like one:
+it follows the newest target, keeps it when nobody speaks, and ignores commands that answer observations from before
+the last reset or that are too old. The stamp of an image is the instant of the simulated state it shows, taken before
+it is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from hardware.simulated.episodes import Episodes
+from robot.errors import PixelarmError
+from robot.stats import AFTER_STEPS
+
+if TYPE_CHECKING:
+    from robot.profile import ArmProfile
+    from sim.physics.world import World
+
+SLICE_S = 0.010  # s of simulated time per physics call
+STATE_S = 0.020  # s between joint states: 50 Hz, as a driver might
+SETTLE_S = 0.3  # s after a reset before commands count
+
+
+@dataclass(frozen=True, eq=False)
+class ArmState:
+    """What a driver reports at one instant."""
+
+    stamp_ns: int
+    position: np.ndarray  # (3,) m, base frame
+    quaternion: np.ndarray  # (4,) xyzw
+    joint_names: list[str]
+    joint_position: np.ndarray  # (9,) rad and m
+    joint_velocity: np.ndarray
+    joint_effort: np.ndarray
+
+
+class Listener(Protocol):
+    """Who hears what the arm measures; each is called from the arm's threads."""
+
+    def on_state(self, state: ArmState, with_pose: bool) -> None:
+        """At 50 Hz; ``with_pose`` at the camera rate, with the very stamp of the images."""
+
+    def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None: ...
+
+    def on_episode(self, event: dict[str, Any]) -> None: ...
+
+
+class SimArm:
+    """One world in real time. ``start`` and ``stop`` it; ``reset`` and the commands may come from any thread."""
+
+    def __init__(
+        self,
+        world: World,
+        listener: Listener,
+        seed: int = 0,
+        episodes: Episodes | None = None,
+        command_timeout_s: float = 0.5,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.world, self.listener, self.episodes = world, listener, episodes
+        self.command_timeout_s, self.now_ns = command_timeout_s, now_ns
+        self.camera_s = 1.0 / world.contract.cameras[0].fps if world.contract.cameras else world.contract.period_s
+        self.seed = episodes.seeds[0] if episodes else seed
+        self.rejected = 0  # commands ignored as too old, from before a reset, or senseless
+        self.slip_s = 0.0  # wall-clock time by which the physics could not keep up
+        self.failure: BaseException | None = None
+        self.ended = threading.Event()  # set when the episodes are done, or a thread failed
+        self.frames: list[np.ndarray] | None = None  # images of the episode in progress, side by side, when filming
+        self._lock = threading.RLock()  # guards the world and the fields below
+        self._target: np.ndarray | None = None
+        self._gripper = -1.0
+        self._accept_ns = 0  # commands answering older observations are ignored
+        self._sim_s = 0.0  # simulated time since start
+        self._ready = threading.Event()
+        self._pending: tuple[int, Any] | None = None  # stamp and snapshot to draw
+        self._wake = threading.Condition()
+        self._running = False
+        self._threads: list[threading.Thread] = []
+
+    # ---------------------------------------------------------------- control
+    def start(self) -> None:
+        self._running = True
+        for name, body in (("cameras", self._draw), ("physics", self._simulate)):
+            thread = threading.Thread(target=self._guarded, args=(body,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        self._running = False
+        with self._wake:
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+        self._threads.clear()
+
+    def _guarded(self, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except BaseException as error:  # a thread that dies silently would look like a frozen camera
+            self.failure = self.failure or error
+            self._running = False
+            self.ended.set()
+
+    @property
+    def ready(self) -> bool:
+        """The cameras have drawn once, and time runs."""
+        return self._ready.is_set()
+
+    def reset(self, seed: int | None = None) -> int:
+        """A new scene (the next seed unless one is given); older commands no longer count. Returns the seed."""
+        with self._lock:
+            self.seed = self.seed + 1 if seed is None else seed
+            self.world.reset(self.seed)
+            self._target, self._gripper = None, -1.0
+            self._accept_ns = self.now_ns()
+            return self.seed
+
+    def command(self, stamp_ns: int, position: np.ndarray | None = None, gripper: float | None = None) -> bool:
+        """A target ``(3,)`` m in the base frame and/or a gripper command; says whether it was accepted."""
+        values = np.append([] if position is None else position, [] if gripper is None else gripper)
+        with self._lock:
+            late = self.now_ns() - stamp_ns > self.command_timeout_s * 1e9
+            if late or stamp_ns < self._accept_ns or not np.isfinite(values).all():
+                self.rejected += 1
+                return False
+            if gripper is not None:
+                self._gripper = float(gripper)
+            if position is not None:
+                self._target = np.asarray(position, float)
+                if self.episodes:
+                    self.episodes.on_command(self._sim_s)
+            if self._target is not None:
+                self.world.set_target(self._target, self._gripper)
+            return True
+
+    # ---------------------------------------------------------------- physics
+    def _simulate(self) -> None:
+        self._ready.wait()
+        with self._lock:
+            self.reset(self.seed)
+            self._accept_ns = self.now_ns() + round(SETTLE_S * 1e9)
+        substeps, count = round(SLICE_S / self.world.timestep), 0
+        per_state, per_camera = round(STATE_S / SLICE_S), round(self.camera_s / SLICE_S)
+        due = time.monotonic()
+        while self._running:
+            with self._lock:
+                self.world.advance(substeps)
+                count += 1
+                self._sim_s = count * SLICE_S
+                if count % per_camera == 0:
+                    self._expose()
+                elif count % per_state == 0:
+                    self.listener.on_state(self._state(self.now_ns()), False)
+                if self.episodes:
+                    self._episodes_step(self.episodes)
+            due += SLICE_S
+            wait = due - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            elif wait < -0.1:  # a tenth of a second behind: let time go rather than race through it
+                self.slip_s -= wait
+                due = time.monotonic()
+
+    def _state(self, stamp_ns: int) -> ArmState:
+        position, quaternion = self.world.eef_pose()
+        names, angles, velocity, effort = self.world.joint_state()
+        return ArmState(stamp_ns, position, quaternion, names, angles, velocity, effort)
+
+    def _expose(self) -> None:
+        """Take a picture: the state now, to be drawn by the camera thread."""
+        stamp = self.now_ns()
+        self.listener.on_state(self._state(stamp), True)
+        with self._wake:
+            self._pending = (stamp, self.world.snapshot())
+            self._wake.notify_all()
+
+    def _episodes_step(self, episodes: Episodes) -> None:
+        event = episodes.step(self._sim_s, self.world.success)
+        if event is None:
+            return
+        if event["event"] == "reset":
+            self.reset(event["seed"])
+            self._accept_ns = self.now_ns() + round(SETTLE_S * 1e9)
+            self.frames = [] if self.frames is not None else None
+        elif event["event"] == "end" and self.frames is not None:
+            event["frames"], self.frames = self.frames, []
+        self.listener.on_episode(event)
+        if event["event"] == "done":
+            self.ended.set()
+
+    # ---------------------------------------------------------------- cameras
+    def _draw(self) -> None:
+        names = [camera.name for camera in self.world.contract.cameras]
+        with self._lock:
+            self.world.reset(self.seed)
+            snapshot = self.world.snapshot()
+        for name in names:
+            self.world.render(name, snapshot)  # makes the OpenGL context, half a second, before anybody watches
+        self._ready.set()
+        while self._running:
+            with self._wake:
+                self._wake.wait_for(lambda: self._pending is not None or not self._running)
+                pending, self._pending = self._pending, None
+            if pending is None:
+                continue
+            images = []
+            for name in names:
+                images.append(self.world.render(name, pending[1]))
+                self.listener.on_image(name, images[-1], pending[0])
+            frames = self.frames
+            if frames is not None and images:
+                frames.append(np.concatenate(images, axis=1))
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``pixelarm sim-arm`` was asked for."""
+
+    task: str
+    arm: str
+    seed: int
+    episodes: int
+    seed_start: int
+    results: Path | None
+    video_dir: Path | None
+    command_timeout_s: float
+    image_size: int = 64
+
+
+def _path(text: str) -> Path | None:
+    """A path; an empty text (what a launch file passes for "not given") is none."""
+    return Path(text) if text else None
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="pixelarm sim-arm",
+        description="A simulated arm in wall-clock time that speaks the topics of a driver: images, joint states and "
+        "the end-effector pose out, target poses and gripper targets in. Ctrl-C ends it.",
+        epilog="example: pixelarm sim-arm --task lift --episodes 20 --seed-start 10000 --results runs/mine/ros.json",
+    )
+    add = made.add_argument
+    add("--task", default="lift", help="which scene (default: %(default)s)")
+    add("--arm", default="sim_panda", help="arm profile with the topic names: a name or a file (default: %(default)s)")
+    add(
+        "--image-size",
+        type=int,
+        default=64,
+        metavar="N",
+        help="height and width of every camera in pixels, as the policy was trained with (default: %(default)s)",
+    )
+    add("--seed", type=int, default=0, help="first scene; the service ~/reset goes to the next (default: %(default)s)")
+    add("--episodes", type=int, default=0, metavar="N", help="run N episodes and exit; 0: until Ctrl-C (default)")
+    add("--seed-start", type=int, default=0, metavar="S", help="episode i uses seed S + i (default: %(default)s)")
+    add("--results", type=_path, metavar="FILE", help="JSON of the episodes: success once and at the end, steps, seed")
+    add("--video-dir", type=_path, metavar="DIR", help="an mp4 of every episode, encoded when all are done")
+    add(
+        "--command-timeout",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="older commands are ignored (default: %(default)s s)",
+    )
+    add("--network", action="store_true", help="let other machines discover the arm; without it ROS stays on this one")
+    return made
+
+
+def main(argv: list[str]) -> int:
+    """``pixelarm sim-arm``."""
+    from robot.ros import runtime
+
+    own, ros_args = runtime.split_ros_args(argv)
+    args = parser().parse_args(own)
+    if args.episodes < 0 or not args.command_timeout > 0 or args.image_size < 1:
+        raise PixelarmError("--episodes must not be negative, --command-timeout and --image-size must be positive")
+    runtime.require_rclpy()
+    runtime.settle_discovery(args.network)
+    options = Options(
+        task=args.task,
+        arm=args.arm,
+        seed=args.seed,
+        episodes=args.episodes,
+        seed_start=args.seed_start,
+        results=args.results,
+        video_dir=args.video_dir,
+        command_timeout_s=args.command_timeout,
+        image_size=args.image_size,
+    )
+    from hardware.ros import sim_arm_node
+
+    return sim_arm_node.run(options, ros_args)
+
+
+def ready_words(options: Options, arm: ArmProfile, namespace: str, where: str) -> str:
+    """One line: what is simulated, its topics and where they are heard, and how it ends."""
+    scenes = f"scene {options.seed}"
+    end = "Ctrl-C ends it"
+    if options.episodes:
+        scenes = f"scenes {options.seed_start} to {options.seed_start + options.episodes - 1}"
+        end = f"it ends after {options.episodes} episodes, or with Ctrl-C"
+    sent = [source.topic for source in arm.cameras.values()] + [arm.eef_pose.topic, arm.gripper_state.topic]
+    return (
+        f"ready: simulated arm {arm.name}, task {options.task}, {scenes}; out: {', '.join(sent)}; "
+        f"in: {arm.target_pose.topic}, {arm.gripper_command.topic}; namespace {namespace}, {where}; {end}"
+    )
+
+
+def summary(arm: SimArm, options: Options, complete: bool) -> dict[str, Any]:
+    """What ``--results`` holds; written after every episode, so that an interrupted run keeps what it has."""
+    return {
+        "task": options.task,
+        "complete": complete,
+        "episodes": arm.episodes.results if arm.episodes else [],
+        "after_steps": AFTER_STEPS,
+        "rejected_commands": arm.rejected,
+        "slip_s": round(arm.slip_s, 3),
+        "contract_hash": arm.world.contract.hash,
+        "options": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,438 @@
+"""``pixelarm bench learner``: updates per second of each recipe, and of CURL's losses as one would first write them.
+
+A recipe has its own image size, history, batch and networks, and samples from a replay memory of random frames, so that what is
+counted is all that a learner does between two environment steps. With ``--against eager`` the recipe ``curl`` is measured in turn
+with ``policies.bench.eager_curl``, on the same batches, in a process as Python starts it; ``eager-kept-memory`` gives that process
+``policies.runtime.allocator`` too, so that what is left of the ratio is the agent's.
+
+On a CPU each process has one core and its speed is counted per second of processor time (see ``sim.bench.harness``); on a GPU per second of
+the clock, and the process waits for the device every ``GROUP["cuda"]`` updates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import logging
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from policies.schedules import schedule
+from robot.contract import Action, Camera, Contract
+from robot.errors import MissingDependency, PixelarmError, UnknownName
+from robot.files import write_json
+from sim.bench.harness import BUSY, Row, Sample, Subject, Unit, cores, one_thread, provenance, say
+
+if TYPE_CHECKING:
+    from policies.config import TrainConfig
+    from policies.data.replay import Batch, Replay
+    from policies.rl.actor_critic import Agent
+
+RECIPES = ("curl", "rad", "ferm", "ferm_plus", "atc", "flare", "drq", "drqv2", "rlpd")
+AGAINST = {"eager": False, "eager-kept-memory": True}  # whether the baseline's process keeps freed memory, as ours does
+COMPARED, SMALL = "curl", "ferm_plus"  # the recipe that is held against the baseline; the one of small images
+BARS = {"cpu": 2.0, "cuda": 5.0}  # ratio aimed at
+SMALL_BAR = 300.0  # updates/s aimed at on a GPU
+GROUP = {"cpu": 2, "cuda": 20}  # updates in one unit of measurement: even, because an actor may learn every second time
+FRAMES = 4000  # in the replay memory: more than the caches hold
+EPISODE = 100  # steps
+ACTIONS = 6  # of DeepMind Control's tasks: the walker's
+PARTS = ("sampling", "augmentation", "learning")
+SOME_S = 1.0  # at least so long, and so many updates, to see where the time goes
+SOME = 4
+
+
+# --------------------------------------------------------------------------------------------------------- what is measured
+def ours(recipe: str, batch: int, device: str, precision: str, compile: str, notes: str) -> Unit:
+    """Updates of a recipe's agent, sampling included; writes to ``notes`` what the first one cost, and the shares of the parts."""
+    from policies.runtime.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    cfg = configured(recipe, batch)
+    agent = make_agent(cfg, device, precision, compile)
+    sample = sampler(cfg, agent)
+
+    def update() -> None:
+        agent.update(sample(), schedule(cfg.recipe.bc_weight, 0))
+
+    wait = _waiter(device)
+    first = [_timed(update, wait) for _ in range(GROUP["cpu"])]  # an actor's turn and one that is not: each is compiled
+    shares = parts(agent, sample, schedule(cfg.recipe.bc_weight, 0), wait)
+    Path(notes).write_text(json.dumps({"first_updates_s": first, "parts": shares}))
+    return _in_groups(update, wait, device)
+
+
+def eager(batch: int, device: str, keep_memory: bool) -> Unit:
+    """The same number of updates of the baseline."""
+    from policies.bench.eager_curl import EagerCURL
+    from policies.runtime.allocator import keep_freed_memory
+
+    if keep_memory:
+        keep_freed_memory()
+    cfg = configured(COMPARED, batch)
+    agent = make_agent(cfg, device, "32-true", "off")
+    sample, baseline = sampler(cfg, agent), EagerCURL(agent)
+    return _in_groups(lambda: baseline.update(sample()), _waiter(device), device)
+
+
+def configured(recipe: str, batch: int = 0) -> TrainConfig:
+    """A recipe with its own batch size, or with ``batch``."""
+    from policies.training.train import compose
+
+    return compose([f"experiment={recipe}", *([f"recipe.batch_size={batch}"] if batch else [])])
+
+
+def make_agent(cfg: TrainConfig, device: str, precision: str, compile: str) -> Agent:
+    import torch
+    from lightning.fabric import Fabric
+
+    from policies.rl.actor_critic import Agent
+
+    if device == "cpu":
+        torch.set_num_threads(1)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it greets each process
+    fabric = Fabric(accelerator=device, devices=1, precision=precision)
+    return Agent(contract_of(cfg), cfg.algo, fabric, cfg.seed, compile)
+
+
+def contract_of(cfg: TrainConfig) -> Contract:
+    """The contract of a recipe's task; of DeepMind Control what its tasks have in common, without the extra [dmc]."""
+    from sim.envs.make import DMC, configured_task
+
+    if not cfg.task.name.startswith(DMC):
+        return configured_task(cfg.task).contract
+    size, each = cfg.task.image_size, (1.0,) * ACTIONS
+    names, low = tuple(f"actuator{n}" for n in range(ACTIONS)), (-1.0,) * ACTIONS
+    action = Action("normalized", names, ("1",) * ACTIONS, low, each, "", gripper="")
+    return Contract(
+        task=cfg.task.name, cameras=(Camera("camera", size, size),), proprio=(), action=action,
+        rate_hz=10, deadline_ms=80, max_age_ms=100, history=cfg.task.history,
+    )  # fmt: skip
+
+
+def sampler(cfg: TrainConfig, agent: Agent) -> Callable[[], Batch]:
+    """Batches in the recipe's mix from a memory of random frames, on the agent's device."""
+    from policies.data.replay import Replay, join, to_device
+    from policies.training.online import make_lookup
+
+    rng, size = np.random.default_rng(0), cfg.recipe.batch_size
+    memory = Replay(agent.contract, FRAMES, make_lookup(cfg, agent))
+    fill(memory, rng)
+    agent.normalizer.fit(memory.all_proprio().to(agent.device))
+    demos = round(size * cfg.recipe.demo_fraction)
+
+    def sample() -> Batch:
+        batch = memory.sample(size - demos, rng)
+        return to_device(join(memory.sample(demos, rng), batch) if demos else batch, agent.device)
+
+    return sample
+
+
+def fill(memory: Replay, rng: np.random.Generator) -> None:
+    """Episodes of noise until the memory is full; each action is an example to follow."""
+    contract = memory.contract
+    low, high = np.array(contract.action.low), np.array(contract.action.high)
+
+    def observation() -> dict[str, np.ndarray]:
+        images = {c.name: rng.integers(0, 256, c.shape, np.uint8) for c in contract.cameras}
+        return images | {p.name: rng.standard_normal(p.size, np.float32) for p in contract.proprio}
+
+    for _ in range(memory.capacity // (EPISODE + 1)):
+        memory.start(observation())
+        for step in range(1, EPISODE + 1):
+            memory.add(rng.uniform(low, high), rng.random(), step == EPISODE, observation(), imitate=True)
+
+
+def parts(agent: Agent, sample: Callable[[], Batch], bc_weight: float, wait: Callable[[], object]) -> dict[str, float]:
+    """Seconds of an update spent sampling, augmenting and on the rest, by processor time on a CPU, by the clock on a GPU."""
+    spent, draw = dict.fromkeys(PARTS, 0.0), agent.view
+
+    def view(observation: Any) -> Any:
+        with _counted(spent, "augmentation", wait):
+            return draw(observation)
+
+    updates, begin = 0, time.perf_counter()
+    agent.view = view  # type: ignore[method-assign]
+    try:
+        while updates < SOME or time.perf_counter() - begin < SOME_S:
+            with _counted(spent, "sampling", wait):
+                batch = sample()
+            with _counted(spent, "learning", wait):
+                agent.update(batch, bc_weight)
+            updates += 1
+    finally:
+        del agent.view
+    spent["learning"] -= spent["augmentation"]
+    return {part: seconds / updates for part, seconds in spent.items()}
+
+
+def _waiter(device: str) -> Callable[[], float]:
+    """A function that waits until the device has nothing left to do, and says what time it is there."""
+    import torch
+
+    if device == "cpu":
+        return time.process_time
+
+    def wait() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return wait
+
+
+@contextmanager
+def _counted(spent: dict[str, float], part: str, wait: Callable[[], Any]) -> Iterator[None]:
+    begin = wait()
+    yield
+    spent[part] += wait() - begin
+
+
+def _timed(update: Callable[[], object], wait: Callable[[], object]) -> float:
+    """Seconds of the clock."""
+    begin = time.perf_counter()
+    update()
+    wait()
+    return time.perf_counter() - begin
+
+
+def _in_groups(update: Callable[[], object], wait: Callable[[], object], device: str) -> Unit:
+    def group() -> None:
+        for _ in range(GROUP[device]):
+            update()
+        wait()
+
+    return group
+
+
+# --------------------------------------------------------------------------------------------------------------- the rows
+@dataclass
+class LearnerRow(Row):
+    """One recipe in one precision, compiled one way."""
+
+    recipe: str = ""
+    device: str = "cpu"
+    settings: dict[str, Any] = field(default_factory=dict)  # batch, precision, compile, pixels, cameras, history
+    notes: dict[str, Any] = field(default_factory=dict)  # first_updates_s, parts
+
+    @property
+    def speed(self) -> float:
+        """Updates/s, the median of the rounds."""
+        return median(sample.rate for sample in self.ours)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        whole = sum(self.notes["parts"].values())
+        return {part: seconds / whole for part, seconds in self.notes["parts"].items()}
+
+    def count_updates(self) -> None:
+        """From units and processor time to updates, and on a GPU to time on the clock."""
+
+        def counted(sample: Sample) -> Sample:
+            cpu_s = sample.cpu_s if self.device == "cpu" else sample.wall_s
+            return Sample(sample.count * GROUP[self.device], cpu_s, sample.wall_s)
+
+        self.ours, self.stock = [counted(s) for s in self.ours], [counted(s) for s in self.stock]
+
+    def to_dict(self) -> dict[str, Any]:
+        found = super().to_dict() | {"recipe": self.recipe, **self.settings, **self.notes, "shares": self.shares}
+        if self.recipe == SMALL and self.device == "cuda":
+            found |= {"speed_bar": SMALL_BAR, "speed_met": self.speed >= SMALL_BAR}
+        return found
+
+
+def plan(
+    recipes: list[str], batch: int, device: str, precision: str, compile: list[str], against: bool
+) -> list[LearnerRow]:
+    """A row for each recipe, each precision and each way to compile; refuses what this machine cannot do."""
+    import torch
+
+    from policies.runtime.compiling import Compiler
+    from policies.runtime.precision import choose_precision
+
+    rows: list[LearnerRow] = []
+    for recipe in recipes:
+        cfg = configured(recipe, batch)
+        wanted = precision.split(",") if precision else [cfg.trainer.precision]
+        for chosen in dict.fromkeys(choose_precision(p, device) for p in wanted):
+            for mode in compile:
+                Compiler(mode, torch.device(device))
+                settings = {
+                    "batch": cfg.recipe.batch_size, "precision": chosen, "compile": mode, "pixels": cfg.task.image_size,
+                    "cameras": len(contract_of(cfg).cameras), "history": cfg.task.history,
+                }  # fmt: skip
+                bar = BARS[device] if against and recipe == COMPARED else None
+                key = f"{recipe}/{chosen}/{mode}"
+                rows.append(
+                    LearnerRow(key, f"{recipe}, {chosen}, {mode}", "update", bar, [], [], recipe, device, settings)
+                )
+    return rows
+
+
+def measure(rows: list[LearnerRow], against: str | None, seconds: float, rounds: int) -> None:
+    """Each row in turn with the baseline where it has one."""
+    with tqdm(total=len(rows) * rounds, desc="in turn", unit="round") as bar, TemporaryDirectory() as scratch:
+        for number, row in enumerate(rows):
+            bar.set_postfix_str(row.what)
+            core = cores()[-1] if row.device == "cpu" else None
+            shared = {"batch": row.settings["batch"], "device": row.device}
+            notes = Path(scratch) / f"{number}.json"
+            chosen = {"precision": row.settings["precision"], "compile": row.settings["compile"], "notes": str(notes)}
+            with Subject(ours, core, recipe=row.recipe, **shared, **chosen) as a:
+                if against and row.recipe == COMPARED:
+                    with Subject(eager, core, keep_memory=AGAINST[against], **shared) as b:
+                        row.run(a, b, rounds, seconds, bar.update)
+                else:
+                    row.run(a, None, rounds, seconds, bar.update)
+            row.count_updates()
+            row.notes = json.loads(notes.read_text())
+
+
+def table(rows: list[LearnerRow]) -> str:
+    """Rows for a terminal: medians over rounds; the ratio is the median of the rounds' ratios (min..max)."""
+    lines = [
+        f"{'recipe':<11}{'images':<14}{'batch':>5}  {'precision':<11}{'compile':<12}{'updates/s':>9}{'first s':>8}"
+        f"{'sampling':>10}{'augment.':>9}{'learning':>9}  against eager"
+    ]
+    for row in rows:
+        has, shares = row.settings, row.shares
+        images = f"{has['cameras']}x{has['pixels']}px" + (f" x{has['history']}" if has["history"] > 1 else "")
+        ratio = ""
+        if row.stock:
+            ratio = f"{median(row.ratios):.3g}x ({min(row.ratios):.3g}..{max(row.ratios):.3g}), bar {row.bar:g}x"
+        lines.append(
+            f"{row.recipe:<11}{images:<14}{has['batch']:>5}  {has['precision']:<11}{has['compile']:<12}{row.speed:>9.3g}"
+            f"{max(row.notes['first_updates_s']):>8.3g}"
+            + "".join(f"{shares[part]:>9.0%}" for part in PARTS)
+            + f"   {ratio}"
+        )
+        if row.recipe == SMALL and row.device == "cuda":
+            lines[-1] += f"bar {SMALL_BAR:g}/s"
+    busy = [row.what for row in rows if row.device == "cpu" and row.busy > BUSY]
+    if busy:
+        lines.append(f"the machine was busy with something else during: {'; '.join(busy)}; trust the ratios less")
+    return "\n".join(lines)
+
+
+def plot(rows: list[LearnerRow], device: str, path: Path) -> None:
+    """Updates/s as bars, the baseline beside what is held against it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    bars: list[tuple[str, float, str]] = []
+    for row in rows:
+        if row.stock:
+            bars.append((f"{row.recipe}, eager baseline", median(s.rate for s in row.stock), "tab:gray"))
+        size = f"{row.settings['pixels']} px, batch {row.settings['batch']}"
+        ratio = f", {median(row.ratios):.3g}x" if row.stock else ""
+        bars.append((f"{row.what}\n{size}{ratio}", row.speed, "tab:blue"))
+    figure, axes = pyplot.subplots(figsize=(9, 1 + 0.5 * len(bars)), layout="constrained")
+    drawn = axes.barh(range(len(bars)), [speed for _, speed, _ in bars], color=[colour for *_, colour in bars])
+    axes.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+    axes.set_yticks(range(len(bars)), [label for label, *_ in bars], fontsize=8)
+    axes.invert_yaxis()
+    clock = "of one core" if device == "cpu" else "on the GPU"
+    axes.set(xlabel=f"updates per second {clock}, sampling included", xscale="log")
+    axes.margins(x=0.15)
+    axes.grid(axis="x", alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def choose_device(wanted: str) -> str:
+    """cpu or cuda; refused where there is none."""
+    import torch
+
+    if wanted not in ("auto", *GROUP):
+        raise UnknownName("device", wanted, ("auto", *GROUP))
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise PixelarmError("--device cuda, but torch finds no CUDA device here: leave it out, or see pixelarm doctor")
+    return wanted if wanted != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="pixelarm bench learner",
+        description="Measure updates per second of each recipe, sampling included, and of an eager baseline of CURL's losses.",
+    )
+    parser.add_argument("--recipes", default=",".join(RECIPES), help="which, by commas (default: %(default)s)")
+    parser.add_argument(
+        "--against",
+        metavar="WHAT",
+        help=f"measure {COMPARED} in turn with this, and print ratios: {' or '.join(AGAINST)}",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu (one core) or cuda (default: auto)")
+    parser.add_argument("--batch", type=int, default=0, help="rows of a batch (default: each recipe's own)")
+    parser.add_argument(
+        "--precision", default="", help="32-true, bf16-mixed or auto, by commas (default: each recipe's own)"
+    )
+    parser.add_argument("--compile", default="off", help="off, default or cuda-graphs, by commas (default: off)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="measuring time of each side of a row (default: 10)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each side within that time (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print the whole result as JSON instead of the table")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/bench-learner"), help="folder for bench.json and bench.png"
+    )
+    args = parser.parse_args(argv)
+    if importlib.util.find_spec("torch") is None:
+        raise MissingDependency(
+            "pixelarm bench learner needs the extra [train] (torch is not installed): pip install 'pixelarm[train]'"
+        )
+    if args.against is not None and args.against not in AGAINST:
+        raise UnknownName("thing to measure against", args.against, AGAINST)
+    recipes = list(dict.fromkeys(args.recipes.split(",")))
+    for recipe in recipes:
+        if recipe not in RECIPES:
+            raise UnknownName("recipe", recipe, RECIPES)
+    if args.against and COMPARED not in recipes:
+        raise PixelarmError(
+            f"--against {args.against} measures the recipe {COMPARED}: add it to --recipes, got {args.recipes}"
+        )
+    if args.seconds <= 0 or args.rounds < 1:
+        raise PixelarmError(
+            f"--seconds must be positive and --rounds at least 1, got {args.seconds:g} and {args.rounds}"
+        )
+    if args.batch < 0 or args.batch == 1:
+        raise PixelarmError(f"--batch must be at least 2, or 0 for each recipe's own, got {args.batch}")
+    one_thread()
+    device = choose_device(args.device)
+    rows = plan(recipes, args.batch, device, args.precision, args.compile.split(","), args.against is not None)
+    measure(rows, args.against, args.seconds, args.rounds)
+    result = {
+        "suite": "learner",
+        **learner_provenance("pixelarm bench learner " + shlex.join(argv)),
+        "device": device,
+        "clock": "processor" if device == "cpu" else "wall",  # what per_cpu_s counts
+        "against": args.against,
+        "seconds": args.seconds,
+        "rounds": args.rounds,
+        "rows": [row.to_dict() for row in rows],
+    }
+    write_json(args.out / "bench.json", result)
+    plot(rows, device, args.out / "bench.png")
+    print(json.dumps(result, indent=1) if args.json else table(rows))
+    say(f"wrote {args.out / 'bench.json'} and {args.out / 'bench.png'}")
+    return 0
+
+
+def learner_provenance(command: str) -> dict[str, Any]:
+    """The benchmarks' provenance, with torch's version and the GPU."""
+    from policies.runs.provenance import hardware, versions
+
+    base = provenance(command)
+    return base | {"versions": base["versions"] | versions(), "hardware": base["hardware"] | hardware()}

@@ -1,0 +1,343 @@
+"""Replay memory for image observations: uint8, each frame stored once.
+
+Frames lie in a ring in the order they were seen. A transition is a frame that has a successor of the same episode; ``next``
+observations, frame stacks and n-step returns are looked up, not copied, so 100,000 steps of two 84 x 84 cameras take 4.2 GB. The
+frames can lie in a memory-mapped file instead, when a folder is given.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from robot.contract import Contract
+from robot.dataset.episodes import Episode
+from robot.errors import PixelarmError
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What ``Replay.sample`` makes of the frames after a transition."""
+
+    discount: float = 1.0  # gamma, per control step
+    n_step: int = 1  # rewards summed, at most to the episode's end, before ``next_obs``
+    sequence: int = 1  # actions given from each frame on; the last one repeats at the episode's end
+    ahead: int = 0  # control steps to ``ahead_obs``; 0: none
+
+
+class Replay:
+    """A ring of frames with the action taken in each and what came of it.
+
+    ``start(observation)`` opens an episode, ``add(action, reward, terminated, observation)`` continues it. ``sample`` draws
+    uniformly from complete transitions; with n the steps that ``lookup`` sums, fewer where the episode ends before:
+
+    * ``obs``, ``next_obs`` (n steps on): name -> ``(B, history * C, H, W)`` uint8 or ``(B, history * size)`` float32 tensors
+    * ``action``: ``(B, A)`` float32 in contract units; ``actions``: ``(B, K, A)`` where K actions are looked up
+    * ``reward``: ``(B,)`` float32, ``sum_i gamma^i r_i``; ``discount``: ``(B,)`` float32, gamma^n, 0 where the task ended
+      there (a time limit is no end)
+    * ``imitate``: ``(B,)`` bool, whether the action is an example to follow: a demonstrator's, or of an own success
+    * ``ahead_obs`` as ``obs``, some steps on, and ``ahead_valid`` ``(B,)`` bool, where that is asked for
+    * ``demo_rows``: 0; ``join`` sets it
+
+    Args:
+        folder: keep the frames in memory-mapped files in this folder instead of in memory.
+        reuse: the folder may hold such files already, whose content is given up; a run that is resumed loads its own into them.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        capacity: int,
+        lookup: Lookup | None = None,
+        folder: Path | None = None,
+        reuse: bool = False,
+    ) -> None:
+        self.contract, self.capacity, self.lookup = contract, capacity, lookup or Lookup()
+        self._images = {c.name: _frames(folder, c.name, (capacity, *c.shape), reuse) for c in contract.cameras}
+        self._proprio = {p.name: np.zeros((capacity, p.size), np.float32) for p in contract.proprio}
+        self._action = np.zeros((capacity, contract.action.size), np.float32)
+        self._reward = np.zeros(capacity, np.float32)
+        self._terminated = np.zeros(capacity, bool)
+        self._imitate = np.zeros(capacity, bool)
+        self._complete = np.zeros(capacity, bool)  # has a successor
+        self._usable = np.zeros(capacity, bool)  # complete, and may be learned from
+        self._age = np.zeros(capacity, np.int64)  # steps since its episode began, for stacking
+        self._head = 0  # slot of the next frame
+        self._used = 0  # frames ever written
+        self._index: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Transitions that can be sampled."""
+        return len(self.transitions())
+
+    @property
+    def room(self) -> int:
+        """Frames that can still be written before the oldest are overwritten."""
+        return max(0, self.capacity - self._used)
+
+    # ------------------------------------------------------------------- write
+    def start(self, observation: dict[str, np.ndarray]) -> None:
+        self._write(observation, age=0)
+
+    def add(
+        self,
+        action: np.ndarray,
+        reward: float,
+        terminated: bool,
+        observation: dict[str, np.ndarray],
+        imitate: bool = False,
+        usable: bool = True,
+    ) -> None:
+        """What was done in the newest frame, and the frame it led to.
+
+        Args:
+            imitate: the action is an example to follow.
+            usable: False keeps the transition for stacks and returns only, and never samples it.
+        """
+        last = (self._head - 1) % self.capacity
+        self._action[last], self._reward[last], self._terminated[last] = action, reward, terminated
+        self._imitate[last] = imitate
+        self._write(observation, age=int(self._age[last]) + 1)
+        self._complete[last], self._usable[last] = True, usable
+        self._index = None
+
+    def add_episode(self, episode: Episode) -> None:
+        """A recorded episode. Where a person took over, only that person's actions are examples to follow."""
+        follow = examples(episode)
+        self.start(episode.observation(0))
+        for t in range(len(episode)):
+            done, observation = bool(episode.terminated[t]), episode.observation(t + 1)
+            self.add(episode.actions[t], float(episode.rewards[t]), done, observation, imitate=bool(follow[t]))
+
+    def copy_last_episode(self, source: Replay) -> None:
+        """Append the newest episode of another memory, as far as that memory still holds it, as an example to follow."""
+        last = (source._head - 1) % source.capacity
+        length = min(int(source._age[last]), source.capacity - 1)
+        slots = (last - np.arange(length, -1, -1)) % source.capacity
+        frames = [{n: store[slot] for n, store in source._stores().items()} for slot in slots]
+        self.start(frames[0])
+        for slot, frame in zip(slots, frames[1:]):
+            done = bool(source._terminated[slot])
+            self.add(source._action[slot], float(source._reward[slot]), done, frame, imitate=True)
+
+    def _stores(self) -> dict[str, np.ndarray]:
+        return {**self._images, **self._proprio}
+
+    def _write(self, observation: dict[str, np.ndarray], age: int) -> None:
+        slot = self._head
+        for name, store in self._stores().items():
+            store[slot] = observation[name]
+        self._age[slot] = age
+        self._complete[slot] = False
+        # this frame, and the old ones after it whose stacks reach back over it, are no transitions (any more)
+        self._usable[slot] = False
+        for k in range(1, self.contract.history):
+            later = (slot + k) % self.capacity
+            if self._age[later] >= k:
+                self._usable[later] = False
+        self._head = (slot + 1) % self.capacity
+        self._used += 1
+        self._index = None
+
+    # ------------------------------------------------------------------ sample
+    def transitions(self) -> np.ndarray:
+        """Slots of the transitions that can be sampled, in order."""
+        if self._index is None:
+            self._index = np.flatnonzero(self._usable)
+        return self._index
+
+    def sample(self, size: int, rng: np.random.Generator, distinct: bool = False) -> Batch:
+        """``size`` transitions; ``distinct`` draws without replacement as far as there are enough."""
+        index = self.transitions()
+        if len(index) == 0:
+            raise ValueError("the replay memory holds no complete transition yet")
+        if distinct and size <= len(index):
+            return self.gather(rng.choice(index, size, replace=False))
+        return self.gather(index[rng.integers(0, len(index), size)])
+
+    def gather(self, slots: np.ndarray) -> Batch:
+        """The transitions that start in these slots."""
+        look = self.lookup
+        reward, discount, after = self._returns(slots)
+        batch: Batch = {
+            "obs": self._observations(slots),
+            "next_obs": self._observations(after),
+            "action": torch.from_numpy(self._action[slots]),
+            "reward": torch.from_numpy(reward),
+            "discount": torch.from_numpy(discount),
+            "imitate": torch.from_numpy(self._imitate[slots]),
+            "demo_rows": 0,
+        }
+        if look.sequence > 1:
+            steps = [self._later(slots, k)[0] for k in range(look.sequence)]
+            batch["actions"] = torch.from_numpy(self._action[np.stack(steps, axis=1)])
+        if look.ahead:
+            frames, valid = self._frame_ahead(slots, look.ahead)
+            batch["ahead_obs"], batch["ahead_valid"] = self._observations(frames), torch.from_numpy(valid)
+        return batch
+
+    def _returns(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Discounted rewards ``(B,)``, gamma^n or 0 ``(B,)``, and the slots ``(B,)`` of the frames they lead to."""
+        gamma, at = np.float32(self.lookup.discount), slots
+        reward, discount, going = (
+            np.zeros(len(slots), np.float32),
+            np.ones(len(slots), np.float32),
+            np.ones(len(slots), bool),
+        )
+        for _ in range(self.lookup.n_step):
+            going = going & self._complete[at]
+            reward += np.where(going, discount * self._reward[at], np.float32(0))
+            discount = np.where(going, discount * gamma, discount)
+            over = going & self._terminated[at]
+            at = np.where(going, (at + 1) % self.capacity, at)
+            discount = np.where(over, np.float32(0), discount)
+            going = going & ~over
+        return reward, discount, at
+
+    def _later(self, slots: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Slots of the transitions ``steps`` on, or of the episode's last one, and whether they are that far on."""
+        at, whole = slots, np.ones(len(slots), bool)
+        for _ in range(steps):
+            following = (at + 1) % self.capacity
+            whole = whole & self._complete[at] & self._complete[following]
+            at = np.where(whole, following, at)
+        return at, whole
+
+    def _frame_ahead(self, slots: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Slots of the frames ``steps`` on, of the episode's last frame where it is shorter, and whether it is not."""
+        at, whole = self._later(slots, steps - 1)
+        return (at + 1) % self.capacity, whole
+
+    def _observations(self, slots: np.ndarray) -> dict[str, torch.Tensor]:
+        back = np.arange(self.contract.history - 1, -1, -1)  # oldest first
+        stacked = (slots[:, None] - np.minimum(back, self._age[slots][:, None])) % self.capacity  # (B, history)
+        out = {}
+        for name, images in self._images.items():
+            frames = torch.from_numpy(images[stacked]).permute(0, 1, 4, 2, 3)  # (B, history, C, H, W)
+            out[name] = frames.flatten(1, 2)
+        for name, vectors in self._proprio.items():
+            out[name] = torch.from_numpy(vectors[stacked]).flatten(1, 2)
+        return out
+
+    def all_proprio(self) -> torch.Tensor:
+        """Every transition's proprioception, ``(N, history * size)``, in the contract's order; N x 0 if there is none."""
+        slots = self.transitions()
+        back = np.arange(self.contract.history - 1, -1, -1)
+        stacked = (slots[:, None] - np.minimum(back, self._age[slots][:, None])) % self.capacity
+        parts = [torch.from_numpy(self._proprio[p.name][stacked]).flatten(1, 2) for p in self.contract.proprio]
+        return torch.cat(parts, dim=1) if parts else torch.zeros(len(slots), 0)
+
+    @property
+    def last_observation(self) -> dict[str, torch.Tensor]:
+        """The newest frame as the network sees it, with its stack: name -> ``(1, history * C, H, W)`` tensors."""
+        return self._observations(np.array([(self._head - 1) % self.capacity]))
+
+    @property
+    def last_age(self) -> int:
+        """Control steps of the newest episode so far."""
+        return int(self._age[(self._head - 1) % self.capacity])
+
+    def last_rewards(self) -> np.ndarray:
+        """Rewards of the newest episode so far, ``(N,)``, as far as the memory still holds it."""
+        last = (self._head - 1) % self.capacity
+        length = min(int(self._age[last]), self.capacity - 1)
+        return self._reward[(last - np.arange(length, 0, -1)) % self.capacity]
+
+    # ------------------------------------------------------------------ resume
+    def save(self, folder: Path) -> None:
+        """Write the used part of the memory as plain arrays into an existing folder."""
+        used = min(self._used, self.capacity)
+        for name, array in self._arrays().items():
+            np.save(folder / f"{name}.npy", array[:used])
+        np.save(folder / "counters.npy", np.array([self._head, self._used], np.int64))
+
+    def load(self, folder: Path) -> None:
+        head, frames = np.load(folder / "counters.npy", allow_pickle=False)
+        used = min(int(frames), self.capacity)
+        for name, array in self._arrays().items():
+            saved = np.load(folder / f"{name}.npy", allow_pickle=False)
+            if saved.shape != (used, *array.shape[1:]) or saved.dtype != array.dtype:
+                raise ValueError(
+                    f"{folder / name}.npy holds {saved.shape} {saved.dtype}, this memory wants {(used, *array.shape[1:])} {array.dtype}"
+                )
+            array[:used] = saved
+        self._head, self._used, self._index = int(head), int(frames), None
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        named = {f"image.{k}": v for k, v in self._images.items()} | {
+            f"proprio.{k}": v for k, v in self._proprio.items()
+        }
+        return named | {
+            "action": self._action, "reward": self._reward, "terminated": self._terminated,
+            "imitate": self._imitate, "complete": self._complete, "usable": self._usable, "age": self._age,
+        }  # fmt: skip
+
+
+def examples(episode: Episode) -> np.ndarray:
+    """Which of an episode's N actions are examples to follow, ``(N,)`` bool: all of a demonstration, and where a person
+    intervened in a policy's episode, what that person did (the list ``interventions`` of its provenance: ``[first, last]`` steps).
+    """
+    spans = episode.provenance.get("interventions")
+    if spans is None:
+        return np.ones(len(episode), bool)
+    follow = np.zeros(len(episode), bool)
+    for first, last in spans:
+        follow[first : last + 1] = True
+    return follow
+
+
+def _frames(folder: Path | None, name: str, shape: tuple[int, ...], reuse: bool) -> np.ndarray:
+    """Zeroed uint8 storage, in memory or in a file of its own."""
+    if folder is None:
+        return np.zeros(shape, np.uint8)
+    path = folder / f"{name}.npy"
+    if path.exists() and not reuse:
+        raise PixelarmError(f"{path} exists; give recipe.replay_folder an empty folder, or remove what is there")
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    size = path.stat().st_size
+    try:  # its blocks now: a disk that is full later would end the process with a bus error
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        path.unlink()
+        raise PixelarmError(
+            f"{path} cannot have the {size / 1e9:.2f} GB of a replay memory ({error.strerror}): lower recipe.replay_capacity, or "
+            "choose another recipe.replay_folder"
+        ) from error
+    return frames
+
+
+def join(demos: Batch, online: Batch) -> Batch:
+    """Two batches end to end; the first rows are the demonstrations', and ``demo_rows`` says how many."""
+    joined: Batch = {"demo_rows": len(demos["reward"])}
+    for key, value in demos.items():
+        if isinstance(value, dict):
+            joined[key] = {name: torch.cat([value[name], online[key][name]]) for name in value}
+        elif isinstance(value, torch.Tensor):
+            joined[key] = torch.cat([value, online[key]])
+    return joined
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch's tensors on a device; numbers stay as they are.
+
+    A GPU is not waited for: it fetches from pinned memory, which torch does not use again before that is done.
+    """
+    pin = device.type == "cuda"
+
+    def move(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: move(inner) for name, inner in value.items()}
+        if not isinstance(value, torch.Tensor):
+            return value
+        return value.pin_memory().to(device, non_blocking=True) if pin else value.to(device)
+
+    return {key: move(value) for key, value in batch.items()}

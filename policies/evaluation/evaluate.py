@@ -1,0 +1,214 @@
+"""Evaluation: fixed seeds, the same for every policy; success at any step and at the end; Wilson intervals; films.
+
+An evaluation episode does not stop at the first success: the policy goes on for ``robot.stats.AFTER_STEPS`` more, and
+"at the end" asks whether the task is still done then. A cube that was tossed up counts once, but not at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from robot import bundle
+from robot.contract import Contract
+from robot.errors import PixelarmError
+from robot.files import write_json
+from robot.stats import AFTER_STEPS, Rate, mcnemar, rate
+from sim.envs.make import make_env_for
+from sim.envs.task_env import TaskEnv
+
+EVAL_SEED = 10_000  # first seed of the test episodes: never used for training, demonstrations or validation
+VALIDATION_SEED = 20_000  # first seed of the episodes looked at during training
+
+ActionOf = Callable[[dict[str, np.ndarray]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One episode: ``steps`` until the first success, or all that were allowed."""
+
+    seed: int
+    success_once: bool
+    success_end: bool
+    steps: int
+    total: float = 0.0  # sum of rewards
+
+
+@dataclass
+class Evaluation:
+    outcomes: list[Outcome]
+    films: dict[int, list[np.ndarray]] = field(default_factory=dict)  # seed -> frames
+    after_steps: int = AFTER_STEPS  # control steps after the first success at which "at the end" was read
+
+    @property
+    def once(self) -> Rate:
+        return rate([o.success_once for o in self.outcomes])
+
+    @property
+    def end(self) -> Rate:
+        return rate([o.success_end for o in self.outcomes])
+
+    @property
+    def mean_return(self) -> float:
+        return float(np.mean([o.total for o in self.outcomes]))
+
+    def record(self, metric: str) -> dict[str, Any]:
+        """What a training log keeps: the metric's value under its own name, and n."""
+        found = {"metric": metric, "steps": float(np.mean([o.steps for o in self.outcomes]))}
+        if metric == "return":
+            return {**found, "return": self.mean_return, "n": len(self.outcomes)}
+        return {**found, **self.once.to_dict()}
+
+    def words(self, metric: str) -> str:
+        if metric == "return":
+            returns = [o.total for o in self.outcomes]
+            return f"return {self.mean_return:.1f} (lowest {min(returns):.1f}, highest {max(returns):.1f}, n = {len(returns)})"
+        return str(self.once)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.once.to_dict(),
+            "mean_return": self.mean_return,
+            "at_end": self.end.to_dict(),
+            "after_steps": self.after_steps,
+            "mean_steps": float(np.mean([o.steps for o in self.outcomes])),
+            "outcomes": [asdict(o) for o in self.outcomes],
+        }
+
+
+def so_far(outcomes: Sequence[Outcome], metric: str) -> str:
+    """A progress bar's words."""
+    if metric == "return":
+        return f"return {np.mean([o.total for o in outcomes]):.0f}"
+    return f"{sum(o.success_once for o in outcomes)} of {len(outcomes)}"
+
+
+def rollout(
+    env: TaskEnv, act: ActionOf, seed: int, after_steps: int = AFTER_STEPS, film: list[np.ndarray] | None = None
+) -> Outcome:
+    """Play one episode. ``act`` maps an observation to an action in contract units."""
+    observation, info = env.reset(seed=seed)
+    if hasattr(act, "reset"):
+        act.reset()  # a policy that remembers forgets the episode before
+    success, first, step, total = bool(info["success"]), None, 0, 0.0
+    last = env.task.max_steps
+    while step < last:
+        if film is not None:
+            film.append(env.render())
+        observation, reward, _, _, info = env.step(act(observation))
+        step += 1
+        total += float(reward) if first is None else 0.0
+        success = bool(info["success"])
+        if success and first is None:
+            first = step
+            last = step + after_steps
+    if film is not None:
+        film.append(env.render())
+    return Outcome(seed, first is not None, success, first if first is not None else env.task.max_steps, total)
+
+
+def evaluate(
+    env: TaskEnv,
+    act: ActionOf,
+    seeds: Sequence[int],
+    *,
+    after_steps: int = AFTER_STEPS,
+    films: int = 0,
+    title: str = "",
+    quiet: bool = False,
+) -> Evaluation:
+    """Play every seed; keep the films of the first ``films`` successes and of as many failures."""
+    outcomes: list[Outcome] = []
+    kept: dict[int, list[np.ndarray]] = {}
+    count = {True: 0, False: 0}
+    with tqdm(seeds, desc=title or "evaluate", unit="episode", disable=quiet, leave=bool(title)) as bar:
+        for seed in bar:
+            film: list[np.ndarray] | None = [] if films and min(count.values()) < films else None
+            outcome = rollout(env, act, seed, after_steps, film)
+            outcomes.append(outcome)
+            if film and count[outcome.success_once] < films:
+                kept[seed] = film
+                count[outcome.success_once] += 1
+            bar.set_postfix_str(so_far(outcomes, env.metric), refresh=False)
+    return Evaluation(outcomes, kept, after_steps)
+
+
+def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[ActionOf, Contract, dict[str, Any]]:
+    """A policy to evaluate, from a bundle folder or from a run folder; with its contract and its training configuration."""
+    path = Path(path)
+    if (path / bundle.POLICY).exists() or (path / bundle.CARD).exists():
+        from policies.rollout.acting import BundledPolicy
+
+        policy = bundle.load(path, expect)
+        return BundledPolicy(policy), policy.contract, policy.card.get("config", {})
+    folder = next((f for f in (path, path / "policy") if (f / "policy.json").exists()), None)
+    if folder is None:
+        raise PixelarmError(f"{path} is neither a policy bundle (policy.onnx) nor a training run (policy/policy.json)")
+    from policies.rollout.acting import load_agent
+
+    agent, config = load_agent(folder, expect)
+    return agent, agent.contract, asdict(config)
+
+
+def main(argv: list[str]) -> int:
+    """``pixelarm eval``."""
+    parser = argparse.ArgumentParser(
+        prog="pixelarm eval",
+        description="Play a policy on fixed seeds and report success with its 95 % Wilson interval, or the return "
+        "where a task has no success.",
+        epilog="example: pixelarm eval runs/demo/bundle --episodes 50 --video runs/demo/films",
+    )
+    parser.add_argument("policy", type=Path, help="policy bundle, or run folder of `pixelarm train`")
+    parser.add_argument("--episodes", type=int, default=50, help="how many seeds (default 50)")
+    parser.add_argument(
+        "--seed-start", type=int, default=EVAL_SEED, help=f"first seed (default {EVAL_SEED}, the test seeds)"
+    )
+    parser.add_argument("--against", type=Path, help="a second policy on the same seeds, compared in pairs")
+    parser.add_argument("--video", type=Path, metavar="FOLDER", help="write films of up to 3 successes and 3 failures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome as JSON")
+    args = parser.parse_args(argv)
+    if args.episodes < 1:
+        raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
+    seeds = range(args.seed_start, args.seed_start + args.episodes)
+    act, contract, config = load_actor(args.policy)
+    env = make_env_for(contract, config)
+    result = evaluate(env, act, seeds, films=3 if args.video else 0, title=str(args.policy))
+    report: dict[str, Any] = {"policy": str(args.policy), "seeds": [seeds[0], seeds[-1]], **result.to_dict()}
+    if env.metric == "return":
+        print(f"{result.words('return')}, seeds {seeds[0]} to {seeds[-1]}")
+    else:
+        print(f"success at any step {result.once}")
+        print(f"success at the end  {result.end}, {AFTER_STEPS} steps after the first success")
+        print(f"95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}")
+    if args.against:
+        act2, _, _ = load_actor(args.against, expect=contract)
+        other = evaluate(env, act2, seeds, title=str(args.against))
+        here, there, p = mcnemar([o.success_once for o in result.outcomes], [o.success_once for o in other.outcomes])
+        report["against"] = {
+            "policy": str(args.against),
+            **other.to_dict(),
+            "only_first": here,
+            "only_second": there,
+            "p": p,
+        }
+        print(
+            f"{args.against}: {other.once}\n"
+            f"only the first succeeded {here} times, only the second {there} times (exact McNemar p = {p:.3f})"
+        )
+    if args.video:
+        from robot.video import write_video
+
+        for outcome in result.outcomes:
+            if outcome.seed in result.films:
+                name = f"{'success' if outcome.success_once else 'failure'}_{outcome.seed}.mp4"
+                print(f"wrote {write_video(args.video / name, result.films[outcome.seed], contract.rate_hz)}")
+    if args.json:
+        write_json(args.json, report)
+    env.close()
+    return 0

@@ -1,0 +1,81 @@
+"""Exploring for longer than a step: now and then hold one random choice for a while.
+
+A policy that was cloned from ten clean demonstrations has never seen itself fail: fingers that closed beside the object stay closed,
+and independent noise of one step does not open them. Holding a random choice for several steps does (temporally extended
+epsilon-greedy, arXiv 2006.01782; here durations are uniform, and half of the bursts turn the gripper's command over while the
+policy goes on moving).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from policies.registry import choose
+from robot.contract import Contract
+from robot.errors import PixelarmError
+
+
+class Bursts:
+    """Overwrites some of the actions that are sampled to explore. State for each row, so one row must stay one environment.
+
+    Args:
+        size: of an action.
+        gripper: whether its last number is a gripper's command, of which the sign counts.
+        probability: of beginning a burst, a step.
+        longest: steps; durations are uniform from 2 to this.
+    """
+
+    def __init__(self, size: int, gripper: bool, probability: float = 0.02, longest: int = 8) -> None:
+        if not 0.0 <= probability <= 1.0 or longest < 2:
+            raise PixelarmError(
+                f"exploration bursts: probability is 0 to 1 and longest at least 2 steps, got {probability} and {longest}"
+            )
+        self.size, self.gripper, self.probability, self.longest = size, gripper, probability, longest
+        self.restart(0, torch.device("cpu"))
+
+    def restart(self, rows: int, device: torch.device) -> None:
+        self.left = torch.zeros(rows, device=device)  # steps
+        self.held = torch.zeros(rows, self.size, device=device)  # in [-1, 1]
+        self.of_gripper = torch.zeros(rows, dtype=torch.bool, device=device)
+
+    def apply(self, action: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Actions ``(B, size)`` in [-1, 1], some of them replaced."""
+        if len(self.left) != len(action):
+            self.restart(len(action), action.device)
+        draws = torch.rand(len(action), self.size + 3, generator=generator, device=action.device)
+        begins = (self.left == 0) & (draws[:, 0] < self.probability)
+        duration = 2 + (draws[:, 1] * (self.longest - 1)).floor()
+        choice = 2.0 * draws[:, 3:] - 1.0
+        if self.gripper:
+            self.of_gripper = torch.where(begins, draws[:, 2] < 0.5, self.of_gripper)
+            choice = torch.cat([choice[:, :-1], -torch.sign(action[:, -1:])], dim=1)
+        self.left = torch.where(begins, duration, self.left)
+        self.held = torch.where(begins[:, None], choice, self.held)
+        replaced = (self.left > 0)[:, None].expand_as(action).clone()
+        if self.gripper:
+            replaced[:, :-1] &= ~self.of_gripper[:, None]
+            replaced[:, -1] &= self.of_gripper
+        self.left = (self.left - 1).clamp(min=0)
+        return torch.where(replaced, self.held, action)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"left": self.left, "held": self.held, "of_gripper": self.of_gripper}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor], device: torch.device) -> None:
+        self.left, self.held, self.of_gripper = (state[k].to(device) for k in ("left", "held", "of_gripper"))
+
+
+def _none(size: int, gripper: bool) -> None:
+    """Only the actor's own noise."""
+
+
+EXPLORATIONS: dict[str, Callable[..., Bursts | None]] = {"none": _none, "bursts": Bursts}
+
+
+def make_exploration(item: Any, contract: Contract) -> Bursts | None:
+    """What a configuration (``algo.exploration``) adds to the actor's own noise."""
+    gripper = contract.action.names[-1] == "gripper"
+    return choose(item, EXPLORATIONS, "exploration", "algo.exploration", skip=2)(contract.action.size, gripper)

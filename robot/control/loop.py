@@ -1,0 +1,400 @@
+"""The control loop: fixed-rate ticks, inference beside them with a deadline, written rules for what goes wrong.
+
+No ROS inside: a node (or a test with a clock of its own) hands in observations with ``put_image`` and ``put_proprio``
+and gets commands through a callback. At each tick the loop takes the newest complete set of observations, asks the
+policy for an action, turns it into a target for the arm's own controller, passes it through the safety limits and
+publishes it. When a rule of ``RULES`` fires instead, the loop *holds*: it publishes its last target again (never
+zeros, never the measured position, and nothing at all before the first command), counts the rule and says why.
+Holding ends by itself when good data return; only an emergency stop and repeated inference errors latch, until
+``clear``.
+
+Two clocks: stamps are compared with ``Clock.now_ns`` (the domain of the stamps, ROS time in the node); waiting and
+receive times use ``Clock.steady``, which no one sets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from robot.contract import Contract
+from robot.control import inference
+from robot.control.inference import Policy, Result, Worker
+from robot.control.limits import Command, Context, Limits, Stop
+from robot.control.mailbox import Mailbox, ObservationSet
+from robot.control.timing import Clock, Pacer, Samples, StageTimes
+from robot.errors import PixelarmError
+
+RULES: dict[str, str] = {
+    "missing_stream": "a camera or proprioceptive stream has not sent anything yet",
+    "wrong_shape": "a stream sent an array of the wrong size or type",
+    "clock_domain": "a stamp lies in the future or over a second back: two clocks that differ",
+    "stale_observation": "the newest observation is older than the contract's max_age_ms",
+    "skew": "streams of one observation are further apart than one control period",
+    "out_of_order": "a message not newer than one already received was dropped",
+    "repeated_observation": "nothing new came since the last tick",
+    "deadline_missed": "no command within deadline_ms of the observation's stamp",
+    "late_result": "an inference that finished after its deadline was dropped",
+    "inference_error": "the policy raised an exception or returned a wrong shape; repeated ones latch",
+    "not_finite": "the policy returned nan or infinity",
+    "enable": "the deadman is released or silent",
+    "estop": "the emergency stop is set or not yet cleared",
+    "operator_hold": "an operator asked for a hold",
+    "arm_contract": "the arm has not said its contract yet, or it is another than the policy's",
+    "length": "a command of the wrong length",
+    "box": "the arm stands outside its workspace",
+    "expiry": "a command came too late to be right",
+    "tick_overrun": "the loop itself fell behind and skipped ticks",
+}
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Settings of one deployment that are not part of the contract."""
+
+    grace_ms: float = 20.0  # longest wait of a tick for an observation that is about to arrive
+    slow_stop_after_s: float = 1.0  # continuous hold after which the state reads "stopped"
+    max_age_ms: float | None = None  # overrides the contract's
+    max_errors: int = 3  # consecutive inference errors that latch
+    enable_timeout_s: float | None = None  # deadman: silent for longer is released; None: no deadman required
+    compare_contract: bool = False  # the arm says its contract: command nothing before it is known and fits
+
+
+@dataclass
+class _Chunk:
+    """Actions ``(chunk, size)``; entry k is meant for ``stamp_ns + k * period``."""
+
+    stamp_ns: int
+    actions: np.ndarray
+
+
+class ControlLoop:
+    """See the module text. ``publish(command, hold)`` is called from the loop's thread."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        limits: Limits,
+        publish: Callable[[Command, bool], None],
+        config: LoopConfig | None = None,
+        clock: Clock | None = None,
+        on_event: Callable[[str, str], None] | None = None,
+        worker: Worker | None = None,
+    ) -> None:
+        self.policy, self.contract, self.limits = policy, policy.contract, limits
+        self.config = config or LoopConfig()
+        self.clock = clock or Clock()
+        self._publish, self._on_event = publish, on_event or (lambda rule, words: None)
+        _require_supported(self.contract)
+        self.max_age_ms = self.config.max_age_ms or self.contract.max_age_ms
+        self.rules = dict.fromkeys(RULES, 0)
+        self.mailbox = Mailbox(self.contract, self.clock, self.max_age_ms, self._count)
+        self.put_image, self.put_proprio = self.mailbox.put_image, self.mailbox.put_proprio
+        self._worker = worker or Worker(policy.act, self.clock)
+        self._pacer = Pacer(self.contract.period_s, lead_s=self.config.grace_ms / 4e3)
+        self._history: deque[ObservationSet] = deque(maxlen=self.contract.history)
+        self._chunk: _Chunk | None = None
+        self._last: Command | None = None
+        self._job = 0
+        self._silent_ticks = 2  # ticks without a fresh set; from two on, the next arrival sets the phase
+        self._errors = 0
+        self._latched: Stop | None = None
+        self._operator_hold = self._estop = False
+        self._unmatched = Stop("arm_contract", RULES["arm_contract"]) if self.config.compare_contract else None
+        self._enable_s: float | None = None  # when the deadman was last seen held
+        self._hold_since: float | None = None
+        self._rule = ""
+        self.ticks = self.commands = self.holds = 0
+        self.stages = StageTimes(self.clock.steady)
+        self.latency = Samples()  # ms from the oldest observation stamp to command published
+        self.warm: dict[str, Any] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+
+    def _count(self, rule: str) -> None:
+        self.rules[rule] += 1
+
+    # ------------------------------------------------------------- operators
+    def put_enable(self, held: bool) -> None:
+        """A message of the deadman device."""
+        self._enable_s = self.clock.steady() if held else None
+
+    def put_estop(self, pressed: bool) -> None:
+        """State of the emergency stop. Pressing latches; releasing alone does not restart the arm, ``clear`` does."""
+        self._estop = pressed
+        if pressed:
+            self._latched = Stop("estop", "the emergency stop was pressed; release it, then clear the hold")
+
+    def put_contract(self, arm: Contract) -> None:
+        """What the arm says of itself; commands wait for it. Raises ContractMismatch, and holds, unless it fits."""
+        mine, theirs = self.contract.for_arm(), arm.for_arm()
+        self._unmatched = None if mine == theirs else Stop("arm_contract", "; ".join(mine.diff(theirs)))
+        mine.require_equal(theirs, here="the policy", there="the arm")
+
+    def hold(self, on: bool) -> None:
+        self._operator_hold = on
+
+    def clear(self) -> str:
+        """End an operator's hold and what is latched; returns why it could not, or an empty string."""
+        if self._estop:
+            return "the emergency stop is still pressed"
+        self._operator_hold, self._latched, self._errors = False, None, 0
+        return ""
+
+    @property
+    def state(self) -> str:
+        """``waiting`` (for a first command), ``running``, ``holding``, ``stopped`` (held long), ``latched``, ``inactive``."""
+        if self._stopping:
+            return "inactive"
+        if self._latched:
+            return "latched"
+        if self._hold_since is not None and self.clock.steady() - self._hold_since >= self.config.slow_stop_after_s:
+            return "stopped"
+        if self._last is None:
+            return "waiting"
+        return "running" if self._hold_since is None else "holding"
+
+    @property
+    def rule(self) -> str:
+        """The rule that holds the arm now, empty while running."""
+        return self._rule
+
+    # -------------------------------------------------------------- start-up
+    def warm_up(self, runs: int = 30) -> dict[str, Any]:
+        """Measure the policy on this machine before anything moves; see ``robot.control.inference.warm_up``."""
+        self.warm = inference.warm_up(self.policy, runs)
+        return self.warm
+
+    def start(self) -> None:
+        """Tick in a thread until ``stop``. Nothing of an earlier run is commanded again."""
+        self.clear()
+        self._last = self._chunk = self._hold_since = None
+        self._rule = ""
+        self._history.clear()
+        self._silent_ticks, self._stopping = 2, False
+        self._thread = threading.Thread(target=self._run, name="control-loop", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop ticking; returns when the tick in progress has ended."""
+        self._stopping = True
+        self.clock.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=2.0)
+        self._thread = None
+
+    def publish_last(self) -> None:
+        """Publish the last target once more, if there is one: what ``stop`` leaves the arm with."""
+        if self._last is not None:
+            self._publish(self._last, True)
+
+    def close(self) -> None:
+        self.stop()
+        self._worker.close()
+
+    def _run(self) -> None:
+        self._pacer.start(self.clock.steady())
+        while not self._stopping:
+            self.step()
+
+    # ------------------------------------------------------------------ tick
+    def step(self) -> None:
+        """Wait until the next tick is due, tick, and settle when the one after is due."""
+        if self._pacer.due_s is None:
+            self._pacer.start(self.clock.steady())
+        assert self._pacer.due_s is not None
+        silent = self._silent_ticks >= 2  # then nothing new was being commanded: the first arrival sets the phase
+        self.clock.wait(lambda: self._stopping or (silent and self.mailbox.fresh), self._pacer.due_s)
+        if self._stopping:
+            return
+        if silent and self.mailbox.fresh:
+            self._pacer.synchronise(self.clock.steady())
+        due = self._pacer.due_s
+        arrival = self._tick(due)
+        following = self._pacer.next(self.clock.steady(), arrival)
+        if following - due > 1.5 * self.contract.period_s:
+            self._count("tick_overrun")
+
+    def _tick(self, due_s: float) -> float | None:
+        """One tick; returns when its observation arrived if that should steer the phase."""
+        self.ticks += 1
+        with self.stages.measure("wait"):
+            fresh = self.clock.wait(lambda: self._stopping or self.mailbox.fresh, due_s + self.config.grace_ms * 1e-3)
+        self._silent_ticks = 0 if fresh else self._silent_ticks + 1
+        start = self.clock.steady()
+        with self.stages.measure("assemble"):
+            self._drop_late()
+            found = self.mailbox.newest()
+        outcome = self._decide(found, start)
+        if outcome is not None:
+            self._hold(outcome)
+        if not fresh or self.mailbox.steps != 1:
+            return None  # nothing to follow, or sensors faster than the loop
+        if isinstance(found, Stop) and found.rule == "stale_observation":
+            self._silent_ticks = 2  # it may have grown stale by waiting for this tick: use the next one as it arrives
+        return self.mailbox.arrival_s
+
+    def _decide(self, found: ObservationSet | Stop, start_s: float) -> Stop | None:
+        """Publish a command that answers ``found``, or say which rule forbids it."""
+        blocked = self._blocked()
+        if blocked is not None:
+            return blocked
+        if isinstance(found, Stop):
+            return self._rest_of_chunk(found) if found.rule == "repeated_observation" else found
+        deadline_s = start_s + (self.contract.deadline_ms - found.age_ms) * 1e-3
+        result = self._infer(found, deadline_s)
+        if isinstance(result, Stop):
+            return self._rest_of_chunk(result, found) if result.rule == "deadline_missed" else result
+        self._chunk = _Chunk(found.stamp_ns, result)
+        outcome = self._send(found, start_s, deadline_s)
+        return self._rest_of_chunk(outcome, found) if outcome and outcome.rule == "deadline_missed" else outcome
+
+    def _blocked(self) -> Stop | None:
+        """What somebody ordered, whatever the sensors and the policy say."""
+        ordered = Stop("operator_hold", RULES["operator_hold"]) if self._operator_hold else None
+        return self._latched or ordered or self._unmatched
+
+    def _infer(self, found: ObservationSet, deadline_s: float) -> np.ndarray | Stop:
+        """Actions ``(chunk, size)`` for an observation, by its deadline."""
+        missed = Stop("deadline_missed", f"no command within {self.contract.deadline_ms:g} ms of the observation")
+        if not self.clock.wait(lambda: not self._worker.busy, deadline_s) or self.clock.steady() >= deadline_s:
+            return missed
+        self._drop_late()
+        self._job = self._worker.submit(self._stacked(found))
+        if not self.clock.wait(lambda: self._worker.finished, deadline_s):
+            return missed
+        result = self._worker.take()
+        assert result is not None and result.job == self._job
+        self.stages.add("infer", result.ms)
+        return self._checked(result)
+
+    def _checked(self, result: Result) -> np.ndarray | Stop:
+        if result.actions is None or result.actions.shape != (self.contract.chunk, self.contract.action.size):
+            words = result.error or "it returned actions of another shape than its contract says"
+            self._errors += 1
+            stop = Stop("inference_error", f"the policy failed ({self._errors} in a row): {words}")
+            if self._errors >= self.config.max_errors:
+                self._latched = dataclasses.replace(stop, words=stop.words + "; latched until cleared")
+            return stop
+        self._errors = 0
+        if not np.isfinite(result.actions).all():
+            return Stop("not_finite", f"the policy returned {result.actions.tolist()}")
+        return result.actions
+
+    def _drop_late(self) -> None:
+        while self._worker.take() is not None:
+            self._count("late_result")
+
+    def _stacked(self, found: ObservationSet) -> dict[str, np.ndarray]:
+        """The policy's input: with history, the last observations one tick apart, the first repeated at the start."""
+        if self.contract.history == 1:
+            return found.values
+        gap = 1.5e9 * self.contract.period_s
+        if self._history and not 0 < found.stamp_ns - self._history[-1].stamp_ns <= gap:
+            self._history.clear()
+        self._history.append(found)
+        frames = [self._history[0]] * (self.contract.history - len(self._history)) + list(self._history)
+        return {name: np.stack([frame.values[name] for frame in frames]) for name in found.values}
+
+    # --------------------------------------------------------------- command
+    def _send(self, found: ObservationSet, start_s: float, deadline_s: float, k: int = 0) -> Stop | None:
+        """Publish action ``k`` of the chunk, relative to the position measured in ``found``."""
+        assert self._chunk is not None
+        with self.stages.measure("limits"):
+            verdict = self._blocked() or self._limited(self._chunk.actions[k], found)  # ordered during inference?
+        if isinstance(verdict, Stop):
+            return verdict
+        if k == 0 and self.clock.steady() > deadline_s:
+            return Stop("deadline_missed", "the command was ready only after its deadline")
+        with self.stages.measure("publish"):
+            self._publish(verdict, False)
+        if self._rule:
+            self._on_event("running", f"commanding again; {self._rule} had held the arm")
+        self._last, self._hold_since, self._rule = verdict, None, ""
+        self.commands += 1
+        if k:
+            return None  # a bridged tick answers no observation of its own
+        latency = found.age_ms + (self.clock.steady() - start_s) * 1e3
+        self.latency.add(latency)
+        if latency > self.contract.deadline_ms:
+            self._count("deadline_missed")  # it left the process late; counted, since it cannot be called back
+        return None
+
+    def _limited(self, action: np.ndarray, found: ObservationSet) -> Command | Stop:
+        action = self.contract.clip_action(action).astype(np.float64)
+        measured = found.values["eef_pos"].astype(np.float64)
+        command = Command(found.stamp_ns, measured + action[:3], float(action[-1]))
+        timeout, seen = self.config.enable_timeout_s, self._enable_s
+        context = Context(
+            measured=measured,
+            previous=None if self._last is None else self._last.position,
+            now_ns=self.clock.now_ns(),
+            enabled=timeout is None or (seen is not None and self.clock.steady() - seen <= timeout),
+            estopped=self._estop,
+        )
+        verdict = self.limits.apply(command, context)
+        if isinstance(verdict, Stop) and verdict.rule == "finite":
+            return dataclasses.replace(verdict, rule="not_finite")
+        return verdict
+
+    def _rest_of_chunk(self, why: Stop, found: ObservationSet | None = None) -> Stop | None:
+        """Bridge a missed inference with the part of the last chunk meant for now; ``why`` when there is none."""
+        found = found or self.mailbox.last
+        if self._chunk is None or found is None or self.contract.chunk == 1:
+            return why
+        k = int((self.clock.now_ns() - self._chunk.stamp_ns) * 1e-9 / self.contract.period_s)
+        if not 0 < k < self.contract.chunk:
+            return why
+        self._count(why.rule)
+        return self._send(found, self.clock.steady(), float("inf"), k)
+
+    def _hold(self, stop: Stop) -> None:
+        self._count(stop.rule)
+        self.holds += 1
+        if self._hold_since is None:
+            self._hold_since = self.clock.steady()
+        if stop.rule != self._rule:
+            self._on_event(stop.rule, stop.words)
+        self._rule = stop.rule
+        self.publish_last()
+
+    # ---------------------------------------------------------------- report
+    def stats(self, raw: bool = False) -> dict[str, Any]:
+        """Counters and times since the loop was made; with ``raw`` also every kept latency sample in ms."""
+        report: dict[str, Any] = {
+            "state": self.state,
+            "latency_ms": self.latency.summary(),
+            "deadline_ms": self.contract.deadline_ms,
+            "deadline_misses": self.rules["deadline_missed"],
+            "ticks": self.ticks,
+            "commands": self.commands,
+            "holds": self.holds,
+            "rules": dict(self.rules),
+            "limits": self.limits.counts(),
+            "stages": self.stages.to_dict(),
+            "warm_up_ms": self.warm,
+            "contract_hash": self.contract.hash,
+        }
+        if raw:
+            report["latency_samples_ms"] = [round(v, 3) for v in self.latency.raw]
+        return report
+
+
+def _require_supported(contract: Contract) -> None:
+    """Refuse at start-up what the loop cannot do right."""
+    if contract.action.kind != "eef_delta_position" or contract.action.size != 4:
+        got = f"{contract.action.kind!r} with {contract.action.size} entries"
+        raise PixelarmError(
+            f"the control loop drives 'eef_delta_position' actions (dx, dy, dz, gripper); this policy has {got}"
+        )
+    if not any(p.name == "eef_pos" and p.size == 3 for p in contract.proprio):
+        raise PixelarmError("the contract needs the proprioception 'eef_pos' (3 numbers): targets are relative to it")
+    if contract.deadline_ms >= 1e3 * contract.period_s:
+        period_ms = 1e3 * contract.period_s
+        raise PixelarmError(f"deadline_ms {contract.deadline_ms:g} must be shorter than the period, {period_ms:g} ms")

@@ -1,0 +1,137 @@
+"""``pixelarm collect``: scripted demonstrations of a task, through the recorder that teleoperation uses."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from robot.dataset import recording
+from robot.dataset.episodes import Recorder
+from robot.errors import PixelarmError, UnknownName
+from robot.provenance import git_commit, versions
+from sim.envs.config import TaskConfig
+from sim.envs.make import LOOKS, make_env
+from sim.envs.task_env import ACTUATION_DELAY_MS, TaskEnv
+from sim.scene.randomise import TERMS as RANDOMISATIONS
+from sim.tasks import TASKS
+
+DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED + 1000 s
+
+
+def collect(
+    env: TaskEnv, folder: Path, episodes: int, seed: int, append: bool = False, device: str = "scripted expert"
+) -> int:
+    """Record ``episodes`` successful demonstrations into ``folder``; returns their total number of steps.
+
+    A failed attempt is discarded and the next seed is tried; a scene that the folder holds is not recorded again.
+    Stamps are simulated time, starting from 0 in each episode.
+    """
+    period_ns = round(1e9 / env.contract.rate_hz)
+    provenance = {
+        "device": device,
+        "operator": "script",
+        "task": env.contract.task,
+        "git": git_commit(),
+        "versions": versions(),
+        recording.KEY: env.recording,
+    }
+    steps = attempts = 0
+    with (
+        Recorder(folder, env.contract, provenance, append=append) as recorder,
+        tqdm(total=episodes, desc="demonstrations", unit="episode") as bar,
+    ):
+        recorded, known = 0, {header.provenance.get("seed") for header in recorder.existing}
+        seeds = (s for s in itertools.count(DEMO_SEED + 1000 * seed) if s not in known)
+        while recorded < episodes:
+            if attempts >= 5 * episodes + 20:
+                raise PixelarmError(
+                    f"the scripted expert of {env.contract.task} succeeded only {recorded} times in {attempts} attempts"
+                )
+            episode_seed = next(seeds)
+            attempts += 1
+            observation, info = env.reset(seed=episode_seed)
+            expert = env.task.expert(np.random.default_rng(episode_seed))
+            recorder.start(observation, 0, {"seed": episode_seed, "randomisation": info.get("randomisation", {})})
+            done, success, step = False, False, 0
+            while not done:
+                action = expert.act(env.world)
+                observation, reward, terminated, truncated, info = env.step(action)
+                step += 1
+                recorder.add(action, reward, terminated, observation, step * period_ns)
+                done, success = terminated or truncated, bool(info["success"])
+            if success:
+                recorder.end(success=True)
+                recorded += 1
+                steps += step
+                bar.update()
+            else:
+                recorder.discard()
+    return steps
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="pixelarm collect",
+        description="Record scripted demonstrations of a task: one HDF5 file an episode, robomimic layout, contract inside.",
+        epilog="example: pixelarm collect --task lift --episodes 10 --out runs/demos",
+    )
+    parser.add_argument("--task", default="lift", help=f"one of: {', '.join(TASKS)} (default lift)")
+    parser.add_argument("--episodes", type=int, default=10, help="successful demonstrations to record (default 10)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the recorded scenes (default 1); training reads whatever demos= names"
+    )
+    parser.add_argument(
+        "--image-size", type=int, default=64, help="height and width of every camera in pixels (default 64)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/demos"), help="dataset folder (default runs/demos)")
+    parser.add_argument(
+        "--randomise", nargs="*", default=[], metavar="TERM", help=f"draw for each episode: {', '.join(RANDOMISATIONS)}"
+    )
+    parser.add_argument(
+        "--hold-steps",
+        type=int,
+        default=1,
+        metavar="N",
+        help="record until the task has been done for N steps in a row, for training with task.hold_steps=N (default 1)",
+    )
+    parser.add_argument(
+        "--look",
+        default=LOOKS[0],
+        help=f"of the pictures: {', '.join(LOOKS)}, for training with task.look (default {LOOKS[0]})",
+    )
+    low, high = ACTUATION_DELAY_MS
+    parser.add_argument(
+        "--actuation-delay-ms",
+        type=float,
+        nargs=2,
+        default=ACTUATION_DELAY_MS,
+        metavar=("LOW", "HIGH"),
+        help="range of the delay between observing and acting, for training with task.actuation_delay_ms=[LOW,HIGH] "
+        f"(default {low:g} {high:g})",
+    )
+    parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
+    args = parser.parse_args(argv)
+    if args.episodes < 1:
+        raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
+    if args.task not in TASKS:
+        raise UnknownName("task", args.task, TASKS)
+    low, high = args.actuation_delay_ms
+    task = TaskConfig(
+        name=args.task,
+        image_size=args.image_size,
+        look=args.look,
+        actuation_delay_ms=(low, high),
+        hold_steps=args.hold_steps,
+        randomise=args.randomise,
+    )
+    env = make_env(task)
+    steps = collect(env, args.out, args.episodes, args.seed, args.append)
+    env.close()
+    print(
+        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
+    )
+    return 0

@@ -1,0 +1,288 @@
+"""One arm and its scene in MuJoCo: physics, controller and cameras, without episodes, rewards or gymnasium.
+
+The training environment and the simulated arm of the deployment tests are both thin shells over a ``World``, so they cannot
+drift apart. All positions that leave this class count from the arm's base along the world's axes, which are robosuite's Panda's
+own base frame, as a driver would report them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+from robot.contract import Contract
+from sim.physics.arm import PANDA, Arm
+from sim.physics.control import (
+    ArmIndices,
+    Controller,
+    JointController,
+    OperationalSpaceController,
+    ServoController,
+    make_controller,
+)
+from sim.rendering.renderer import AUTO, OpenGLRenderer, Renderer, check_renderer, make_renderer
+from sim.scene.compile import body_id, compile_scene, named_id
+
+if TYPE_CHECKING:
+    from sim.tasks.base import Task
+
+GRIPPER_SPEED = 4.0  # full strokes of 2 per second: robosuite moves 0.2 each 50 ms
+TORQUE_EVERY = 2  # substeps between torque updates in fast physics
+
+ARM_JOINTS = tuple(f"panda_joint{i}" for i in range(1, 8))  # franka_ros2's names
+FINGER_JOINTS = ("panda_finger_joint1", "panda_finger_joint2")
+
+
+class World:
+    """Physics, controller and renderer of one task. Not thread safe, except for ``render`` of a snapshot (see there)."""
+
+    def __init__(self, task: Task, renderer: str = "auto") -> None:
+        """``renderer``: see ``sim.rendering.renderer.make_renderer``."""
+        self.task, self.renderer = task, check_renderer(renderer)
+        self.contract: Contract = task.contract
+        self.max_steps = task.max_steps
+        self.model = compile_scene(task.recipe, getattr(task, "build", None))
+        self.data = mujoco.MjData(self.model)
+        self._scratch = mujoco.MjData(self.model)
+        self.timestep = float(self.model.opt.timestep)
+        self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
+        names: Arm = getattr(task, "arm", PANDA)
+        self._find_arm(names)
+        self._home_noise = names.home_noise
+        self.controller: Controller = make_controller(
+            self.contract.action.kind, self.model, self.arm, self.contract.period_s
+        )
+        self._workspace = getattr(task, "workspace", (np.full(3, -np.inf), np.full(3, np.inf)))
+        self._renderers: dict[tuple[int, int], Renderer] = {}
+        self._substep = 0
+        self._gripper = self._gripper_goal = -1.0
+        self.home_rotation = self._rotation_at_home()  # robosuite's gripper straight down
+
+    def _find_arm(self, names: Arm) -> None:
+        def ids(kind: str, wanted: tuple[str, ...]) -> np.ndarray:
+            return np.array([named_id(self.model, kind, name) for name in wanted])
+
+        joints, fingers = ids("joint", names.joints), ids("joint", names.fingers)
+        self.arm = ArmIndices(
+            qpos=self.model.jnt_qposadr[joints].copy(),
+            dof=self.model.jnt_dofadr[joints].copy(),
+            actuators=ids("actuator", names.actuators),
+            site=named_id(self.model, "site", names.site),
+        )
+        self._home = np.array(names.home)
+        self._open_fingers = np.array(names.open_fingers)
+        self._finger_signs = np.sign(self._open_fingers)
+        self._finger_qpos = self.model.jnt_qposadr[fingers].copy()
+        self._finger_dof = self.model.jnt_dofadr[fingers].copy()
+        self._finger_actuators = ids("actuator", names.finger_actuators)
+        ranges = self.model.actuator_ctrlrange[self._finger_actuators]
+        self._finger_middle = ranges.mean(axis=1)
+        self._finger_half = 0.5 * (ranges[:, 1] - ranges[:, 0]) * self._finger_signs  # from the middle to open
+        mujoco.mj_kinematics(self.model, self.data)
+        self.base_position = self.data.xpos[body_id(self.model, names.base)].copy()  # world, m; never rotated
+
+    def _rotation_at_home(self) -> np.ndarray:
+        self._scratch.qpos[self.arm.qpos] = self._home
+        mujoco.mj_kinematics(self.model, self._scratch)
+        return self._scratch.site_xmat[self.arm.site].reshape(3, 3).copy()
+
+    # ------------------------------------------------------------------ motion
+    def reset(self, seed: int) -> None:
+        """A new scene: arm near home, gripper open, objects where the task's reset distribution puts them."""
+        rng = np.random.default_rng(seed)
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[self.arm.qpos] = self._home + rng.normal(0.0, self._home_noise, 7)
+        self.data.qpos[self._finger_qpos] = self._open_fingers
+        self._gripper = self._gripper_goal = -1.0
+        self.task.place_objects(self, rng)
+        mujoco.mj_forward(self.model, self.data)
+        self.controller.reset(self.data)
+        if isinstance(self.controller, OperationalSpaceController):
+            self.controller.goal_rotation[:] = self.home_rotation
+        self._substep = 0
+        self.advance(round(0.1 / self.timestep))  # objects come to rest, the wrist to its held orientation
+
+    def set_target(self, position: np.ndarray, gripper: float, rotation: np.ndarray | None = None) -> None:
+        """Where the controller goes from now on.
+
+        Args:
+            position: ``(3,)`` m in the base frame; clipped to the task's workspace, if it has one.
+            gripper: above 0 closes, else opens.
+            rotation: ``(3, 3)`` in the base frame (never rotated against the world); None keeps the goal there is.
+        """
+        assert isinstance(self.controller, OperationalSpaceController), "this task's actions are joint goals"
+        self.controller.goal_position[:] = np.clip(np.asarray(position, float), *self._workspace) + self.base_position
+        if rotation is not None:
+            self.controller.goal_rotation[:] = rotation
+        self._gripper_goal = 1.0 if gripper > 0 else -1.0
+
+    def set_joint_goal(self, goal: np.ndarray, gripper: float) -> None:
+        """Joint goals ``(7,)`` in rad or rad/s, as the contract's action kind says; gripper > 0 closes."""
+        assert isinstance(self.controller, JointController | ServoController), (
+            "this task's actions are end-effector goals"
+        )
+        self.controller.set_goal(self.data, goal)
+        self._gripper_goal = 1.0 if gripper > 0 else -1.0
+
+    def advance(self, substeps: int) -> None:
+        """Run ``substeps`` physics steps of ``timestep`` seconds under the controller."""
+        if self.controller.PER_SUBSTEP:
+            self._advance_motors(substeps)
+        else:
+            self._advance_servos(substeps)
+
+    def _advance_motors(self, substeps: int) -> None:
+        # this loop is half the price of a control step: nothing is looked up or allocated in it that need not be
+        stroke = GRIPPER_SPEED * self.timestep
+        model, data, ctrl, arm, command = (
+            self.model,
+            self.data,
+            self.data.ctrl,
+            self.arm.actuators,
+            self.controller.command,
+        )
+        (finger1, finger2), (middle1, middle2), (half1, half2) = (
+            a.tolist() for a in (self._finger_actuators, self._finger_middle, self._finger_half)
+        )
+        for _ in range(substeps):
+            mujoco.mj_step1(model, data)
+            if self._substep % self._torque_every == 0:
+                ctrl[arm] = command(data)
+            self._gripper += min(max(self._gripper_goal - self._gripper, -stroke), stroke)
+            ctrl[finger1] = middle1 - half1 * self._gripper
+            ctrl[finger2] = middle2 - half2 * self._gripper
+            mujoco.mj_step2(model, data)
+            self._substep += 1
+
+    def _advance_servos(self, substeps: int) -> None:
+        """One call for all substeps: the servos, and the fingers' own slowness, are in the model."""
+        self._gripper = self._gripper_goal
+        self.data.ctrl[self.arm.actuators] = self.controller.command(self.data)
+        self.data.ctrl[self._finger_actuators] = self._finger_middle - self._finger_half * self._gripper
+        mujoco.mj_step(self.model, self.data, substeps)
+        self._substep += substeps
+
+    # ------------------------------------------------------------------- state
+    def proprio(self) -> dict[str, np.ndarray]:
+        """The contract's proprioception, float32: see ``PROPRIO`` for what there is."""
+        return {p.name: np.asarray(PROPRIO[p.name](self), np.float32) for p in self.contract.proprio}
+
+    def eef_position(self) -> np.ndarray:
+        """End-effector position ``(3,)`` m in the base frame, float64."""
+        return self._site_position() - self.base_position
+
+    def _site_position(self) -> np.ndarray:
+        mujoco.mj_kinematics(self.model, self.data)
+        return self.data.site_xpos[self.arm.site].copy()
+
+    def gripper_opening(self) -> float:
+        """Distance between the fingers in metres, 0 to 0.08."""
+        return float(self._finger_signs @ self.data.qpos[self._finger_qpos])
+
+    def eef_rotation(self) -> np.ndarray:
+        """End-effector rotation ``(3, 3)`` in the base frame, float64."""
+        mujoco.mj_kinematics(self.model, self.data)
+        return self.data.site_xmat[self.arm.site].reshape(3, 3).copy()
+
+    def eef_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        """Position ``(3,)`` m and unit quaternion ``(4,)`` xyzw of the end effector in the base frame."""
+        position = self.eef_position()
+        quaternion = np.empty(4)
+        mujoco.mju_mat2Quat(quaternion, self.data.site_xmat[self.arm.site])
+        return position, quaternion[[1, 2, 3, 0]]
+
+    def joint_state(self) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+        """Names, positions (rad, m), velocities and efforts of the 7 arm joints and 2 fingers, each ``(9,)`` float64."""
+        qpos = np.concatenate([self.data.qpos[self.arm.qpos], np.abs(self.data.qpos[self._finger_qpos])])
+        qvel = np.concatenate([self.data.qvel[self.arm.dof], self.data.qvel[self._finger_dof] * self._finger_signs])
+        arm_effort = self.data.ctrl if self.controller.PER_SUBSTEP else self.data.actuator_force
+        effort = np.concatenate([arm_effort[self.arm.actuators], self.data.actuator_force[self._finger_actuators]])
+        return [*ARM_JOINTS, *FINGER_JOINTS], qpos, qvel, effort
+
+    def object_position(self, body: str) -> np.ndarray:
+        """Position ``(3,)`` m of a body in the base frame: for success tests and scripted experts, never for a policy."""
+        mujoco.mj_kinematics(self.model, self.data)
+        return self.data.xpos[body_id(self.model, body)] - self.base_position
+
+    def success(self) -> bool:
+        return bool(self.task.success(self))
+
+    # ------------------------------------------------------------------ images
+    def snapshot(self) -> mujoco.MjData:
+        """A copy of the state to draw later, from another thread if need be."""
+        copy = mujoco.MjData(self.model)
+        mujoco.mj_copyData(copy, self.model, self.data)
+        return copy
+
+    def render(self, camera: str, snapshot: mujoco.MjData | None = None) -> np.ndarray:
+        """Image ``(height, width, 3)`` uint8 of one of the contract's cameras, of now or of a snapshot.
+
+        All calls of one world must come from one thread: the OpenGL context is bound to it.
+        """
+        spec = self.contract.camera(camera)
+        return self.render_view(self.task.camera_in_scene[camera], spec.height, spec.width, snapshot)
+
+    @property
+    def drawn_by(self) -> str:
+        """The renderer's name in ``sim.rendering.renderer.RENDERERS``; for "auto" it makes the first camera's, in this thread."""
+        if self.renderer != AUTO or not self.contract.cameras:
+            return self.renderer
+        first = self.contract.cameras[0]
+        return "opengl" if isinstance(self._renderer(first.height, first.width), OpenGLRenderer) else "raycast"
+
+    def _renderer(self, height: int, width: int) -> Renderer:
+        renderer = self._renderers.get((height, width))
+        if renderer is None:
+            renderer = self._renderers[(height, width)] = make_renderer(self.model, height, width, self.renderer)
+        return renderer
+
+    def render_view(self, camera: str, height: int, width: int, snapshot: mujoco.MjData | None = None) -> np.ndarray:
+        """Image of any camera of the scene at any size, for people to look at."""
+        renderer = self._renderer(height, width)
+        data = self.data if snapshot is None else snapshot
+        mujoco.mj_kinematics(self.model, data)
+        mujoco.mj_camlight(self.model, data)
+        return renderer.render(data, camera)
+
+    # ----------------------------------------------------------------- resume
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Everything that decides the future: the full integration state, the controller's goal, the gripper's ramp."""
+        kind = mujoco.mjtState.mjSTATE_INTEGRATION
+        physics = np.empty(mujoco.mj_stateSize(self.model, kind))
+        mujoco.mj_getState(self.model, self.data, physics, kind)
+        return {
+            "physics": physics,
+            **{name: getattr(self.controller, name).copy() for name in self.controller.STATE},
+            "gripper": np.array([self._gripper, self._gripper_goal, float(self._substep)]),
+        }
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        mujoco.mj_setState(
+            self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION
+        )
+        for name in self.controller.STATE:
+            getattr(self.controller, name)[:] = state[name]
+        self._gripper, self._gripper_goal = float(state["gripper"][0]), float(state["gripper"][1])
+        self._substep = int(state["gripper"][2])
+        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_setState(
+            self.model, self.data, np.asarray(state["physics"], float), mujoco.mjtState.mjSTATE_INTEGRATION
+        )
+
+    def close(self) -> None:
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+
+# what a contract may ask for, by name; all in the base frame and SI units
+PROPRIO: dict[str, Callable[[World], np.ndarray]] = {
+    "eef_pos": World.eef_position,  # (3,) m
+    "eef_quat": lambda world: world.eef_pose()[1],  # (4,) xyzw
+    "gripper_opening": lambda world: np.array([world.gripper_opening()]),  # (1,) m
+    "joint_pos": lambda world: world.data.qpos[world.arm.qpos],  # (7,) rad
+    "joint_vel": lambda world: world.data.qvel[world.arm.dof],  # (7,) rad/s
+}

@@ -1,0 +1,129 @@
+"""Drawing a camera's image from a simulation state, behind one interface.
+
+``Renderer`` is what a world needs; ``OpenGLRenderer`` draws with MuJoCo's own renderer off-screen (EGL or OSMesa), the
+``RayCastRenderer`` of ``sim.rendering.raycast`` without any OpenGL. ``make_renderer`` chooses. A renderer belongs to the thread that made
+it, because an OpenGL context does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import mujoco
+import numpy as np
+
+from robot.errors import MissingDependency, UnknownName
+from sim.rendering import gl
+from sim.scene.compile import camera_id
+
+AUTO = "auto"
+_said: set[str] = set()
+_never_freed: list[mujoco.MjrContext] = []  # kept, since the end of such an object frees it
+
+
+class Renderer(Protocol):
+    """Draws ``(height, width, 3)`` uint8 RGB images, row 0 at the top."""
+
+    def render(self, data: mujoco.MjData, camera: str) -> np.ndarray: ...
+
+    def close(self) -> None: ...
+
+
+class OpenGLRenderer:
+    """MuJoCo's renderer with what a policy's camera does not need switched off: decoration, sky box, shadows, haze."""
+
+    OFF: tuple[mujoco.mjtRndFlag, ...] = (
+        mujoco.mjtRndFlag.mjRND_SHADOW,
+        mujoco.mjtRndFlag.mjRND_REFLECTION,
+        mujoco.mjtRndFlag.mjRND_SKYBOX,
+        mujoco.mjtRndFlag.mjRND_FOG,
+        mujoco.mjtRndFlag.mjRND_HAZE,
+    )
+
+    def __init__(self, model: mujoco.MjModel, height: int, width: int) -> None:
+        self._gl = gl.make_context(width, height)
+        self._model, self.height, self.width = model, height, width
+        # the context takes its buffer's size from here
+        model.vis.global_.offheight, model.vis.global_.offwidth = height, width
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZERONEAR
+        self._scene = mujoco.MjvScene(model, maxgeom=1000)
+        for flag in self.OFF:
+            self._scene.flags[flag] = 0
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[0] = 0  # robosuite keeps collision shapes in group 0, visuals in 1
+        self._option.sitegroup[:] = 0
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._rect = mujoco.MjrRect(0, 0, width, height)
+        self._perturb = mujoco.MjvPerturb()
+        self._pixels = np.empty((height, width, 3), np.uint8)
+        self._open = True
+        atexit.register(self.close)  # a context that outlives the interpreter's modules complains while dying
+
+    def render(self, data: mujoco.MjData, camera: str) -> np.ndarray:
+        """A fresh ``(height, width, 3)`` uint8 image of ``data`` seen from ``camera``."""
+        self._gl.make_current()
+        self._camera.fixedcamid = camera_id(self._model, camera)
+        mujoco.mjv_updateScene(
+            self._model, data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene
+        )
+        mujoco.mjr_render(self._rect, self._scene, self._context)
+        mujoco.mjr_readPixels(self._pixels, None, self._rect, self._context)
+        return self._pixels[::-1].copy()
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        atexit.unregister(self.close)
+        try:
+            self._gl.make_current()  # MuJoCo deletes its objects by number in the context that is current, whosever it is
+        except (
+            Exception
+        ):  # each back end has its own: the context is bound to another thread, perhaps one that has ended
+            _never_freed.append(self._context)
+        else:
+            self._context.free()
+        self._gl.free()  # what was not freed goes with it
+
+
+def _ray_cast(model: mujoco.MjModel, height: int, width: int) -> Renderer:
+    from sim.rendering.raycast import RayCastRenderer  # warp takes two seconds to import
+
+    return RayCastRenderer(model, height, width)
+
+
+# every renderer by name, beside "auto"; outsiders may add their own
+RENDERERS: dict[str, Callable[[mujoco.MjModel, int, int], Renderer]] = {"opengl": OpenGLRenderer, "raycast": _ray_cast}
+
+
+def check_renderer(kind: str) -> str:
+    """``kind`` if ``make_renderer`` knows it; else UnknownName lists what it knows."""
+    if kind != AUTO and kind not in RENDERERS:
+        raise UnknownName("renderer", kind, [AUTO, *RENDERERS])
+    return kind
+
+
+def make_renderer(model: mujoco.MjModel, height: int, width: int, kind: str = AUTO) -> Renderer:
+    """A renderer of ``height`` x ``width`` pixel images.
+
+    Args:
+        kind: a name in ``RENDERERS``, or "auto": OpenGL if it works here, else the ray-caster, with one line in the log that says so.
+    """
+    if check_renderer(kind) != AUTO:
+        return RENDERERS[kind](model, height, width)
+    try:
+        return OpenGLRenderer(model, height, width)
+    except MissingDependency as missing:
+        if str(missing) not in _said:  # once a process, not once a world
+            _said.add(str(missing))
+            logging.getLogger(__name__).warning(
+                "drawing with the ray-caster, about four times slower than OpenGL: %s", missing
+            )
+        return _ray_cast(model, height, width)

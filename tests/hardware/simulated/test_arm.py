@@ -1,0 +1,257 @@
+"""The simulated arm without ROS: episodes on a clock by hand, and the real threads around a toy world."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hardware.simulated import arm as sim_arm
+from hardware.simulated.arm import ArmState, SimArm
+from hardware.simulated.episodes import Episodes
+from robot import profile
+from robot.contract import Action, Camera, Contract, Proprio
+from robot.control.limits import Command, Context, default_limits
+from robot.errors import PixelarmError
+from robot.profile import ArmProfile
+from sim.tasks.tabletop import WORKSPACE
+
+PERIOD = 0.1
+CONTRACT = Contract(
+    task="toy",
+    cameras=(Camera("front", 8, 8, fps=20), Camera("wrist", 8, 8, fps=20)),
+    proprio=(Proprio("eef_pos", 3, "m", "base"),),
+    action=Action(
+        "eef_delta_position", ("x", "y", "z", "g"), ("m", "m", "m", "1"), (-0.04,) * 3 + (-1,), (0.04,) * 3 + (1,)
+    ),
+    rate_hz=10,
+    deadline_ms=80,
+    max_age_ms=100,
+)
+
+
+# ------------------------------------------------------------------------ episodes
+def play(
+    episodes: Episodes, success_at: dict[int, float], command_after: float = 0.35, lasts_s: float = 0.2
+) -> list[dict[str, Any]]:
+    """Step in slices of 10 ms; success holds from ``success_at[seed]`` s after the reset, ``lasts_s`` if negative."""
+    events: list[dict[str, Any]] = []
+    reset_s, seed = 0.0, None
+    for k in range(100_000):
+        now = k * 0.01
+
+        def success(seed: int | None = None, since: float = 0.0) -> bool:
+            at = success_at.get(seed, 1e9) if seed is not None else 1e9
+            return since >= at if at >= 0 else -at <= since < -at + lasts_s
+
+        if seed is not None and now - reset_s >= command_after:
+            episodes.on_command(now)
+        event = episodes.step(now, lambda s=seed, t=now - reset_s: success(s, t))
+        if event:
+            events.append(event)
+            if event["event"] == "reset":
+                reset_s, seed = now, event["seed"]
+            if event["event"] == "done":
+                return events
+    raise AssertionError("the episodes never end")
+
+
+def test_an_episode_is_counted_from_its_first_command() -> None:
+    """Command at 0.35 s, success from 1.05 s on: the 7th period ends at 1.05 s."""
+    events = play(Episodes([7], PERIOD, max_steps=60), {7: 1.05})
+    assert [e["event"] for e in events] == ["reset", "start", "end", "done"]
+    assert {k: events[2][k] for k in ("seed", "success_once", "success_end", "steps")} == {
+        "seed": 7,
+        "success_once": True,
+        "success_end": True,
+        "steps": 7,
+    }
+
+
+@pytest.mark.parametrize(("lasts_s", "at_the_end"), [(0.95, False), (1.05, True)])
+def test_the_end_is_ten_periods_after_the_first_success(lasts_s: float, at_the_end: bool) -> None:
+    """First success at 1.05 s, so the end is at 2.05 s: a success of 0.95 s is over by then, one of 1.05 s is not."""
+    result = play(Episodes([1], PERIOD, max_steps=60), {1: -1.05}, lasts_s=lasts_s)[2]
+    assert (result["success_once"], result["success_end"]) == (True, at_the_end)
+
+
+def test_a_dropped_object_is_a_success_once_but_not_at_the_end() -> None:
+    result = play(Episodes([1], PERIOD, max_steps=60), {1: -1.05})[2]
+    assert (result["success_once"], result["success_end"]) == (True, False)
+
+
+def test_failures_end_after_max_steps_and_seeds_follow_in_order() -> None:
+    episodes = Episodes([3, 4], PERIOD, max_steps=20)
+    play(episodes, {4: 0.5})
+    assert [(r["seed"], r["success_once"], r["steps"]) for r in episodes.results] == [(3, False, 20), (4, True, 2)]
+
+
+def test_episodes_give_up_in_words_when_nobody_commands() -> None:
+    episodes = Episodes([0, 1], PERIOD, max_steps=60)
+    episodes.step(0.0, lambda: False)
+    assert episodes.step(29.9, lambda: False) is None
+    with pytest.raises(PixelarmError, match="no command arrived for 30 s.*after 0 of 2.*policy node"):
+        episodes.step(30.1, lambda: False)
+
+
+# ------------------------------------------------------------------------- threads
+class ToyWorld:
+    """A point that goes to its target; each camera shows how often physics had run."""
+
+    contract = CONTRACT
+    max_steps = 60
+    timestep = 0.005
+
+    def __init__(self) -> None:
+        self.count, self.target, self.threads = 0, None, set()
+        self.seeds: list[int] = []
+
+    def reset(self, seed: int) -> None:
+        self.seeds.append(seed)
+        self.target = None
+
+    def set_target(self, position: np.ndarray, gripper: float) -> None:
+        self.target = (*position.tolist(), gripper)
+
+    def advance(self, substeps: int) -> None:
+        self.count += substeps
+
+    def eef_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([0.5, 0.0, 0.1]), np.array([1.0, 0.0, 0.0, 0.0])
+
+    def joint_state(self) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+        return ["a"], np.zeros(1), np.zeros(1), np.zeros(1)
+
+    def snapshot(self) -> int:
+        return self.count
+
+    def render(self, camera: str, snapshot: int) -> np.ndarray:
+        self.threads.add(threading.get_ident())
+        return np.full((8, 8, 3), snapshot % 256, np.uint8)
+
+    def success(self) -> bool:
+        return False
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.states: list[tuple[ArmState, bool]] = []
+        self.images: list[tuple[str, int]] = []
+        self.enough = threading.Event()
+
+    def on_state(self, state: ArmState, with_pose: bool) -> None:
+        self.states.append((state, with_pose))
+
+    def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
+        self.images.append((camera, stamp_ns))
+        if len(self.images) >= 16:
+            self.enough.set()
+
+    def on_episode(self, event: dict[str, Any]) -> None:
+        pass
+
+
+def test_images_carry_the_stamp_of_the_state_they_show() -> None:
+    world, ear = ToyWorld(), Ear()
+    arm = SimArm(world, ear, seed=5)  # type: ignore[arg-type]
+    arm.start()
+    assert ear.enough.wait(20)
+    arm.stop()
+    assert arm.failure is None
+    stamps = {state.stamp_ns for state, with_pose in ear.states if with_pose}
+    assert {stamp for _, stamp in ear.images} <= stamps
+    assert len(world.threads) == 1  # one thread draws: the OpenGL context is bound to it
+    assert any(not with_pose for _, with_pose in ear.states)
+
+
+def commands(arm: SimArm, age_s: float = 0.0, **what: Any) -> bool:
+    return arm.command(time.time_ns() - round(age_s * 1e9), **what)
+
+
+def test_old_senseless_and_pre_reset_commands_are_ignored() -> None:
+    world = ToyWorld()
+    arm = SimArm(world, Ear())  # type: ignore[arg-type]
+    there = np.array([0.5, 0.1, 0.2])
+    assert commands(arm, position=there, gripper=1.0)
+    assert world.target == (0.5, 0.1, 0.2, 1.0)
+    assert commands(arm, gripper=-1.0)
+    assert world.target == (0.5, 0.1, 0.2, -1.0)
+    assert not commands(arm, age_s=0.6, position=there + 1)  # older than the command timeout
+    assert not commands(arm, position=there * np.nan)
+    before = time.time_ns() - 1
+    assert arm.reset() == 1
+    assert not arm.command(before, position=there)
+    assert world.target is None
+    assert arm.rejected == 3
+
+
+def test_a_thread_that_fails_ends_the_arm_and_says_why() -> None:
+    world = ToyWorld()
+    world.advance = lambda substeps: 1 / 0  # type: ignore[assignment]
+    arm = SimArm(world, Ear())  # type: ignore[arg-type]
+    arm.start()
+    assert arm.ended.wait(20)
+    arm.stop()
+    assert isinstance(arm.failure, ZeroDivisionError)
+
+
+# ------------------------------------------------------------------------ the command
+def test_help_and_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        sim_arm.main(["--help"])
+    assert ended.value.code == 0
+    assert "--episodes" in capsys.readouterr().out
+    with pytest.raises(PixelarmError, match="--episodes"):
+        sim_arm.main(["--episodes", "-1"])
+    with pytest.raises(PixelarmError, match="--image-size must be positive"):
+        sim_arm.main(["--image-size", "0"])
+    assert sim_arm.parser().parse_args(["--results", ""]).results is None
+
+
+# ------------------------------------------------------- the profile against the task
+def test_the_simulated_arms_profile_fits_lift() -> None:
+    """No limit binds for an action within the contract's bounds, and the table's top is just inside the box."""
+    pytest.importorskip("mujoco")
+    from sim.tasks import make_task
+
+    contract = make_task("lift").contract
+    folder = profile.shipped()
+    assert folder is not None
+    arm = ArmProfile.load(folder / "sim_panda.yaml")
+    arm.require_contract(contract)
+    chain = default_limits(arm.limits, contract.period_s)
+    measured = np.array([0.5, 0.0, 0.1])
+    corner = np.asarray(contract.action.high[:3])
+    for previous, delta in ((None, corner), (measured + corner, -corner)):
+        verdict = chain.apply(Command(0, measured + delta, 1.0), Context(measured=measured, previous=previous))
+        assert isinstance(verdict, Command)
+        np.testing.assert_allclose(verdict.position, measured + delta)
+    assert sum(chain.counts().values()) == 0
+    assert -0.112 <= arm.limits.box_low[2] <= -0.1  # the table's top is at 0.8 - 0.912 m, a cube's centre 2 cm above
+    assert (arm.limits.box_low, arm.limits.box_high) == WORKSPACE  # what policies learn in is what the arm keeps to
+
+
+def test_it_says_in_a_line_what_it_simulates_where_and_how_to_end_it() -> None:
+    folder = profile.shipped()
+    assert folder is not None
+    arm = ArmProfile.load(folder / "sim_panda.yaml")
+    options = sim_arm.Options("lift", "sim_panda", 4, 0, 0, None, None, 0.5)
+    assert sim_arm.ready_words(options, arm, "/left", "ROS_DOMAIN_ID 7, this machine only") == (
+        "ready: simulated arm sim_panda, task lift, scene 4; out: agentview/image_raw, eye_in_hand/image_raw, "
+        "current_pose, joint_states; in: target_pose, gripper/target; namespace /left, ROS_DOMAIN_ID 7, "
+        "this machine only; Ctrl-C ends it"
+    )
+    episodes = dataclasses.replace(options, episodes=20, seed_start=100)
+    said = sim_arm.ready_words(episodes, arm, "/", "")
+    assert "task lift, scenes 100 to 119;" in said and said.endswith("it ends after 20 episodes, or with Ctrl-C")
+
+
+def test_options_are_what_the_parser_gives() -> None:
+    args = sim_arm.parser().parse_args(["--episodes", "2", "--seed-start", "100", "--video-dir", "v"])
+    assert SimpleNamespace(**vars(args)).video_dir == Path("v")

@@ -1,0 +1,75 @@
+"""Evaluation: success at any step and at the end are two things, and every policy meets the same seeds."""
+
+import numpy as np
+import pytest
+
+from policies.evaluation.evaluate import evaluate, load_actor, rollout
+from robot.errors import PixelarmError
+from robot.stats import AFTER_STEPS
+
+
+class ScriptedEnv:
+    """Success on the steps that a script names; counts what it was asked."""
+
+    metric = "success"
+
+    class task:
+        max_steps = 10
+
+    def __init__(self, script):
+        self.script, self.seeds = script, []
+
+    def reset(self, seed):
+        self.seeds.append(seed)
+        self.step_number = 0
+        return {}, {"success": False}
+
+    def step(self, action):
+        self.step_number += 1
+        return {}, 0.0, False, False, {"success": self.step_number in self.script}
+
+    def render(self):
+        return np.zeros((4, 4, 3), np.uint8)
+
+
+def act(observation):
+    return np.zeros(4)
+
+
+def test_a_tossed_cube_counts_once_but_not_at_the_end():
+    outcome = rollout(ScriptedEnv({3, 4}), act, seed=1, after_steps=5)
+    assert (outcome.success_once, outcome.success_end, outcome.steps) == (True, False, 3)
+
+
+def test_a_held_cube_counts_for_both():
+    outcome = rollout(ScriptedEnv(set(range(3, 20))), act, seed=1, after_steps=5)
+    assert (outcome.success_once, outcome.success_end, outcome.steps) == (True, True, 3)
+
+
+def test_a_failure_takes_all_steps():
+    env = ScriptedEnv(set())
+    outcome = rollout(env, act, seed=1)
+    assert (outcome.success_once, outcome.success_end, outcome.steps, env.step_number) == (False, False, 10, 10)
+
+
+def test_the_end_is_ten_steps_after_the_first_success_as_over_ros():
+    """First success in step 3, so the end is step 13: success in steps 3 to 12 is over, in steps 3 to 13 it is not."""
+    assert AFTER_STEPS == 10
+    assert [rollout(ScriptedEnv(set(range(3, last + 1))), act, seed=1).success_end for last in (12, 13)] == [
+        False,
+        True,
+    ]
+
+
+def test_a_policy_is_named_by_a_path_or_by_text(tmp_path):
+    for name in (tmp_path, str(tmp_path)):
+        with pytest.raises(PixelarmError, match="neither a policy bundle"):
+            load_actor(name)
+
+
+def test_seeds_intervals_and_films():
+    env = ScriptedEnv({2, 3, 4, 5})
+    result = evaluate(env, act, range(5, 9), after_steps=1, films=1, quiet=True)
+    assert env.seeds == [5, 6, 7, 8] and result.once.n == 4 and result.once.successes == 4
+    assert list(result.films) == [5] and len(result.films[5]) == 4  # 3 steps and the last view
+    assert (result.to_dict()["at_end"]["success"], result.to_dict()["after_steps"]) == (1.0, 1)

@@ -1,0 +1,613 @@
+"""Every rule of the control loop fires, is counted and ends as written, on a clock that the test owns."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robot.contract import Action, Camera, Contract, Proprio
+from robot.control.inference import Result, run_job
+from robot.control.limits import Command, LimitConfig, default_limits
+from robot.control.loop import RULES, ControlLoop, LoopConfig
+from robot.errors import ContractMismatch, PixelarmError, UnknownName
+
+PERIOD = 0.1
+HERE = np.array([0.5, 0.0, 0.3], np.float32)
+CONTRACT = Contract(
+    task="lift",
+    cameras=(Camera("front", 8, 8), Camera("wrist", 8, 8)),
+    proprio=(Proprio("eef_pos", 3, "m", "base"), Proprio("gripper_opening", 1, "m", "gripper")),
+    action=Action(
+        "eef_delta_position", ("dx", "dy", "dz", "g"), ("m", "m", "m", "1"), (-0.04,) * 3 + (-1,), (0.04,) * 3 + (1,)
+    ),
+    rate_hz=10,
+    deadline_ms=80,
+    max_age_ms=100,
+)
+LIMITS = LimitConfig(
+    max_reach_m=0.07, max_speed_m_s=1.5, speed_scale=1.0, box_low=(0, -1, 0), box_high=(1, 1, 1), expiry_s=0.5
+)
+
+
+class FakeClock:
+    """Time that moves only while somebody waits, through the events that are due meanwhile."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.offset_ns = 1_000_000_000_000  # of the stamps' clock
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+
+    def steady(self) -> float:
+        return self.now_s
+
+    def now_ns(self) -> int:
+        return round(self.now_s * 1e9) + self.offset_ns
+
+    def notify(self) -> None:
+        pass
+
+    def at(self, time_s: float, event: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._events, (time_s, self._count, event))
+
+    def wait(self, predicate: Callable[[], bool], until_s: float) -> bool:
+        while not predicate():
+            if not self._events or self._events[0][0] > until_s:
+                self.now_s = max(self.now_s, until_s)
+                return predicate()
+            time_s, _, event = heapq.heappop(self._events)
+            self.now_s = max(self.now_s, time_s)
+            event()
+        return True
+
+
+class FakeWorker:
+    """Inference that takes ``latency_s`` of the fake clock."""
+
+    def __init__(self, act: Callable[[dict[str, np.ndarray]], np.ndarray], clock: FakeClock) -> None:
+        self.act, self.clock, self.latency_s = act, clock, 0.010
+        self.busy, self.done, self.jobs = False, [], 0
+
+    def submit(self, observation: dict[str, np.ndarray]) -> int:
+        self.jobs += 1
+        self.busy = True
+        result = dataclasses.replace(run_job(self.jobs, self.act, observation), ms=self.latency_s * 1e3)
+        self.clock.at(self.clock.now_s + self.latency_s, lambda: self._finish(result))
+        return self.jobs
+
+    def _finish(self, result: Result) -> None:
+        self.busy = False
+        self.done.append(result)
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.done)
+
+    def take(self) -> Result | None:
+        return self.done.pop(0) if self.done else None
+
+    def close(self) -> None:
+        pass
+
+
+class Rig:
+    """A loop with sensors at 10 Hz whose images arrive ``delay_s`` after their stamp."""
+
+    def __init__(self, contract: Contract = CONTRACT, limits: LimitConfig = LIMITS, **config: Any) -> None:
+        self.contract, self.clock = contract, FakeClock()
+        self.action = np.tile(np.float32([0.01, 0.0, 0.0, 1.0]), (contract.chunk, 1))
+        self.seen: list[dict[str, np.ndarray]] = []
+        self.sent: list[tuple[float, Command, bool]] = []
+        self.events: list[str] = []
+        self.worker = FakeWorker(self.act, self.clock)
+        self.measured = HERE.copy()
+        self.delay_s, self.proprio_delay_s, self.stamp_shift_s = 0.015, 0.001, 0.0
+        self.pause_s = 0.0  # once: shifts the phase of the sensors
+        self.silent: set[str] = set()
+        self.image_shape: tuple[int, ...] = (8, 8, 3)
+        self.frame = 0
+        self.loop = ControlLoop(
+            self,  # it has .contract and .act
+            default_limits(limits, contract.period_s),
+            lambda command, hold: self.sent.append((self.clock.now_s, command, hold)),
+            LoopConfig(**config),
+            self.clock,  # type: ignore[arg-type]
+            on_event=lambda rule, words: self.events.append(rule),
+            worker=self.worker,  # type: ignore[arg-type]
+        )
+        self.clock.at(self.clock.now_s + 0.033, self._expose)
+
+    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        self.seen.append(observation)
+        if isinstance(self.action, Exception):
+            raise self.action
+        return self.action
+
+    def _expose(self) -> None:
+        """Sensors look now; what they saw arrives later."""
+        self.frame += 1
+        number, measured = self.frame % 256, self.measured.copy()
+        stamp = self.clock.now_ns() + round(self.stamp_shift_s * 1e9)
+        for name in self.contract.cameras:
+            if name.name not in self.silent:
+                image = np.full(self.image_shape, number, np.uint8)
+                arrive = self.clock.now_s + self.delay_s
+                self.clock.at(arrive, lambda n=name.name, i=image: self.loop.put_image(n, i, stamp))
+        for name, value in (("eef_pos", measured), ("gripper_opening", np.array([0.08]))):
+            if name not in self.silent:
+                self.clock.at(
+                    self.clock.now_s + self.proprio_delay_s, lambda n=name, v=value: self.loop.put_proprio(n, v, stamp)
+                )
+        self.clock.at(self.clock.now_s + PERIOD + self.pause_s, self._expose)
+        self.pause_s = 0.0
+
+    def run(self, ticks: int) -> Rig:
+        for _ in range(ticks):
+            self.loop.step()
+        return self
+
+    def fired(self) -> dict[str, int]:
+        return {rule: n for rule, n in self.loop.rules.items() if n}
+
+
+def running(ticks: int = 10, **settings: Any) -> Rig:
+    """A rig in normal operation, its counters at a known state."""
+    rig = Rig(**settings).run(ticks)
+    assert rig.loop.state == "running"
+    rig.sent.clear()
+    rig.loop.rules.update(dict.fromkeys(RULES, 0))
+    return rig
+
+
+# ------------------------------------------------------------------ normal operation
+def test_a_command_is_the_measured_position_plus_the_action() -> None:
+    rig = running().run(1)
+    _, command, hold = rig.sent[-1]
+    np.testing.assert_allclose(command.position, HERE + np.float32([0.01, 0, 0]), atol=1e-6)
+    assert (command.gripper, hold) == (1.0, False)
+
+
+def test_actions_are_clipped_to_the_contract() -> None:
+    rig = running()
+    rig.action = np.float32([[0.5, 0, 0, 3.0]])
+    _, command, _ = rig.run(1).sent[-1]
+    np.testing.assert_allclose(command.position, HERE + np.float32([0.04, 0, 0]), atol=1e-6)
+    assert command.gripper == 1.0
+
+
+@pytest.mark.parametrize("delay_s", [0.005, 0.02, 0.04])
+def test_latency_is_delay_plus_inference_with_no_wait(delay_s: float) -> None:
+    """10 Hz images: without phase alignment the median wait alone would be 50 ms."""
+    rig = Rig()
+    rig.delay_s = delay_s
+    rig.run(100)
+    latency = rig.loop.stats()["latency_ms"]
+    assert latency["n"] == 100 - rig.loop.holds
+    assert rig.loop.holds <= 1  # before the first image
+    assert latency["p99"] < delay_s * 1e3 + 10 + 1  # 10 ms inference
+    assert np.diff([t for t, _, _ in rig.sent]) == pytest.approx(PERIOD, abs=0.011)
+
+
+@pytest.mark.parametrize("delay_s", [0.015, 0.05, 0.065])
+@pytest.mark.parametrize("phase_s", [0.0, 0.02, 0.045, 0.07, 0.09])
+def test_a_change_of_the_cameras_phase_is_followed(phase_s: float, delay_s: float) -> None:
+    """Images that suddenly come later in the period must not stay stale for the sake of the old phase."""
+    rig = running(5)
+    rig.delay_s, rig.pause_s = delay_s, phase_s
+    rig.run(60)
+    rig.loop.latency.raw.clear()
+    rig.run(20)
+    assert rig.loop.state == "running"
+    assert max(rig.loop.latency.raw) < delay_s * 1e3 + 10 + 2
+
+
+def test_stats_hold_what_a_report_needs() -> None:
+    stats = running().loop.stats(raw=True)
+    assert set(stats["rules"]) == set(RULES)
+    assert set(stats["stages"]) >= {"wait", "assemble", "infer", "limits", "publish"}
+    assert stats["latency_ms"]["n"] == len(stats["latency_samples_ms"]) == stats["commands"]
+    assert stats["deadline_misses"] == 0
+
+
+# -------------------------------------------------------------------- the arm's contract
+def test_commands_wait_for_an_arms_contract_where_it_says_one() -> None:
+    rig = Rig(compare_contract=True).run(4)
+    assert (rig.sent, rig.fired(), rig.loop.state) == ([], {"arm_contract": 4}, "waiting")
+    rig.loop.put_contract(CONTRACT)
+    assert rig.run(4).loop.state == "running" and rig.fired() == {"arm_contract": 4}
+
+
+def test_an_arm_of_another_scene_is_never_commanded() -> None:
+    rig = Rig(compare_contract=True)
+    with pytest.raises(
+        ContractMismatch, match=r"the policy \(here\).*the arm \(there\)(.|\n)*task: 'lift' here, 'reach' there"
+    ):
+        rig.loop.put_contract(dataclasses.replace(CONTRACT, task="reach"))
+    rig.run(4)
+    assert (rig.sent, rig.fired()) == ([], {"arm_contract": 4})
+    assert rig.loop.clear() == ""  # an operator cannot clear what does not fit
+    assert rig.run(1).sent == []
+
+
+def test_an_arm_that_becomes_another_holds_the_last_target() -> None:
+    rig = running(compare_contract=False)
+    with pytest.raises(ContractMismatch):
+        rig.loop.put_contract(dataclasses.replace(CONTRACT, rate_hz=20))
+    rig.run(3)
+    assert rig.fired() == {"arm_contract": 3} and all(hold for _, _, hold in rig.sent)
+
+
+def test_history_and_chunk_are_the_policys_own_choice() -> None:
+    rig = Rig(contract=dataclasses.replace(CONTRACT, history=3, chunk=4), compare_contract=True)
+    rig.loop.put_contract(CONTRACT)
+    assert rig.run(4).loop.state == "running"
+
+
+# -------------------------------------------------------------------------- holding
+def test_nothing_is_published_before_the_first_command() -> None:
+    rig = Rig()
+    rig.silent = {"front", "wrist", "eef_pos", "gripper_opening"}
+    rig.run(5)
+    assert rig.sent == []
+    assert rig.loop.state in ("waiting", "stopped")
+    assert rig.fired() == {"missing_stream": 5}
+
+
+def test_a_missing_stream_is_named_and_ticks_go_on() -> None:
+    rig = Rig()
+    rig.silent = {"wrist"}
+    start = rig.clock.now_s
+    rig.run(20)
+    assert rig.fired() == {"missing_stream": 20}
+    assert rig.clock.now_s - start == pytest.approx(19 * PERIOD + 0.02, abs=0.02)  # fixed rate, plus the last grace
+
+
+@pytest.mark.parametrize("stream", ["front", "eef_pos"])
+def test_a_stream_that_stops_holds_the_last_target_and_recovers(stream: str) -> None:
+    rig = running()
+    rig.silent = {stream}
+    rig.run(20)
+    assert rig.loop.rules["stale_observation"] >= 18
+    assert rig.loop.state == "stopped"  # more than slow_stop_after_s, not latched
+    assert all(hold for _, _, hold in rig.sent[2:])
+    assert len({id(command) for _, command, _ in rig.sent[2:]}) == 1  # the very same target and stamp
+    assert rig.events.count("stale_observation") == 1  # said once, not at every tick
+    rig.silent = set()
+    rig.run(3)
+    assert rig.loop.state == "running"
+    assert rig.sent[-1][2] is False
+
+
+def test_after_a_silence_the_next_image_is_used_at_once() -> None:
+    rig = running()
+    rig.silent = {"front", "wrist"}
+    rig.run(10)
+    rig.silent = set()
+    before = rig.loop.latency.n
+    rig.run(6)
+    assert max(list(rig.loop.latency.raw)[before:]) < 15 + 10 + 1
+
+
+def test_one_lost_image_is_bridged_by_holding_one_tick() -> None:
+    rig = running()
+    rig.clock.at(rig.clock.now_s + 0.05, lambda: rig.silent.add("front"))
+    rig.clock.at(rig.clock.now_s + 0.15, lambda: rig.silent.clear())
+    rig.run(6)
+    assert sum(hold for _, _, hold in rig.sent) == 1
+    assert rig.loop.rules["stale_observation"] + rig.loop.rules["repeated_observation"] == 1
+
+
+def test_old_images_are_stale_even_if_they_arrive_regularly() -> None:
+    rig = running()
+    rig.delay_s = rig.proprio_delay_s = 0.15
+    rig.run(10)
+    assert rig.loop.rules["stale_observation"] >= 8
+
+
+def test_a_camera_of_the_wrong_size_is_a_named_fault() -> None:
+    rig = running()
+    rig.image_shape = (8, 4, 3)
+    rig.run(5)
+    assert rig.loop.rules["wrong_shape"] >= 4
+    assert rig.sent[-1][2] is True
+    rig.image_shape = (8, 8, 3)
+    rig.run(3)
+    assert rig.loop.state == "running"
+
+
+def test_a_wrong_dtype_is_a_fault_and_an_unknown_stream_an_error() -> None:
+    rig = running()
+    rig.loop.put_image("front", np.zeros((8, 8, 3), np.float32), rig.clock.now_ns())
+    assert not rig.loop.mailbox.fresh
+    with pytest.raises(UnknownName, match="front, gripper_opening, wrist"):
+        rig.loop.put_image("side", np.zeros((8, 8, 3), np.uint8), 0)
+
+
+def test_streams_far_apart_are_refused() -> None:
+    """Proprioception 90 ms older than the images would pass max_age but not one period of skew at 20 Hz."""
+    rig = Rig(contract=dataclasses.replace(CONTRACT, rate_hz=20, deadline_ms=45, max_age_ms=200))
+    rig.silent = {"eef_pos"}
+    rig.clock.at(
+        rig.clock.now_s + 0.034, lambda: rig.loop.put_proprio("eef_pos", HERE, rig.clock.now_ns() - 90_000_000)
+    )
+    rig.run(2)
+    assert rig.loop.rules["skew"] >= 1
+
+
+@pytest.mark.parametrize("shift_s", [0.5, -5.0])
+def test_stamps_of_another_clock_are_named(shift_s: float) -> None:
+    rig = running()
+    rig.stamp_shift_s = shift_s
+    rig.run(5)
+    assert rig.loop.rules["clock_domain"] >= 3
+    assert rig.sent[-1][2] is True
+
+
+@pytest.mark.parametrize("jump_s", [10.0, -10.0])
+def test_a_clock_that_is_set_holds_and_recovers(jump_s: float) -> None:
+    rig = running()
+    rig.clock.offset_ns += round(jump_s * 1e9)
+    rig.run(10)
+    assert rig.loop.state == "running"
+    assert rig.loop.holds <= 4
+    assert max(rig.loop.latency.raw) < 100  # a jump never enters the latency
+
+
+def test_a_repeated_message_is_dropped() -> None:
+    rig = running()
+    image, stamp = np.zeros((8, 8, 3), np.uint8), rig.clock.now_ns()
+    rig.loop.put_image("front", image, stamp)
+    rig.loop.put_image("front", image, stamp)
+    assert rig.loop.rules["out_of_order"] == 1
+
+
+# -------------------------------------------------------------------------- policy
+def test_slow_inference_misses_the_deadline_and_its_result_is_dropped() -> None:
+    rig = running()
+    rig.worker.latency_s = 0.090
+    rig.run(1)
+    rig.worker.latency_s = 0.010
+    assert rig.sent[-1][2] is True
+    assert rig.loop.rules["deadline_missed"] == 1
+    rig.run(2)
+    assert rig.loop.rules["late_result"] == 1
+    assert rig.sent[-1][2] is False
+    assert rig.loop.stats()["deadline_misses"] == 1
+
+
+def test_a_hung_policy_holds_at_the_fixed_rate_and_recovers() -> None:
+    rig = running()
+    rig.worker.latency_s = 1.0
+    rig.run(1)
+    rig.worker.latency_s = 0.010
+    rig.run(5)
+    assert rig.loop.rules["deadline_missed"] == 6
+    assert [hold for _, _, hold in rig.sent] == [True] * 6
+    rig.run(8)
+    assert rig.loop.state == "running"
+    assert rig.loop.rules["late_result"] == 1
+
+
+def test_an_observation_older_than_the_deadline_is_not_even_tried() -> None:
+    rig = running()
+    rig.delay_s = 0.085  # younger than max_age_ms, older than deadline_ms
+    rig.run(3)
+    seen = len(rig.seen)
+    rig.run(3)
+    assert len(rig.seen) == seen
+    assert rig.loop.rules["deadline_missed"] >= 4
+
+
+def test_a_command_that_is_ready_too_late_is_not_sent() -> None:
+    rig = running()
+    through = rig.loop.limits.apply
+
+    def slow(command: Command, context: Any) -> Any:
+        rig.clock.now_s += 0.080
+        return through(command, context)
+
+    rig.loop.limits.apply = slow  # type: ignore[method-assign]
+    rig.run(2)
+    assert [hold for _, _, hold in rig.sent] == [True, True]
+    assert rig.loop.rules["deadline_missed"] == 2
+
+
+def test_no_command_is_later_than_its_deadline() -> None:
+    rig = running()
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        rig.worker.latency_s = float(rng.uniform(0.0, 0.15))
+        rig.run(1)
+    assert rig.loop.rules["deadline_missed"] > 20
+    assert max(rig.loop.latency.raw) <= CONTRACT.deadline_ms + 1e-6
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_policy_that_outputs_nan_is_not_obeyed(bad: float) -> None:
+    rig = running()
+    rig.action = np.float32([[bad, 0, 0, 0]])
+    rig.run(3)
+    assert rig.fired() == {"not_finite": 3}
+    assert all(hold and np.isfinite(command.position).all() for _, command, hold in rig.sent)
+
+
+def test_inference_errors_hold_then_latch_until_cleared() -> None:
+    rig = running(max_errors=3)
+    rig.action = ValueError("boom")  # type: ignore[assignment]
+    rig.run(2)
+    assert rig.loop.state == "holding"
+    rig.run(1)
+    assert rig.loop.state == "latched"
+    rig.action = np.float32([[0.01, 0, 0, 1]])
+    rig.run(3)
+    assert rig.loop.state == "latched"
+    assert rig.loop.clear() == ""
+    rig.run(2)
+    assert rig.loop.state == "running"
+
+
+def test_a_wrong_action_shape_is_an_inference_error() -> None:
+    rig = running()
+    rig.action = np.zeros((1, 3), np.float32)
+    rig.run(1)
+    assert rig.fired() == {"inference_error": 1}
+
+
+# ------------------------------------------------------------------------- operator
+def test_estop_latches_until_released_and_cleared() -> None:
+    rig = running()
+    rig.loop.put_estop(True)
+    rig.run(2)
+    assert rig.loop.rules["estop"] == 2
+    assert "still pressed" in rig.loop.clear()
+    rig.loop.put_estop(False)
+    rig.run(2)
+    assert rig.loop.rules["estop"] == 4  # released, not cleared: still no motion
+    assert rig.loop.clear() == ""
+    assert rig.run(2).loop.state == "running"
+
+
+def test_an_order_given_during_inference_still_counts() -> None:
+    for order, rule in ((lambda loop: loop.put_estop(True), "estop"), (lambda loop: loop.hold(True), "operator_hold")):
+        rig = running()
+        rig.worker.latency_s = 0.030
+        rig.clock.wait(lambda r=rig: r.loop.mailbox.fresh, rig.clock.now_s + 1)
+        rig.clock.at(rig.clock.now_s + 0.010, lambda o=order, r=rig: o(r.loop))
+        rig.run(1)
+        assert rig.fired() == {rule: 1}
+        assert rig.sent[-1][2] is True
+
+
+def test_operator_hold() -> None:
+    rig = running()
+    rig.loop.hold(True)
+    rig.run(2)
+    assert rig.fired() == {"operator_hold": 2}
+    rig.loop.hold(False)
+    assert rig.run(2).loop.state == "running"
+
+
+def test_deadman_released_or_silent_holds() -> None:
+    rig = Rig(enable_timeout_s=0.2)
+    rig.run(3)
+    assert rig.sent == []  # never pressed: nothing was ever commanded
+    rig.loop.put_enable(True)
+    rig.run(1)
+    assert rig.sent[-1][2] is False
+    rig.loop.put_enable(False)
+    rig.run(1)
+    assert rig.sent[-1][2] is True
+    rig.loop.put_enable(True)
+    rig.run(1)
+    assert rig.sent[-1][2] is False
+    rig.run(4)  # 0.4 s without a message
+    assert rig.sent[-1][2] is True
+    assert rig.loop.rules["enable"] >= 4
+
+
+def test_limits_act_and_are_counted() -> None:
+    rig = running(limits=dataclasses.replace(LIMITS, max_reach_m=0.005))
+    rig.run(2)
+    assert rig.loop.stats()["limits"]["reach"] >= 2
+    assert np.linalg.norm(rig.sent[-1][1].position - HERE) == pytest.approx(0.005, abs=1e-6)
+
+
+def test_an_arm_outside_its_workspace_is_not_moved() -> None:
+    rig = running()
+    rig.measured = np.float32([0.5, 0.0, -0.2])
+    rig.run(3)
+    assert rig.loop.rules["box"] >= 2
+    assert rig.sent[-1][2] is True
+
+
+# ------------------------------------------------------------------ history and chunks
+def test_history_is_stacked_one_tick_apart() -> None:
+    rig = Rig(contract=dataclasses.replace(CONTRACT, history=3)).run(6)
+    frames = [tuple(int(v) for v in seen["front"][:, 0, 0, 0]) for seen in rig.seen]
+    assert rig.seen[0]["front"].shape == (3, 8, 8, 3)
+    assert rig.seen[0]["eef_pos"].shape == (3, 3)
+    assert frames[:4] == [(1, 1, 1), (1, 1, 2), (1, 2, 3), (2, 3, 4)]
+
+
+def test_history_starts_anew_after_a_gap() -> None:
+    rig = Rig(contract=dataclasses.replace(CONTRACT, history=2)).run(4)
+    rig.silent = {"front", "wrist"}
+    rig.run(5)
+    rig.silent = set()
+    before = len(rig.seen)
+    rig.run(4)
+    first = rig.seen[before]["front"][:, 0, 0, 0]
+    assert first[0] == first[1]
+
+
+def test_a_chunk_bridges_missed_deadlines_by_time() -> None:
+    """Action k of a chunk is meant for the observation's stamp + k periods."""
+    rig = running(contract=dataclasses.replace(CONTRACT, chunk=4))
+    rig.action = np.float32([[0.01 * k, 0, 0, 0] for k in range(4)])
+    rig.run(1)
+    rig.worker.latency_s = 1.0
+    rig.run(5)
+    offsets = [round(float(command.position[0] - HERE[0]), 3) for _, command, _ in rig.sent]
+    holds = [hold for _, _, hold in rig.sent]
+    assert offsets[:4] == [0.0, 0.01, 0.02, 0.03]
+    assert holds == [False] * 4 + [True] * 2
+    assert rig.loop.rules["deadline_missed"] == 5
+
+
+# --------------------------------------------------------------------------- start-up
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"deadline_ms": 120.0}, "shorter than the period, 100 ms"),
+        ({"proprio": (Proprio("gripper_opening", 1, "m", "g"),)}, "eef_pos"),
+        ({"action": dataclasses.replace(CONTRACT.action, kind="joint_velocity")}, "joint_velocity"),
+    ],
+)
+def test_what_the_loop_cannot_do_is_refused_at_start_up(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(PixelarmError, match=words):
+        Rig(contract=dataclasses.replace(CONTRACT, **change))
+
+
+def test_warm_up_measures_and_checks_the_policy() -> None:
+    rig = Rig()
+    warm = rig.loop.warm_up(20)
+    assert warm["n"] == 20 and warm["p99"] >= warm["p50"] >= 0
+    assert set(rig.seen[0]) == {"front", "wrist", "eef_pos", "gripper_opening"}
+    rig.action = np.float32([[np.nan, 0, 0, 0]])
+    with pytest.raises(PixelarmError, match="not finite"):
+        rig.loop.warm_up(20)
+    rig.action = np.zeros((2, 4), np.float32)
+    with pytest.raises(PixelarmError, match="shape"):
+        rig.loop.warm_up(20)
+
+
+def test_the_real_thread_starts_and_stops() -> None:
+    """The only test on real time: one command through the real clock and worker, then a clean stop."""
+
+    class Still:
+        contract = CONTRACT
+
+        def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+            return np.zeros((1, 4), np.float32)
+
+    sent: list[Command] = []
+    loop = ControlLoop(Still(), default_limits(LIMITS, PERIOD), lambda command, hold: sent.append(command))
+    loop.start()
+    for _ in range(200):
+        stamp = loop.clock.now_ns()
+        for name in ("front", "wrist"):
+            loop.put_image(name, np.zeros((8, 8, 3), np.uint8), stamp)
+        loop.put_proprio("eef_pos", HERE, stamp)
+        loop.put_proprio("gripper_opening", np.array([0.08]), stamp)
+        if loop.clock.wait(lambda: bool(sent), loop.clock.steady() + 0.05):
+            break
+    loop.close()
+    assert sent
+    ticks = loop.ticks
+    assert loop._thread is None and loop.ticks == ticks

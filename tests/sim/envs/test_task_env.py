@@ -1,0 +1,141 @@
+"""The environment keeps gymnasium's promises, its own, and can be put back where it was."""
+
+import warnings
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from robot.errors import PixelarmError, UnknownName
+from sim.rendering import gl
+from sim.tasks import TASKS, make, make_task
+
+
+@pytest.fixture(scope="module")
+def env():
+    made = make("lift")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_every_task_passes_the_env_checker(name):
+    made = make(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it advises on unbounded boxes and on registration
+        check_env(made)
+    made.close()
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_every_expert_succeeds(name):
+    made, solved = make(name), 0
+    for seed in range(8):
+        made.reset(seed=seed)
+        expert, done = made.task.expert(np.random.default_rng(seed)), False
+        while not done:
+            _, reward, terminated, truncated, info = made.step(expert.act(made.world))
+            assert reward == float(info["success"]) == float(terminated)
+            done = terminated or truncated
+        solved += terminated
+    made.close()
+    assert solved == 8
+
+
+def test_observations_are_what_the_contract_says(env):
+    observation, _ = env.reset(seed=3)
+    env.contract.check_observation(observation)
+    assert env.observation_space.contains(observation)
+
+
+def test_a_seed_is_a_scene(env):
+    first, _ = env.reset(seed=7)
+    again, _ = env.reset(seed=7)
+    other, _ = env.reset(seed=8)
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not np.array_equal(first["agentview"], other["agentview"])
+
+
+def test_state_dict_restores_the_middle_of_an_episode(env):
+    env.reset(seed=5)
+    rng = np.random.default_rng(0)
+    actions = [env.contract.clip_action(rng.uniform(-1, 1, 4) * 0.04) for _ in range(12)]
+    for action in actions[:5]:
+        env.step(action)
+    state = env.state_dict()
+    straight = [env.step(action) for action in actions[5:]]
+    env.reset(seed=99)
+    env.load_state_dict(state)
+    resumed = [env.step(action) for action in actions[5:]]
+    for a, b in zip(straight, resumed):
+        assert all(np.array_equal(a[0][name], b[0][name]) for name in a[0])
+        assert a[1:4] == b[1:4]
+
+
+def test_the_clock_cuts_an_episode_without_ending_the_task(env):
+    env.reset(seed=1)
+    up = np.array([0.0, 0.0, 0.04, -1.0], np.float32)
+    for step in range(env.task.max_steps):
+        _, reward, terminated, truncated, _ = env.step(up)
+        assert not terminated and reward == 0.0
+        assert truncated == (step == env.task.max_steps - 1)
+
+
+def test_a_success_may_have_to_last(monkeypatch):
+    """Done in steps 1, 3, 4, 5 and 6: the third in a row is step 5; a state taken between remembers how many there were."""
+    env = make("lift", hold_steps=3)
+    env.reset(seed=1)
+    up, done = np.array([0.0, 0.0, 0.04, -1.0], np.float32), iter([True, False, True, True, True, True])
+    monkeypatch.setattr(env.world, "success", lambda: next(done))
+    results = [env.step(up)[1:] for _ in range(4)]
+    state = env.state_dict()
+    env._done_for = 0
+    env.load_state_dict(state)
+    results += [env.step(up)[1:] for _ in range(2)]
+    env.close()
+    for step, (reward, terminated, truncated, info) in enumerate(results, start=1):
+        assert (reward, terminated, truncated, info["success"]) == (float(step >= 5), step >= 5, False, step >= 5)
+
+
+def test_a_state_from_before_successes_could_last_is_taken(env):
+    env.reset(seed=5)
+    older = env.state_dict()
+    del older["done_for"]
+    env.load_state_dict(older)
+    _, reward, terminated, _, _ = env.step(np.array([0.0, 0.0, 0.04, -1.0], np.float32))
+    assert (reward, terminated) == (0.0, False)
+
+
+def test_steps_to_hold_must_fit_the_episode():
+    with pytest.raises(PixelarmError, match="hold_steps must be 1 to the task's .* got 0"):
+        make("lift", hold_steps=0)
+
+
+@pytest.mark.parametrize("action", [np.zeros(3), np.full(4, np.nan), np.zeros((1, 4))])
+def test_a_senseless_action_is_refused_in_words(env, action):
+    env.reset(seed=1)
+    with pytest.raises(ValueError, match="an action is 4 finite numbers"):
+        env.step(action)
+
+
+def test_an_environment_says_how_it_is_seen_and_judged(monkeypatch):
+    env = make("reach", image_size=32, hold_steps=2, actuation_delay_ms=(0, 20), randomise=["mass", "lights"])
+    assert env.recording == {
+        "look": "plain", "renderer": "opengl", "actuation_delay_ms": [0.0, 20.0], "randomise": ["lights", "mass"],
+        "hold_steps": 2,
+    }  # fmt: skip
+    env.close()
+    monkeypatch.setattr(gl, "_missing", "no OpenGL library")  # the ray-caster takes over
+    env = make("reach", image_size=32)
+    assert env.recording["renderer"] == "raycast"
+    env.close()
+
+
+def test_an_unknown_task_names_the_known_ones():
+    with pytest.raises(UnknownName, match="unknown task 'lfit'; the valid names are: .*lift"):
+        make_task("lfit")
+
+
+def test_delay_must_fit_the_period():
+    with pytest.raises(PixelarmError, match="actuation_delay_ms must be .* period of 100 ms, got .0.0, 150.0."):
+        make("lift", actuation_delay_ms=(0.0, 150.0))

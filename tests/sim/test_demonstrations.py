@@ -1,0 +1,80 @@
+"""Scripted demonstrations: what is recorded, and that they end where training's episodes would."""
+
+import numpy as np
+import pytest
+
+from robot.dataset.episodes import read_dataset
+from robot.errors import DatasetError, PixelarmError
+from sim.demonstrations import main
+from sim.envs.config import TaskConfig
+from sim.envs.make import make_env, make_env_for
+
+
+def record(folder, *options):
+    assert main(["--task", "reach", "--episodes", "2", "--image-size", "32", "--out", str(folder), *options]) == 0
+    return read_dataset(folder)
+
+
+def test_demonstrations_last_as_long_as_success_must(tmp_path):
+    """The same scenes and expert: three steps more, which keep what was reached, and the reward at the very end."""
+    once, held = record(tmp_path / "once"), record(tmp_path / "held", "--hold-steps", "4")
+    assert [len(episode) for episode in held] == [len(episode) + 3 for episode in once]
+    for short, long in zip(once, held):
+        assert (long.actions[: len(short)] == short.actions).all()
+        assert long.rewards.tolist() == [0.0] * (len(long) - 1) + [1.0] == long.terminated.tolist()
+    assert [episode.provenance["recording"]["hold_steps"] for episode in once + held] == [1, 1, 4, 4]
+
+
+@pytest.mark.gl
+def test_how_demonstrations_were_recorded_is_recorded(tmp_path):
+    """The defaults, and every option; the look shows in the pictures."""
+    plain = record(tmp_path / "plain")[0]
+    assert plain.provenance["recording"] == {
+        "look": "plain", "renderer": "opengl", "actuation_delay_ms": [0.0, 50.0], "randomise": [], "hold_steps": 1,
+    }  # fmt: skip
+    options = ["--look", "textured", "--actuation-delay-ms", "10", "30", "--randomise", "mass", "lights"]
+    other = record(tmp_path / "other", *options)[0]
+    assert other.provenance["recording"] == {
+        "look": "textured", "renderer": "opengl", "actuation_delay_ms": [10.0, 30.0], "randomise": ["lights", "mass"],
+        "hold_steps": 1,
+    }  # fmt: skip
+    first = [episode.observation(0)["agentview"].astype(float) for episode in (plain, other)]
+    assert np.abs(first[0] - first[1]).mean() > 5
+
+
+def test_appending_with_the_same_seed_records_other_scenes(tmp_path):
+    record(tmp_path)
+    seeds = [episode.provenance["seed"] for episode in record(tmp_path, "--append")]
+    assert seeds == [1_001_000, 1_001_001, 1_001_002, 1_001_003]
+    with pytest.raises(DatasetError, match="hold_steps: 2 here, 1 there(.|\n)*append with the same options"):
+        record(tmp_path, "--append", "--hold-steps", "2")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--look", "shiny"], "unknown look of reach 'shiny'; the valid names are: plain, textured"),
+        (
+            ["--actuation-delay-ms", "0", "100"],
+            "actuation_delay_ms must be 0 <= low <= high < one control period of 100 ms",
+        ),
+        (["--task", "dmc/cartpole_swingup"], "unknown task 'dmc/cartpole_swingup'; the valid names are: .*reach"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_in_words(tmp_path, options, words):
+    with pytest.raises(PixelarmError, match=words):
+        record(tmp_path, *options)
+
+
+def test_a_policy_is_judged_by_its_first_success_whatever_it_learned_from():
+    trained = make_env(TaskConfig(name="reach", hold_steps=4))
+    judged = make_env_for(trained.contract, {"task": {"name": "reach", "hold_steps": 4}})
+    assert (trained.hold_steps, judged.hold_steps) == (4, 1)
+    trained.close()
+    judged.close()
+
+
+def test_returns_cannot_be_held():
+    pytest.importorskip("dm_control")
+    with pytest.raises(PixelarmError, match="dmc/cartpole_swingup has returns alone"):
+        make_env(TaskConfig(name="dmc/cartpole_swingup", hold_steps=4))
