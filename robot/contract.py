@@ -167,7 +167,11 @@ class Contract:
 
     @staticmethod
     def load(path: str | Path) -> Contract:
-        return Contract.from_text(Path(path).read_text())
+        """Read a contract file. Raises PixelarmError with its name."""
+        try:
+            return Contract.from_text(Path(path).read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise PixelarmError(f"cannot read the contract {path}: {error}") from error
 
     # -------------------------------------------------------------- identity
     @property

@@ -7,6 +7,7 @@ frames can lie in a memory-mapped file instead, when a folder is given.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -296,4 +297,15 @@ def _frames(folder: Path | None, name: str, shape: tuple[int, ...], reuse: bool)
     if path.exists() and not reuse:
         raise PixelarmError(f"{path} exists; give recipe.replay_folder an empty folder, or remove what is there")
     folder.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    size = path.stat().st_size
+    try:  # its blocks now: a disk that is full later would end the process with a bus error
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        path.unlink()
+        raise PixelarmError(
+            f"{path} cannot have the {size / 1e9:.2f} GB of a replay memory ({error.strerror}): lower recipe.replay_capacity, or "
+            "choose another recipe.replay_folder"
+        ) from error
+    return frames

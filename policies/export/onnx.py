@@ -20,6 +20,7 @@ from policies.runs.provenance import git_commit, hardware, versions
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import BundleError, PixelarmError
+from robot.files import require_folder
 from sim.envs.make import make_env_for
 
 TOLERANCE = 1e-4  # largest accepted difference between ONNX Runtime and torch, as a share of each action's half range
@@ -114,12 +115,7 @@ def export(run: Path, out: Path, evaluation: dict[str, Any] | None = None) -> tu
         "recipe": config.experiment,
         "seed": config.seed,
         "config": asdict(config),
-        "trained": {
-            "step": about["step"],
-            "robot_minutes": about["robot_minutes"],
-            "validation": about["validation"],
-            "git": about["git"],
-        },
+        "trained": {key: about.get(key) for key in ("step", "robot_minutes", "validation", "git")},
         "data": {"demonstrations": config.recipe.demos, "contract_hash": made.contract.hash},
         "success": evaluation,
         "parity": {"largest_difference": difference, "tolerance": TOLERANCE, "unit": "share of an action's half range"},
@@ -127,6 +123,14 @@ def export(run: Path, out: Path, evaluation: dict[str, Any] | None = None) -> tu
         "exported": {"git": git_commit(), "versions": versions()},
     }
     return bundle.write(out, onnx, made.contract, card), difference
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What the card says of a result of ``pixelarm eval --json``."""
+    found, wanted = read_json(path), ("success", "n", "low", "high")
+    if not all(key in found for key in wanted):
+        raise PixelarmError(f"{path} is no result of `pixelarm eval --json`: it must hold {', '.join(wanted)}")
+    return {key: found[key] for key in wanted}
 
 
 def main(argv: list[str]) -> int:
@@ -147,10 +151,10 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if not any((args.run / p).exists() for p in ("policy.json", "policy/policy.json")):
         raise PixelarmError(f"{args.run} holds no policy (policy/policy.json); give a run folder of `pixelarm train`")
-    evaluation = None
-    if args.evaluation:
-        found = read_json(args.evaluation)
-        evaluation = {key: found[key] for key in ("success", "n", "low", "high")}
-    out, difference = export(args.run, args.out or args.run / "bundle", evaluation)
+    evaluation = read_evaluation(args.evaluation) if args.evaluation else None
+    out = args.out or args.run / "bundle"
+    bundle.require_new(out)
+    require_folder(out.parent)
+    out, difference = export(args.run, out, evaluation)
     print(f"wrote {out} (largest difference to torch {difference:.1e}); next: pixelarm deploy {out} --arm sim_panda")
     return 0

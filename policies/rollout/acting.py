@@ -9,7 +9,7 @@ import torch
 
 from policies.config import TrainConfig
 from policies.policy import Observation, Policy, family_of
-from policies.runs.checkpoint import read_policy
+from policies.runs.checkpoint import read_policy, reading
 from robot import bundle
 from robot.contract import Contract
 from robot.history import History, stack
@@ -66,5 +66,6 @@ def load_policy(folder: Path, expect: Contract | None = None) -> tuple[Policy, T
     if expect is not None:
         expect.require_equal(contract, here="this set-up", there=str(folder))
     policy = family_of(config.algo).make_policy(contract, config.algo, config.seed)
-    policy.load_state_dict(tensors)
+    with reading(folder, "its policy.safetensors does not fit its policy.json: train or copy it anew"):
+        policy.load_state_dict(tensors)
     return policy, config

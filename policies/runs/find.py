@@ -123,7 +123,8 @@ def _source(
     card: dict[str, Any],
     repeat: int = 1,
 ) -> Source:
-    config = json.loads(json.dumps(config))  # tuples and lists compare equal, as files hold them
+    _check_sections(path, config)
+    config = json.loads(json.dumps(config, default=str))  # tuples and lists compare equal, as files hold them
     task = contract.task if contract else str(config["task"].get("name"))
     experiment = str(card.get("recipe") or config.get("experiment") or "unknown")
     digest = ""
@@ -133,10 +134,17 @@ def _source(
     return Source(path, kind, task, experiment, card.get("seed", config.get("seed")), config, contract, digest, repeat)
 
 
+def _check_sections(path: Path, config: Any) -> None:
+    """Refuse what cannot be a training's configuration, whatever its version."""
+    sections = [config, *(config.get(name, {}) for name in ("task", "algo", "recipe", "trainer"))] if config else []
+    if not all(isinstance(section, dict) for section in sections):
+        raise PixelarmError(f"the configuration in {path} is not one of `pixelarm train`: {str(config)[:80]}")
+
+
 def _yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text()) if path.exists() else None
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise PixelarmError(f"{path} is not YAML: {error}") from error
 
 

@@ -34,7 +34,7 @@ from policies.runs import checkpoint
 from policies.runs.metrics import RunLog
 from policies.runs.provenance import git_commit, hardware, versions
 from policies.schedules import schedule
-from policies.training.checks import check_recipe, require_same_config
+from policies.training.checks import require_same_config
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
@@ -48,7 +48,6 @@ class Run:
 
     def __init__(self, cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
         self.cfg, self.fabric, self.env, self.folder = cfg, fabric, env, folder
-        check_recipe(cfg, demos, fabric.world_size)
         recipe, contract = cfg.recipe, env.contract
         rank = fabric.global_rank
         self.rng = np.random.default_rng([cfg.seed, rank])
@@ -255,6 +254,11 @@ class Run:
         folder = self._newest_of_all()
         if folder is None:
             return False
+        with checkpoint.reading(folder, "remove it, and resume=true goes on from the checkpoint before"):
+            self._load(folder)
+        return True
+
+    def _load(self, folder: Path) -> None:
         state = checkpoint.read_json(folder / STATE)
         require_same_config(state["config"], asdict(self.cfg), folder)
         self.agent.load_state_dict(checkpoint.load_tensors(folder / "agent.safetensors"))
@@ -266,7 +270,6 @@ class Run:
         for name in ("step", "updates", "perfect", "owed", "recent", "seconds"):
             setattr(self, name, state[name])
         self.best = -np.inf if state["best"] is None else state["best"]
-        return True
 
     def _newest_of_all(self) -> Path | None:
         """This device's folder of the newest step that every device has saved.

@@ -1,5 +1,6 @@
 """The replay memory: each frame once, right successors, right stacks, also across the ring's end."""
 
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 from conftest_policies import random_episode, tiny_contract
 
-from policies.data.batch import join
+from policies.data import replay as replay_module
+from policies.data.batch import Batch, join
 from policies.data.replay import Lookup, Replay
 from robot.errors import PixelarmError
 
@@ -213,6 +215,58 @@ def test_frames_can_lie_in_files(tmp_path):
     with pytest.raises(PixelarmError, match="replay_folder"):
         Replay(contract, 30, folder=tmp_path)
     assert len(Replay(contract, 30, folder=tmp_path, reuse=True)) == 0
+
+
+def test_files_of_frames_have_their_blocks_from_the_start(tmp_path, monkeypatch):
+    """A file with holes ends the process with a bus error when the disk is full at the time a hole is written to."""
+    Replay(tiny_contract(), 30, folder=tmp_path / "room")
+    for file in (tmp_path / "room").iterdir():
+        assert file.stat().st_blocks * 512 >= 30 * 32 * 32 * 3
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(replay_module.os, "posix_fallocate", full)
+    with pytest.raises(PixelarmError, match="No space left on device.: lower recipe.replay_capacity"):
+        Replay(tiny_contract(), 30, folder=tmp_path / "none")
+    assert not list((tmp_path / "none").iterdir())  # the next attempt finds the folder empty
+
+
+def small_batch():
+    one = torch.ones(2)
+    return Batch(
+        obs={"a": torch.ones(2, 3)}, next_obs={"a": torch.zeros(2, 3)}, action=torch.zeros(2, 4), reward=one, discount=one,
+        imitate=torch.ones(1, dtype=torch.bool),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_copy_that_is_not_waited_for_comes_from_pinned_memory(kind, monkeypatch):
+    """An asynchronous copy reads the memory later; pageable memory makes it wait all the same, so it is not asked for."""
+    pinned, copies = set(), []
+
+    def pin(tensor):
+        copy = tensor.clone()
+        pinned.add(id(copy))
+        return copy
+
+    def to(tensor, device, non_blocking=False):
+        copies.append((device.type, non_blocking, id(tensor) in pinned))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    moved = small_batch().to(torch.device(kind))
+    assert moved.obs["a"].tolist() == [[1, 1, 1], [1, 1, 1]] and moved.actions is None
+    assert copies == [(kind, kind == "cuda", kind == "cuda")] * 6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_batch_arrives_on_the_gpu_as_it_was():
+    batch = small_batch()
+    moved = batch.to(torch.device("cuda"))
+    assert moved.reward.is_cuda and torch.equal(moved.obs["a"].cpu(), batch.obs["a"])
+    assert torch.equal(moved.reward.cpu(), batch.reward)
 
 
 def test_a_hundred_thousand_steps_of_two_cameras_fit_in_four_and_a_half_gigabytes():

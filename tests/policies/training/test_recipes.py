@@ -38,7 +38,7 @@ def test_a_recipe_learns(name):
     assert cfg.experiment == name
     contract = contract_of(cfg)
     demos = [random_episode(contract, 6, seed) for seed in range(cfg.recipe.demos)]
-    check_recipe(cfg, demos)
+    check_recipe(cfg)
     agent = family_of(cfg.algo).make_agent(contract, cfg.algo, Fabric(accelerator="cpu", devices=1), seed=0)
     contract = agent.contract
     replay = Replay(contract, 200, agent.lookup(cfg.recipe.pretrain))
