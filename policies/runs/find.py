@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from policies.config import TrainConfig
+from policies.policy import POLICIES
 from policies.runs.checkpoint import read_json
 from robot import bundle
 from robot.contract import Contract
@@ -210,8 +211,14 @@ def all_options(saved: dict[str, Any]) -> dict[str, Any]:
 
     An option that came after it has its default: new options' defaults leave what was done before as it was.
     """
-    defaults = flatten(asdict(TrainConfig())) if saved else {}
+    defaults = flatten(asdict(TrainConfig(algo=_algo_defaults(saved)))) if saved else {}
     return json.loads(json.dumps({**defaults, **flatten(saved)}))
+
+
+def _algo_defaults(saved: dict[str, Any]) -> Any:
+    """Default options of the saved family of policies; none of a family that is not known here."""
+    name = (saved.get("algo") or {}).get("family")
+    return POLICIES[name].config() if name in POLICIES else {}
 
 
 def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

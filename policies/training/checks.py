@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from policies.config import TaskConfig, TrainConfig, TrainerConfig
+from policies.config import RecipeConfig, TaskConfig, TrainConfig, TrainerConfig
+from policies.policy import family_of
 from policies.registry import parse_one
 from policies.rollout.channel import MOST_SLOTS
 from policies.runs.find import all_options, flatten
@@ -36,16 +37,17 @@ class Bounds:
         return f"{name} must be {'more than' if self.above else 'at least'} {self.low}, got {value}"
 
 
-# Every number that a run's configuration holds beside the agent's, which ``policies.rl.actor_critic.check_agent`` checks.
+# Every number that a run's configuration holds beside the agent's, which ``policies.rl.checks.check_agent`` checks.
 BOUNDS = {
     "seed": Bounds(0, 2**32 - 1),  # what numpy's and torch's generators take
     "task.image_size": Bounds(1, 2048),
-    "task.history": Bounds(1, 100),
+    "algo.history": Bounds(1, 100),
     "task.action_repeat": Bounds(0),
     "task.hold_steps": Bounds(1),
     "recipe.demos": Bounds(0),
     "recipe.pretrain_updates": Bounds(0),
     "recipe.clone_updates": Bounds(0),
+    "recipe.fit_updates": Bounds(0),
     "recipe.steps": Bounds(0),
     "recipe.frames": Bounds(0),
     "recipe.updates_per_step": Bounds(0, above=True),
@@ -67,13 +69,22 @@ BOUNDS = {
     "trainer.log_every": Bounds(1),
     "trainer.patience": Bounds(0),
 }
+# options of RecipeConfig that only online agents read
+ONLINE = (
+    "demos_share_replay", "pretrain", "pretrain_updates", "clone_updates", "steps", "frames", "updates_per_step", "critic_warmup",
+    "learning_starts", "demo_fraction", "successes_join", "bc_weight", "replay_capacity", "replay_folder", "random_steps",
+)  # fmt: skip
 ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")  # Lightning Fabric's
 
 
 def check_recipe(cfg: TrainConfig, processes: int = 1) -> None:
     """Refuse, before anything is built, a run whose options do not fit together; ``processes`` learn together."""
     processes = max(processes, cfg.trainer.devices)
-    problems = _problems_of_values(cfg) or [*_problems_of_parts(cfg, processes), *_problems_of_actors(cfg, processes)]
+    problems = _problems_of_values(cfg)
+    if not problems and family_of(cfg.algo).agent is None:
+        problems = _problems_of_fitting(cfg, processes)
+    elif not problems:
+        problems = [*_problems_of_parts(cfg, processes), *_problems_of_actors(cfg, processes)]
     if problems:
         raise PixelarmError("this recipe cannot run:\n  - " + "\n  - ".join(problems))
 
@@ -94,9 +105,29 @@ def _problems_of_values(cfg: TrainConfig) -> list[str]:
     return [problem for problem in problems if problem]
 
 
+def _problems_of_fitting(cfg: TrainConfig, processes: int) -> list[str]:
+    """Of a policy that is fitted to demonstrations: what an online agent alone would read must be left out."""
+    problems, name = [], cfg.algo.family
+    ignored = [f"recipe.{field}" for field in ONLINE if getattr(cfg.recipe, field) != getattr(RecipeConfig(), field)]
+    if ignored:
+        problems.append(
+            f"algo.family={name} is fitted to demonstrations: {', '.join(ignored)} would do nothing, leave them out"
+        )
+    for field in ("demos", "fit_updates"):
+        if getattr(cfg.recipe, field) < 1:
+            problems.append(f"algo.family={name} is fitted to demonstrations: recipe.{field} must be at least 1")
+    if processes > 1:
+        problems.append(f"a policy is fitted on one device: trainer.devices must be 1, got {processes}")
+    return problems
+
+
 def _problems_of_parts(cfg: TrainConfig, processes: int) -> list[str]:
     """Options of the recipe that do not fit together."""
     recipe, problems = cfg.recipe, []
+    if recipe.fit_updates:
+        problems.append(
+            "recipe.fit_updates is for families that are fitted to demonstrations; an agent has clone_updates"
+        )
     clones = schedule(recipe.bc_weight, 0) > 0
     needs_demos = [n for n in ("pretrain_updates", "clone_updates") if getattr(recipe, n)]
     if (needs_demos or clones) and recipe.demos < 1:

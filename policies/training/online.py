@@ -32,7 +32,7 @@ from policies.rollout.async_collector import Asynchronous
 from policies.rollout.collectors import Collector, InTurn, Recorder, SideBySide
 from policies.runs import checkpoint
 from policies.runs.metrics import RunLog
-from policies.runs.provenance import git_commit, hardware, versions
+from policies.runs.provenance import made_with, versions
 from policies.schedules import schedule
 from policies.training.checks import require_same_config
 from robot.contract import Contract
@@ -217,8 +217,8 @@ class Run:
             "frames": self.step * self.env.action_repeat,
             "robot_minutes": self.step / self.env.contract.rate_hz / 60,
             "validation": validation,
-            "versions": versions(), "git": git_commit(), "hardware": hardware(),
-        }  # fmt: skip
+            **made_with(),
+        }
         checkpoint.save_policy(self.folder / name, self.agent.policy.state_dict(), self.cfg, self.agent.contract, about)
 
     def save(self) -> None:

@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 import policies.families  # noqa: F401  (fills POLICIES)
 from policies.config import TrainConfig
-from policies.policy import POLICIES
+from policies.policy import POLICIES, family_of
 from policies.training import task_configs
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 from robot.files import Claim, require_folder, write_text
@@ -129,11 +129,13 @@ def check(cfg: TrainConfig, processes: int = 1, launched: bool = False) -> None:
     _require_devices(cfg.trainer.accelerator, 1 if launched else cfg.trainer.devices)
     require_folder(Path(cfg.run))
     check_places(cfg)
-    from policies.rl.actor_critic import check_agent  # these two read large packages, for some seconds
-    from sim.envs.make import check_task
+    from policies.rl.checks import check_agent
+    from policies.rl.config import PixelAgentConfig
+    from sim.envs.make import check_task  # reads large packages, for some seconds
 
+    if isinstance(cfg.algo, PixelAgentConfig):
+        check_agent(cfg.algo)
     check_task(cfg.task.name)
-    check_agent(cfg.algo)
 
 
 def _require_devices(accelerator: str, devices: int) -> None:
@@ -173,7 +175,7 @@ def _launch(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
         raise PixelarmError(ours[1].strip()) from error
 
 
-def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
+def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     """One process of a run: build the parts, then the phases in order."""
     import numpy as np
     import torch
@@ -181,6 +183,7 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     from policies.runs.metrics import RunLog
     from policies.runtime.allocator import keep_freed_memory
     from policies.training.checks import check_recording, other_demos
+    from policies.training.fit import fit
     from policies.training.online import Run
     from robot.dataset.episodes import read_dataset
     from sim.envs.make import make_env
@@ -196,9 +199,13 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     except (DatasetError, ContractMismatch) as error:
         raise PixelarmError(f"{error}\n{other_demos(cfg)}") from error
     notes = check_recording(env.recording, demos[: cfg.recipe.demos]) if demos else []
-    run = Run(cfg, fabric, env, demos, folder)
-    if run.fabric.is_global_zero and notes:
+    if fabric.is_global_zero and notes:
         print("\n".join(notes), file=sys.stderr)
+    if family_of(cfg.algo).agent is None:
+        fit(cfg, env, demos, folder)
+        env.close()
+        return
+    run = Run(cfg, fabric, env, demos, folder)
     resumed = run.resume()
     if cfg.resume and not resumed and run.fabric.is_global_zero:
         print(f"nothing to resume in {folder}: starting from the beginning", file=sys.stderr)

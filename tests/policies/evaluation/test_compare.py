@@ -22,6 +22,7 @@ from policies.evaluation.compare import EPISODES, main
 from policies.evaluation.curves import RunCurve, draw, group_curve, make_curves
 from policies.evaluation.evaluate import EVAL_SEED, Evaluation, Outcome
 from policies.evaluation.tables import table
+from policies.rl.config import ActorCriticConfig
 from policies.runs import checkpoint
 from policies.runs.find import find, make_groups
 from robot import bundle
@@ -49,7 +50,9 @@ def write_run(
 ) -> Path:
     """A run of ``experiment`` whose validation gave ``evals``: (step, successes of n), or (step, return)."""
     contract = contract or dataclasses.replace(tiny_contract(), task=task)
-    cfg = TrainConfig(seed=seed, experiment=experiment, run=str(folder), task=TaskConfig(name=task), **more)
+    cfg = TrainConfig(
+        seed=seed, experiment=experiment, run=str(folder), task=TaskConfig(name=task), algo=ActorCriticConfig(), **more
+    )
     cfg = dataclasses.replace(cfg, recipe=dataclasses.replace(cfg.recipe, steps=steps))
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(cfg)))
