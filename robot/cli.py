@@ -54,7 +54,9 @@ class Command:
 START, LEARN, RUN, LOOK = "start here", "learn in simulation", "run on an arm", "look inside"
 
 COMMANDS: dict[str, Command] = {
-    "doctor": Command("robot.doctor:main", "what this machine has, and what to do about what is wrong", "", START),
+    "doctor": Command(
+        "robot.commands.doctor:main", "what this machine has, and what to do about what is wrong", "", START
+    ),
     "demo": Command(
         "policies.demo.pipeline:main",
         "the whole way below, on one task, with a report",
@@ -97,7 +99,7 @@ COMMANDS: dict[str, Command] = {
         "policies.evaluation.report:main", "write a run's HTML report anew from its files", "RUN", LEARN, ("train",)
     ),
     "deploy": Command(
-        "robot.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
+        "robot.commands.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
     ),
     "sim-arm": Command(
         "hardware.simulated.arm:main",

@@ -49,7 +49,7 @@ class ActorCriticConfig(PixelAgentConfig):
 
 @dataclass
 class SequenceCriticConfig:
-    """The coarse-to-fine critic of action sequences (policies/rl/sequence_critic.py)."""
+    """The coarse-to-fine critic of action sequences (policies/rl/cqn_as/critic.py)."""
 
     hidden: int = 512  # width of the layers
     layers: int = 2  # before the recurrence
@@ -65,7 +65,7 @@ class SequenceCriticConfig:
 
 @dataclass
 class CqnAsConfig(PixelAgentConfig):
-    """CQN-AS (policies/rl/cqn_as.py); the defaults are those of its authors, sized for a GPU."""
+    """CQN-AS (policies/rl/cqn_as/agent.py); the defaults are those of its authors, sized for a GPU."""
 
     family: str = "cqn_as"
     critic: SequenceCriticConfig = field(default_factory=SequenceCriticConfig)

@@ -11,7 +11,7 @@ import policies.families  # noqa: F401
 from policies.policy import family_of
 from policies.rl.actor_critic import ActorCritic
 from policies.rl.config import ActorCriticConfig, CqnAsConfig
-from policies.rl.cqn_as import CqnAs
+from policies.rl.cqn_as.agent import CqnAs
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.dataset.episodes import Episode
 

@@ -9,7 +9,7 @@ from conftest_policies import tiny_contract
 from policies.config import EncoderConfig
 from policies.networks.categorical import expectation
 from policies.rl.config import SequenceCriticConfig
-from policies.rl.sequence_critic import GRU, SequenceCritic
+from policies.rl.cqn_as.critic import GRU, SequenceCritic
 from robot.errors import PixelarmError
 
 CONV = 10  # convolutional features

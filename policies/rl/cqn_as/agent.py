@@ -1,6 +1,6 @@
 """CQN-AS: no actor, the critic of action sequences chooses actions itself (Seo and Abbeel 2024, arXiv 2411.12155).
 
-The critic and what its numbers are taken from: ``policies.rl.sequence_critic``. A sequence is valued whole and its first action is
+The critic and what its numbers are taken from: ``policies.rl.cqn_as.critic``. A sequence is valued whole and its first action is
 executed; the authors average overlapping sequences while acting.
 """
 
@@ -18,9 +18,9 @@ from policies.networks.encoder import PixelEncoder
 from policies.networks.normalizers import ProprioNormalizer
 from policies.rl.checks import check_agent
 from policies.rl.config import CqnAsConfig
+from policies.rl.cqn_as.critic import SequenceCritic
 from policies.rl.pixel_agent import PixelAgent, View
 from policies.rl.pixel_policy import PixelPolicy, make_encoder
-from policies.rl.sequence_critic import SequenceCritic
 from policies.schedules import schedule
 from robot.contract import Contract
 
