@@ -48,7 +48,7 @@ def test_it_trains(run):
 
 @pytest.mark.train
 def test_it_is_evaluated_and_exported(run, tmp_path):
-    act, contract, config = load_actor(run)
+    act, contract, _ = load_actor(run)
     assert (contract.chunk, contract.history, contract.task) == (8, 1, "reach")
     env = make_env(TaskConfig(name="reach", image_size=32))
     found = evaluate(env, act, range(2), quiet=True)
