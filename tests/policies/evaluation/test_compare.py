@@ -28,7 +28,7 @@ from robot import bundle
 from robot.errors import PixelarmError
 from robot.stats import wilson
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ABOUT = {"step": 0, "frames": 0}
 
 
