@@ -77,6 +77,27 @@ def collect(
 
 
 def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    _check(args)
+    low, high = args.actuation_delay_ms
+    task = TaskConfig(
+        name=args.task,
+        image_size=args.image_size,
+        look=args.look,
+        actuation_delay_ms=(low, high),
+        hold_steps=args.hold_steps,
+        randomise=args.randomise,
+    )
+    env = make_env(task)
+    steps = collect(env, args.out, args.episodes, args.seed, args.append)
+    env.close()
+    print(
+        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pixelarm collect",
         description="Record scripted demonstrations of a task: one HDF5 file an episode, robomimic layout, contract inside.",
@@ -117,7 +138,11 @@ def main(argv: list[str]) -> int:
         f"(default {low:g} {high:g})",
     )
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before anything slow what cannot work."""
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
     if args.task not in TASKS:
@@ -130,19 +155,3 @@ def main(argv: list[str]) -> int:
     if args.seed < 0:
         raise PixelarmError(f"--seed must be at least 0, got {args.seed}")
     require_folder(args.out)
-    low, high = args.actuation_delay_ms
-    task = TaskConfig(
-        name=args.task,
-        image_size=args.image_size,
-        look=args.look,
-        actuation_delay_ms=(low, high),
-        hold_steps=args.hold_steps,
-        randomise=args.randomise,
-    )
-    env = make_env(task)
-    steps = collect(env, args.out, args.episodes, args.seed, args.append)
-    env.close()
-    print(
-        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
-    )
-    return 0
