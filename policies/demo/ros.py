@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.evaluation.evaluate import EVAL_SEED
-from policies.runs.find.find.checkpoint import read_json
+from policies.runs.checkpoint import read_json
 from robot import packages
 from robot.contract import Contract
 from robot.errors import PixelarmError

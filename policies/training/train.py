@@ -92,7 +92,7 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     import numpy as np
     import torch
 
-    from policies.runs.find.find.metrics import RunLog
+    from policies.runs.metrics import RunLog
     from policies.runtime.allocator import keep_freed_memory
     from policies.training.checks import check_recording
     from policies.training.online import Run
@@ -139,7 +139,7 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
 
 def prepare_folder(cfg: TrainConfig) -> Path:
     """The run's folder; an old run is resumed only when that was asked for."""
-    from policies.runs.find.find.checkpoint import newest
+    from policies.runs.checkpoint import newest
     from sim.envs.make import check_task
 
     check_task(cfg.task.name)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policies.bench.command import command as bench
+from policies.bench import command as bench
 from robot.errors import UnknownName
 
 

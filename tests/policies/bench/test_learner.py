@@ -9,7 +9,7 @@ import torch
 from conftest_policies import agent_config, random_episode, tiny_contract
 from lightning.fabric import Fabric
 
-from policies.bench.command import learner as bench_learner
+from policies.bench import learner as bench_learner
 from policies.bench.eager_curl import EagerCURL
 from policies.bench.learner import RECIPES, LearnerRow, configured, contract_of, table
 from policies.data.replay import Replay

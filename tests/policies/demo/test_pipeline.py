@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from policies.demo.pipeline.pipeline.pipeline import Demo, preflight
+from policies.demo.pipeline import Demo, preflight
 from policies.evaluation import report
 from policies.training.checks import check_recording
 from robot.dataset.episodes import read_dataset

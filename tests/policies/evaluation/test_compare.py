@@ -22,7 +22,8 @@ from policies.evaluation.compare import EPISODES, main
 from policies.evaluation.curves import RunCurve, draw, group_curve, make_curves
 from policies.evaluation.evaluate import EVAL_SEED, Evaluation, Outcome
 from policies.evaluation.tables import table
-from policies.runs.find import checkpoint, find, make_groups
+from policies.runs import checkpoint
+from policies.runs.find import find, make_groups
 from robot import bundle
 from robot.errors import PixelarmError
 from robot.stats import wilson

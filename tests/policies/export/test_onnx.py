@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest_policies import CQN_AS, DETERMINISTIC, make_agent, random_observation, tiny_contract
 
-from policies.export.onnx import onnx as export
+from policies.export import onnx as export
 from robot import bundle
 from robot.errors import BundleError
 

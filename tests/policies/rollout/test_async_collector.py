@@ -23,7 +23,7 @@ from policies.rollout.acting import to_batch
 from policies.rollout.async_collector import Actor, ActorFailed, Asynchronous, acting_tensors
 from policies.rollout.channel import About, ActorEnd, Frame, LearnerEnd, open_channel
 from policies.rollout.collectors import Recorder
-from policies.runs.find import checkpoint
+from policies.runs import checkpoint
 from policies.runs.metrics import read_log
 from policies.training.train import compose, train
 from sim.tasks import make_task

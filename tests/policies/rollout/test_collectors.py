@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from policies.data.replay import Lookup, Replay
 from policies.data.vector_replay import Lanes
 from policies.rollout.collectors import Finished, Recorder
-from policies.runs.find import checkpoint
+from policies.runs import checkpoint
 from policies.runs.metrics import read_log
 from policies.training.online import _crossed
 from policies.training.train import compose, train

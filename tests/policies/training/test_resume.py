@@ -16,7 +16,7 @@ from numpy import load as load_array
 from safetensors.torch import load_file
 
 from policies.config import TaskConfig, TrainConfig
-from policies.runs.find import checkpoint
+from policies.runs import checkpoint
 from policies.training.checks import require_same_config
 from policies.training.train import compose, train
 from robot.errors import PixelarmError

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from robot.errors import PixelarmError
+from sim.bench import demo as bench_demo
 from sim.bench.demo import Work, minutes, total
 from sim.bench.harness import Row, Sample
-from sim.bench.harness import demo as bench_demo
 from sim.tasks import make_task
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from robot.errors import PixelarmError, UnknownName
+from sim.bench import harness as bench
+from sim.bench import stock as bench_sim
 from sim.bench.harness import Row, Sample, Subject, table
-from sim.bench.harness import harness as bench
-from sim.bench.harness import stock as bench_sim
 
 
 def row(bar=None):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
-from sim.bench.harness import tasks as bench_tasks
+from sim.bench import tasks as bench_tasks
 from sim.envs.task_env import TaskEnv
 from sim.rendering import renderer as render
 from sim.rendering.raycast import why_not

@@ -9,8 +9,8 @@ import pytest
 from robot.errors import MissingDependency, PixelarmError, UnknownName
 from sim.envs.task_env import TaskEnv
 from sim.physics.world import World
+from sim.scene import compile as scene
 from sim.scene.compile import KITCHEN, Recipe, compile_scene, scene_name
-from sim.scene.compile import compile as scene
 from sim.scene.randomise import Randomiser, make_terms
 from sim.tasks import TASKS, make_task
 from sim.tasks.kitchen import FOUR, FRANKA, MAX_SPEED, SUBTASKS, TERMS, Kitchen, distance, look_at
