@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,11 +94,15 @@ class Target:
             return POSE
         return JOINT_POSITION if self.joint_positions is not None else JOINT_VELOCITY
 
+    def replace(self, **parts: Any) -> Target:
+        """A copy with other values in these fields."""
+        return dataclasses.replace(self, **parts)
+
     def to_hold(self) -> Target:
         """The target that holds an arm which was given this one: the same, except that velocities become zero."""
         if self.joint_velocities is None:
             return self
-        return dataclasses.replace(self, joint_velocities=np.zeros_like(self.joint_velocities))
+        return self.replace(joint_velocities=np.zeros_like(self.joint_velocities))
 
 
 # ------------------------------------------------------------------------------------------------------------- kinds
@@ -148,6 +153,7 @@ class Kind:
     units: tuple[str, ...] = ()  # of its numbers but the gripper's
     each_joint: bool = False  # one number of that unit for each arm joint
     needs: tuple[str, ...] = ()  # proprioception that it counts from, or that the limits compare its target with
+    turns: bool = False  # its target has a rotation
     needs_home: bool = False  # it counts from the rotation at home
 
     def units_of(self, size: int) -> tuple[str, ...]:
@@ -163,11 +169,11 @@ KINDS: dict[str, Kind] = {
     ),
     "eef_delta_pose": Kind(
         "metres and axis-angle radians added to the measured end-effector pose; last entry is the gripper",
-        _delta_pose, POSE, (*METRES, "rad", "rad", "rad"), needs=("eef_pos", "eef_quat"),
+        _delta_pose, POSE, (*METRES, "rad", "rad", "rad"), needs=("eef_pos", "eef_quat"), turns=True,
     ),
     "eef_delta_position_yaw": Kind(
         "metres added to the measured position, radians about the vertical; last entry is the gripper",
-        _delta_position_yaw, POSE, (*METRES, "rad"), needs=("eef_pos", "eef_quat"), needs_home=True,
+        _delta_position_yaw, POSE, (*METRES, "rad"), needs=("eef_pos", "eef_quat"), turns=True, needs_home=True,
     ),
     "joint_velocity": Kind(
         "radians per second for each arm joint; last entry is the gripper",

@@ -233,6 +233,12 @@ class World:
         effort = np.concatenate([arm_effort[self.arm.actuators], self.data.actuator_force[self._finger_actuators]])
         return [*ARM_JOINTS, *FINGER_JOINTS], qpos, qvel, effort
 
+    def joint_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest position of the arm's joints, each ``(7,)`` rad."""
+        joints = [int(np.flatnonzero(self.model.jnt_qposadr == address)[0]) for address in self.arm.qpos]
+        low, high = self.model.jnt_range[joints].T
+        return low, high
+
     def object_position(self, body: str) -> np.ndarray:
         """Position ``(3,)`` m of a body in the base frame: for success tests and scripted experts, never for a policy."""
         mujoco.mj_kinematics(self.model, self.data)

@@ -86,6 +86,7 @@ def test_a_kind_makes_the_target_that_it_names_from_what_it_needs(name: str) -> 
     assert made.kind == kind.target and kind.target in TARGETS
     for field in BY_TARGET[kind.target]:
         value = getattr(made, field)
+        assert (value is None) == (field == "rotation" and not kind.turns)
         assert value is None or value.dtype == np.float64
     assert set(kind.needs) <= set(PROPRIO)
     with pytest.raises(PixelarmError, match=f"'{name}' actions have"):
