@@ -90,12 +90,13 @@ class SimArmNode(Node):
 
     def _require_range(self, world: World) -> None:
         """Refuse a profile whose joint limits are another arm's, where joints are commanded."""
-        limits, (low, high) = self.arm_profile.limits, world.joint_range()
-        if not KINDS[world.contract.action.kind].each_joint or len(limits.joint_low) != len(low):
+        limits, names = self.arm_profile.limits, self.arm_profile.joint_names
+        if not KINDS[world.contract.action.kind].each_joint or len(limits.joint_low) != len(names):
             return  # the policy node refuses limits of another number
+        low, high = (messages.by_name(world.joint_state()[0], ends.tolist(), names) for ends in world.joint_range())
         wrong = [
             f"{name} {a:g} to {b:g} rad, the simulated arm {c:g} to {d:g}"
-            for name, a, b, c, d in zip(self.arm_profile.joint_names, limits.joint_low, limits.joint_high, low, high)
+            for name, a, b, c, d in zip(names, limits.joint_low, limits.joint_high, low, high)
             if a < c - 1e-3 or b > d + 1e-3
         ]
         if wrong:
