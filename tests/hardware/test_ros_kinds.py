@@ -107,6 +107,7 @@ def test_joint_velocities_lead_the_kitchens_arm_to_a_goal_and_end_with_the_polic
         followed: list[np.ndarray] = []
         follow = world.follow
         world.follow = lambda target: (followed.append(target.joint_velocities), follow(target))
+        arm.velocity_timeout_s = 60.0  # the arm itself would end them too
         driving.loop.stop()
         assert until(
             lambda: any(not np.any(velocities) for velocities in followed)

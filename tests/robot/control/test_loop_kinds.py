@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from loop_rig import CONTRACT, LIMITS, Rig, running
 from robot import actions, rotations
 from robot.actions import KINDS, PROPRIO, Reference, Target
 from robot.contract import Action, Contract, Proprio
+from robot.control.limits import default_limits
+from robot.control.loop import Command, ControlLoop
 from robot.errors import PixelarmError
 
 HOME = (1.0, 0.0, 0.0, 0.0)  # x, y, z, w: the gripper straight down
@@ -94,6 +97,26 @@ def test_an_emergency_stop_ends_a_velocity() -> None:
     rig.loop.put_estop(True)
     rig.run(1)
     np.testing.assert_array_equal(rig.sent[-1][1].target.joint_velocities, [0.0, 0.0])
+
+
+def test_a_loop_that_ends_leaves_no_velocity_behind() -> None:
+    """On the real clock, as nobody holds the arm any more afterwards."""
+    made = contract("joint_velocity")
+    policy = SimpleNamespace(contract=made, act=lambda observation: np.float32([ACTIONS["joint_velocity"]]))
+    sent: list[tuple[Command, bool]] = []
+    loop = ControlLoop(policy, default_limits(LIMITS, made), lambda command, hold: sent.append((command, hold)))
+    loop.start()
+    for _ in range(200):
+        stamp = loop.clock.now_ns()
+        for camera in made.cameras:
+            loop.put_image(camera.name, np.zeros(camera.shape, np.uint8), stamp)
+        for entry in made.proprio:
+            loop.put_proprio(entry.name, MEASURED[entry.name], stamp)
+        if loop.clock.wait(lambda: bool(sent), loop.clock.steady() + 0.05):
+            break
+    loop.close()
+    assert sent[0][1] is False and np.any(sent[0][0].target.joint_velocities)
+    assert sent[-1][1] is True and not np.any(sent[-1][0].target.joint_velocities)
 
 
 def test_an_orientation_that_is_none_is_not_obeyed() -> None:
