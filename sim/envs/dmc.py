@@ -76,7 +76,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         name: DOMAIN-TASK, one of ``names()``.
         image_size: pixels, height and width of the camera.
         action_repeat: control steps an action lasts; 0 takes the published number of the domain.
-        history: observations a policy sees; goes into the contract, the environment gives one at a time.
         look: one of ``LOOKS``.
         view_size: pixels, height and width of what ``render`` returns.
     """
@@ -90,7 +89,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         name: str,
         image_size: int = 84,
         action_repeat: int = 0,
-        history: int = 3,
         look: str = "published",
         view_size: int = 256,
     ) -> None:
@@ -107,7 +105,7 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._low, self._range = bounds.minimum, bounds.maximum - bounds.minimum
         self.action_repeat = action_repeat or PUBLISHED_REPEAT.get(domain, OTHER_REPEAT)
         self.max_steps = -(-EPISODE // self.action_repeat)
-        self.contract = self._contract(PREFIX + name, image_size, history)
+        self.contract = self._contract(PREFIX + name, image_size)
         self.look, self.view_size = look, view_size
         self._camera = self._model.camera(SCENE_CAMERA.get(domain, 0)).name
         self._renderers: dict[int, SuiteRenderer] = {}
@@ -116,7 +114,7 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.observation_space = observation_space(self.contract)
         self.action_space = action_space(self.contract)
 
-    def _contract(self, task: str, image_size: int, history: int) -> Contract:
+    def _contract(self, task: str, image_size: int) -> Contract:
         period = self._suite.control_timestep() * self.action_repeat
         names = tuple(self._model.actuator(number).name for number in range(self._model.nu))
         return Contract(
@@ -129,7 +127,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             rate_hz=round(1.0 / period, 6),
             deadline_ms=round(800.0 * period, 6),  # as in the other tasks, four fifths of the period and all of it
             max_age_ms=round(1000.0 * period, 6),
-            history=history,
         )
 
     @property

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from sim.actions import applier, observe
+from robot import actions
 from sim.envs.task_env import ACTUATION_DELAY_MS
 from sim.envs.task_world import build_world, reset_world
 from sim.tasks import TASKS, make_task
@@ -55,13 +55,13 @@ def play(played, seed, act):
     world = played.world
     played.reset(seed)
     assert not played.success()
-    rng, apply = np.random.default_rng(seed), applier(world.contract.action.kind)
+    rng, kind = np.random.default_rng(seed), world.contract.action.kind
     period = round(world.contract.period_s / world.timestep)
     for _ in range(played.task.max_steps):
-        observed, action = observe(world), world.contract.clip_action(act(world))
+        target = actions.target(kind, world.reference(), world.contract.clip_action(act(world)))
         delay = round(rng.uniform(*ACTUATION_DELAY_MS) / 1000.0 / world.timestep)
         world.advance(delay)
-        apply(world, observed, action)
+        world.follow(target)
         world.advance(period - delay)
         if played.success():
             return True
@@ -104,9 +104,8 @@ def test_a_restored_world_stands_and_goes_on_as_the_saved_one(played):
     played.reset(11)
     reset_world(other, played.task, 12)
     expert = played.task.expert(np.random.default_rng(0))
-    apply = applier(world.contract.action.kind)
     for _ in range(5):
-        apply(world, observe(world), expert.act(world))
+        world.follow(actions.target(world.contract.action.kind, world.reference(), expert.act(world)))
         world.advance(20)
     other.load_state_dict(world.state_dict())
     for _ in range(3):
