@@ -71,7 +71,7 @@ def _configured(name: str, options: dict[str, Any]) -> tuple[TaskConfig, dict[st
 
 # -------------------------------------------------------------------------------------------------- by a configuration
 def make_env(cfg: TaskConfig, *, renderer: str = "auto", view_size: int = VIEW_SIZE) -> TaskEnv | dmc.DMCEnv:
-    """A task's environment; its contract says how many observations the policy sees, the environment gives one at a time.
+    """A task's environment; its contract has one observation and one action, whatever a policy stacks and returns.
 
     Args:
         renderer: "auto", "opengl" or "raycast"; see ``sim.rendering.renderer.make_renderer``.

@@ -101,7 +101,6 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._episodes, self._steps = np.zeros(num_envs, int), np.zeros(num_envs, int)
         self._last_action: list[np.ndarray | None] = [None] * num_envs
         self._pending = ""  # the verb that workers are busy with
-
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         self._finalizer = weakref.finalize(self, shut_down, os.getpid(), self._pipes, self._processes)
@@ -112,8 +111,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         except BaseException:
             self.close()
             raise
-        self.metric, self.action_repeat, self.max_steps = about["metric"], about["action_repeat"], about["max_steps"]
-        self.render_mode = about["render_mode"]
+        self.metric, self.action_repeat, self.max_steps, self.render_mode = about
 
     def _start_workers(self, make: Callable[..., Any] | None, env_options: dict[str, Any]) -> None:
         context = multiprocessing.get_context("spawn")

@@ -56,19 +56,7 @@ def run(
             envs[index] = build(task, **options)
         at[worker] = -1
         pipe.send(("done", {index: _about(env) for index, env in envs.items()}))
-        while True:
-            while not pipe.poll(PARENT_CHECK_S):
-                if os.getppid() != parent:  # somebody else may hold a copy of the pipe's other end
-                    return
-            verb, arguments = pipe.recv()
-            reply = {}
-            for index in indices:
-                if verb != "step" and index not in arguments:
-                    continue
-                at[worker] = index  # read by the parent should this process die
-                reply[index] = _VERBS[verb](envs[index], index, views, arguments)
-            at[worker] = -1
-            pipe.send(("done", reply))
+        _serve(pipe, views, worker, envs, parent)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone or has closed us
     except Exception as error:
@@ -82,9 +70,26 @@ def run(
             env.close()
 
 
-def _about(env: Any) -> dict[str, Any]:
+def _serve(pipe: Connection, views: dict[str, np.ndarray], worker: int, envs: dict[int, Any], parent: int) -> None:
+    """Answer requests until the parent is gone; a pipe that it has closed raises."""
+    while True:
+        while not pipe.poll(PARENT_CHECK_S):
+            if os.getppid() != parent:  # somebody else may hold a copy of the pipe's other end
+                return
+        verb, arguments = pipe.recv()
+        reply = {}
+        for index, env in envs.items():
+            if verb != "step" and index not in arguments:
+                continue
+            views["at"][worker] = index  # read by the parent should this process die
+            reply[index] = _VERBS[verb](env, index, views, arguments)
+        views["at"][worker] = -1
+        pipe.send(("done", reply))
+
+
+def _about(env: Any) -> tuple[str, int, int, str]:
     """What an environment says of itself."""
-    return {name: getattr(env, name) for name in ("metric", "action_repeat", "max_steps", "render_mode")}
+    return env.metric, env.action_repeat, env.max_steps, env.render_mode
 
 
 def _step(env: Any, index: int, views: dict[str, np.ndarray], arguments: Any) -> dict[str, Any]:

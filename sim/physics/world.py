@@ -212,7 +212,7 @@ class World:
         return [*arm.description.reported, *arm.description.gripper.reported], qpos, qvel, effort
 
     def joint_range(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest position of the arm's joints, each ``(7,)`` rad."""
+        """Lowest and highest position of the arm's joints, each ``(n,)`` rad."""
         joints = [int(np.flatnonzero(self.model.jnt_qposadr == address)[0]) for address in self.arm.qpos]
         low, high = self.model.jnt_range[joints].T
         return low, high

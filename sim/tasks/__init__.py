@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from robot.errors import UnknownName
-from sim import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
+from sim.rendering import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
 from sim.tasks.base import Task
 from sim.tasks.door import Door
 from sim.tasks.drawer import Drawer

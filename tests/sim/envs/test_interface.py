@@ -179,7 +179,7 @@ def test_a_vector_is_the_same_page_n_times(name):
 # ---------------------------------------------------------------------------------------------------------- the factory
 def test_options_are_the_configurations():
     env = make("lift", image_size=24, look="textured", hold_steps=2, actuation_delay_ms=(0.0, 10.0), randomise=["mass"])
-    same_one = make_env(TaskConfig("lift", 24, 1, 0, "textured", (0.0, 10.0), 2, ["mass"]))
+    same_one = make_env(TaskConfig("lift", 24, 0, "textured", (0.0, 10.0), 2, ["mass"]))
     assert env.recording == same_one.recording and env.contract == same_one.contract
     assert env.recording["look"] == "textured" and env.contract.cameras[0].shape == (24, 24, 3)
     assert contract_for(TaskConfig("lift", 24)) == env.contract
