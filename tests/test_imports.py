@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"robot", "sim", "hardware", "policies", "configs", "launch", "tests"}
+OURS = {"robot", "sim", "hardware", "policies", "configs", "launch", "tests", "pixelarm"}
 MAY_IMPORT = {
     "robot": {"robot"},
     "sim": {"sim", "robot"},

@@ -52,7 +52,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
     for name in ("robot", "sim", "hardware", "policies", "configs"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pixelarm.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree / name)
     # without isolation: the build uses this environment's setuptools, so nothing is fetched for it
     run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", out, tree, cwd=tree)
@@ -102,10 +102,10 @@ import importlib.util, sys, time
 import numpy as np
 for name in ("torch", "mujoco", "robosuite", "gymnasium", "hydra", "lightning"):
     assert importlib.util.find_spec(name) is None, name + " is installed"
-import robot.bundle
+import pixelarm
 from robot.control.limits import LimitConfig, default_limits
 from robot.control.loop import ControlLoop
-policy = robot.bundle.load(sys.argv[1])
+policy = pixelarm.load_bundle(sys.argv[1])
 image = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)
 images = {"agentview": image, "eye_in_hand": image[::-1].copy()}
 proprio = {"eef_pos": np.array([0.45, 0.0, 0.2], np.float32), "gripper_opening": np.array([0.04], np.float32)}
@@ -160,13 +160,13 @@ def test_robot_side_alone_runs_an_exported_policy(python: str, wheel: Path, poli
 def test_the_wheel_holds_configs_and_arm_profiles(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     packages = ("robot", "sim", "hardware", "policies", "configs")
-    expected = {
+    expected = {"pixelarm.py"} | {
         str(path.relative_to(ROOT))
         for package in packages
         for kind in ("*.py", "*.yaml", "*.xml")
         for path in (ROOT / package).rglob(kind)
     }
     assert expected <= names, f"left out of the wheel: {sorted(expected - names)}"
-    strangers = {n for n in names if not n.startswith((*(f"{p}/" for p in packages), "pixelarm-"))}
+    strangers = {n for n in names if not n.startswith((*(f"{p}/" for p in packages), "pixelarm-", "pixelarm.py"))}
     assert not strangers, strangers
     assert not [n for n in names if "__pycache__" in n]

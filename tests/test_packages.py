@@ -46,6 +46,7 @@ def said(done: subprocess.CompletedProcess[str], path: Path, package: str) -> bo
         ("robot", "import policies"),
         ("robot", "import sim"),
         ("robot", "import hardware"),
+        *((name, "import pixelarm") for name in ("robot", "sim", "policies")),
     ],
 )
 def test_a_script_beside_such_a_folder(name: str, line: str, tmp_path: Path) -> None:
