@@ -44,6 +44,38 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def lift_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for Lift, made by hand: it goes to a fixed point above the table and closes the gripper."""
+    for needed in ("onnx", "mujoco"):
+        pytest.importorskip(needed)
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    from robot import bundle
+    from sim.tasks import make_task
+
+    contract = make_task("lift").contract
+    inputs = [helper.make_tensor_value_info(c.name, TensorProto.UINT8, [1, *c.shape]) for c in contract.cameras]
+    inputs += [helper.make_tensor_value_info(p.name, TensorProto.FLOAT, [1, p.size]) for p in contract.proprio]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sub", ["goal", "eef_pos"], ["delta"]),
+            helper.make_node("Concat", ["delta", "grip"], ["action"], axis=1),
+        ],
+        "to_a_point",
+        inputs,
+        [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, 4])],
+        [
+            numpy_helper.from_array(np.array([[0.5, 0.05, 0.05]], np.float32), "goal"),
+            numpy_helper.from_array(np.array([[1.0]], np.float32), "grip"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    folder = tmp_path_factory.mktemp("policy") / "bundle"
+    return bundle.write(folder, model.SerializeToString(), contract, {"recipe": "by hand"})
+
+
 def pytest_unconfigure() -> None:
     import shutil
 

@@ -14,43 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robot import bundle
-
 pytest.importorskip("rclpy")
-onnx = pytest.importorskip("onnx")
 pytest.importorskip("mujoco")
 pytestmark = pytest.mark.ros
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle made by hand: it goes to a fixed point above the table and closes the gripper."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    from sim.tasks import make_task
-
-    contract = make_task("lift").contract
-    inputs = [helper.make_tensor_value_info(c.name, TensorProto.UINT8, [1, *c.shape]) for c in contract.cameras]
-    inputs += [helper.make_tensor_value_info(p.name, TensorProto.FLOAT, [1, p.size]) for p in contract.proprio]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Sub", ["goal", "eef_pos"], ["delta"]),
-            helper.make_node("Concat", ["delta", "grip"], ["action"], axis=1),
-        ],
-        "to_a_point",
-        inputs,
-        [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, 4])],
-        [
-            numpy_helper.from_array(np.float32([[0.5, 0.05, 0.05]]), "goal"),
-            numpy_helper.from_array(np.float32([[1.0]]), "grip"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bundle.write(
-        tmp_path_factory.mktemp("policy") / "bundle", model.SerializeToString(), contract, {"recipe": "by hand"}
-    )
+@pytest.fixture
+def policy(lift_bundle: Path) -> Path:
+    return lift_bundle
 
 
 def start(module: str, *arguments: str) -> subprocess.Popen[str]:
