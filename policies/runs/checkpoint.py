@@ -79,6 +79,7 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
             raise
         number = int(found[1])
         raise OSError(number, os.strerror(number), str(path)) from error
+    path.chmod(0o644)  # safetensors writes for the owner's eyes alone
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
