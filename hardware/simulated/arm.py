@@ -315,8 +315,12 @@ def main(argv: list[str]) -> int:
 
     own, ros_args = runtime.split_ros_args(argv)
     args = parser().parse_args(own)
-    if args.episodes < 0 or not args.command_timeout > 0 or args.image_size < 1:
-        raise PixelarmError("--episodes must not be negative, --command-timeout and --image-size must be positive")
+    from sim.envs.config import LARGEST_IMAGE
+
+    if args.episodes < 0 or not args.command_timeout > 0:
+        raise PixelarmError("--episodes must not be negative and --command-timeout must be positive")
+    if not 1 <= args.image_size <= LARGEST_IMAGE:
+        raise PixelarmError(f"--image-size must be 1 to {LARGEST_IMAGE}, got {args.image_size}")
     if min(args.seed, args.seed_start) < 0:
         raise PixelarmError(f"--seed and --seed-start must be at least 0, got {args.seed} and {args.seed_start}")
     if args.results:

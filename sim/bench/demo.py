@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -223,7 +224,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON instead of the table")
     parser.add_argument("--out", type=Path, default=Path("runs/bench-demo"), help="folder for bench.json")
     args = parser.parse_args(argv)
-    if args.seconds <= 0 or args.rounds < 1:
+    if not 0 < args.seconds < math.inf or args.rounds < 1:
         raise PixelarmError(
             f"--seconds must be positive and --rounds at least 1, got {args.seconds:g} and {args.rounds}"
         )
