@@ -43,8 +43,10 @@ def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
         fill(partial)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
+        kept = newest(folder)
         raise PixelarmError(
-            f"checkpoint {target} could not be written ({error}); the one before it is whole"
+            f"checkpoint {target} could not be written: {error.strerror or error}; "
+            + (f"{kept} is whole" if kept else "there is none before it")
         ) from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)
