@@ -94,8 +94,7 @@ def write(path: str | Path, onnx: bytes, contract: Contract, card: dict[str, Any
     ``card`` gains ``contract_hash``, ``files`` (SHA-256 of each) and ``card_hash``.
     """
     path = Path(path)
-    if path.exists():
-        raise BundleError(f"{path} exists already; choose another name or remove it")
+    require_new(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     contents = {POLICY: onnx, CONTRACT: contract.to_yaml().encode()}
     card = {
@@ -123,6 +122,12 @@ def card_hash(card: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def require_new(path: Path) -> None:
+    """Raise BundleError if there is anything where a bundle is to be written."""
+    if path.exists():
+        raise BundleError(f"{path} exists already; choose another name or remove it")
+
+
 def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
     """The checked contents of a bundle: network bytes, contract, card. Raises BundleError."""
     path = Path(path)
@@ -131,9 +136,10 @@ def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
         raise BundleError(f"{path} is not a policy bundle: no {', '.join(missing)}; `pixelarm export` writes one")
     try:
         card = json.loads((path / CARD).read_text())
-        files = card["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path / CARD} is not a policy card: {error}") from error
+        files = dict(card["files"])
+        dict(card.get("config", {}))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path / CARD} is not a policy card: {type(error).__name__}: {error}") from error
     contents = {}
     for name in (POLICY, CONTRACT):
         contents[name] = (path / name).read_bytes()
@@ -147,7 +153,7 @@ def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
             f"{path / CARD} was altered: its success, latency and other figures are not those it was written with; "
             "export the bundle again"
         )
-    contract = Contract.from_text(contents[CONTRACT].decode())
+    contract = Contract.from_text(contents[CONTRACT].decode(errors="replace"))
     if contract.hash != card.get("contract_hash"):
         raise BundleError(f"{path}: contract hash {contract.hash} is not the card's {card.get('contract_hash')}")
     return contents[POLICY], contract, card

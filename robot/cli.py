@@ -23,6 +23,21 @@ from robot.packages import HiddenPackage, require_ours
 
 LOG_INTERVAL_S = "10"  # between two lines of a progress bar that goes to a file
 USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+# What the system refuses for a reason that lies with the user's files; any other OSError is a bug and keeps its traceback.
+CURABLE = {
+    errno.EACCES: "change its permissions, or choose another place",
+    errno.EPERM: "change its permissions, or choose another place",
+    errno.EROFS: "choose another place",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of this path is a file",
+    errno.EISDIR: "this is a folder, a file is wanted",
+    errno.EEXIST: "something else is there already",
+    errno.ENOTEMPTY: "something else is there already",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "its links lead to themselves",
+    errno.EFBIG: "this file system does not hold such large files",
+    errno.EMFILE: "too many files are open (ulimit -n)",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,9 @@ class Command:
 START, LEARN, RUN, LOOK = "start here", "learn in simulation", "run on an arm", "look inside"
 
 COMMANDS: dict[str, Command] = {
-    "doctor": Command("robot.doctor:main", "what this machine has, and what to do about what is wrong", "", START),
+    "doctor": Command(
+        "robot.commands.doctor:main", "what this machine has, and what to do about what is wrong", "", START
+    ),
     "demo": Command(
         "policies.demo.pipeline:main",
         "the whole way below, on one task, with a report",
@@ -82,7 +99,7 @@ COMMANDS: dict[str, Command] = {
         "policies.evaluation.report:main", "write a run's HTML report anew from its files", "RUN", LEARN, ("train",)
     ),
     "deploy": Command(
-        "robot.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
+        "robot.commands.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
     ),
     "sim-arm": Command(
         "hardware.simulated.arm:main",
@@ -159,10 +176,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains again when it flushes at exit
         return BROKEN_PIPE
     except Exception as error:
-        if not _disk_full(error):
+        words = _words(error)
+        if not words:
             raise
-        where = f" while writing {error.filename}" if isinstance(error, OSError) and error.filename else ""
-        _complain(f"pixelarm: the disk is full{where}; free some space (df -h shows where) and repeat. {error}")
+        _complain(f"pixelarm: {words}")
         return USAGE_ERROR
 
 
@@ -238,6 +255,20 @@ def _reader_left() -> bool:
     poll = select.poll()
     poll.register(1, select.POLLOUT)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _words(error: Exception) -> str:
+    """What a user can do about an error that the system raised; empty for any other, which is a bug."""
+    path = (error.filename2 or error.filename) if isinstance(error, OSError) else None
+    if _disk_full(error):
+        where = f" while writing {path}" if path else ""
+        return f"the disk is full{where}; free some space (df -h shows where) and repeat. {error}"
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {str(error) or 'the system gave no more'}; ask for less, or use a larger machine"
+    if isinstance(error, OSError) and error.errno in CURABLE:
+        what = f"{path} cannot be used: {error.strerror}" if path else f"a file cannot be used: {error}"
+        return f"{what}; {CURABLE[error.errno]}"
+    return ""
 
 
 def _disk_full(error: BaseException) -> bool:

@@ -167,7 +167,11 @@ class Contract:
 
     @staticmethod
     def load(path: str | Path) -> Contract:
-        return Contract.from_text(Path(path).read_text())
+        """Read a contract file. Raises PixelarmError with its name."""
+        try:
+            return Contract.from_text(Path(path).read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise PixelarmError(f"cannot read the contract {path}: {error}") from error
 
     # -------------------------------------------------------------- identity
     @property
@@ -199,9 +203,14 @@ class Contract:
             lines = "\n  - ".join(words)
             raise ContractMismatch(f"the contract of {here} (here) differs from that of {there} (there):\n  - {lines}")
 
-    def for_arm(self) -> Contract:
-        """What an arm, or a recorded episode, must agree with: ``history`` and ``chunk`` are the policy's choice."""
-        return dataclasses.replace(self, history=1, chunk=1)
+    # history and chunk are the policy's choice; the rest is the task's and the arm's
+    def for_policy(self, history: int = 1, chunk: int = 1) -> Contract:
+        """The same contract as a policy reads it that sees ``history`` observations and returns ``chunk`` actions."""
+        return dataclasses.replace(self, history=history, chunk=chunk)
+
+    def recorded(self) -> Contract:
+        """What an environment, an arm or a recorded episode must agree with: one observation, one action."""
+        return self.for_policy()
 
     # ---------------------------------------------------------------- values
     def check_observation(self, observation: dict[str, np.ndarray]) -> None:

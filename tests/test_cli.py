@@ -191,6 +191,55 @@ def test_full_disk_is_said_in_words(
     assert "the disk is full" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda folder: (folder / "FILE" / "x").mkdir(), "FILE/x cannot be used: Not a directory; a part of this path is a file"),
+        (lambda folder: (folder / "none").read_text(), "none cannot be used: No such file or directory; check the path"),
+        (lambda folder: folder.read_text(), "cannot be used: Is a directory; this is a folder, a file is wanted"),
+        (lambda folder: (folder / "FILE").mkdir(), "FILE cannot be used: File exists; something else is there already"),
+        (lambda folder: (folder / "FILE").rename(folder / "FOLDER"), "FOLDER cannot be used: Is a directory; this is a folder"),
+        (lambda folder: (folder / ("x" * 300)).mkdir(), "cannot be used: File name too long; choose a shorter name"),
+    ],
+    ids=["below a file", "absent", "a folder", "a file", "rename", "long"],
+)  # fmt: skip
+def test_a_path_that_cannot_be_used_is_said_in_a_line(
+    use: Callable[[Path], object],
+    words: str,
+    command: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "FILE").write_text("")
+    (tmp_path / "FOLDER").mkdir()
+    command(lambda argv: int(bool(use(tmp_path))))
+    assert main(["trial"]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"pixelarm: {tmp_path}") and words in text and text.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM, errno.EMFILE])
+def test_what_the_system_refuses_is_said_with_the_path(
+    number: int, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def function(argv: list[str]) -> int:
+        raise OSError(number, os.strerror(number), "runs/mine")
+
+    command(function)
+    assert main(["trial"]) == 2
+    expected = f"pixelarm: runs/mine cannot be used: {os.strerror(number)}; {cli.CURABLE[number]}\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_too_little_memory_is_said_in_a_line(command: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    def function(argv: list[str]) -> int:
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    command(function)
+    assert main(["trial"]) == 2
+    assert capsys.readouterr().err.startswith("pixelarm: not enough memory: Unable to allocate 9 TiB; ask for less")
+
+
 def test_other_errors_are_bugs(command: Callable[..., None]) -> None:
     def function(argv: list[str]) -> int:
         raise OSError(errno.EIO, "input/output error")

@@ -79,14 +79,12 @@ def contract() -> Contract:
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained agent, exported by the project's own exporter; on its card what torch says to one observation."""
     pytest.importorskip("torch")
-    from lightning.fabric import Fabric
-
-    from policies.config import AgentConfig
     from policies.export.onnx import to_onnx
-    from policies.rl.actor_critic import Agent
+    from policies.rl.config import ActorCriticConfig
+    from policies.rl.pixel_policy import ActorPolicy
     from policies.rollout.acting import GreedyPolicy
 
-    agent = Agent(contract(), AgentConfig(), Fabric(accelerator="cpu", devices=1), seed=0)
+    policy = ActorPolicy.make(contract(), ActorCriticConfig(), seed=0)
     image = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)  # as ON_ROBOT makes it
     observation = {
         "agentview": image,
@@ -94,9 +92,9 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "eef_pos": np.array([0.45, 0.0, 0.2], np.float32),
         "gripper_opening": np.array([0.04], np.float32),
     }
-    card = {"recipe": "untrained", "expected": GreedyPolicy(agent)(observation).tolist()}
+    card = {"recipe": "untrained", "expected": GreedyPolicy(policy)(observation).tolist()}
     path = tmp_path_factory.mktemp("bundles") / "install-test"
-    return bundle.write(path, to_onnx(agent), contract(), card)
+    return bundle.write(path, to_onnx(policy), contract(), card)
 
 
 ON_ROBOT = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from robot import doctor
+from robot.commands import doctor
 
 try:
     import tomllib

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from policies.data.replay import Batch
-from policies.rl.actor_critic import Agent
+from policies.data.batch import Batch
+from policies.rl.actor_critic import ActorCritic
 from robot.errors import PixelarmError
 
 
@@ -81,27 +81,27 @@ class Critic(nn.Module):
 class EagerCURL:
     """Networks of an agent's sizes and weights, and one update of them."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: ActorCritic) -> None:
         cfg, contract = agent.cfg, agent.contract
         if (
             contract.proprio
             or len(contract.cameras) != 1
-            or list(agent.objectives) != ["info_nce"]
-            or agent.entropy is None
+            or list(agent.auxiliary) != ["info_nce"]
+            or agent.actor.entropy is None
         ):
             raise PixelarmError(
                 "the eager baseline is CURL's: one camera, no proprioception, a gaussian actor and info_nce"
             )
         self.cfg, self.device, self.crop = cfg, agent.device, agent.encoder.image_size[0]
         sizes = agent.encoder.channels[0], agent.encoder.size, cfg.encoder.feature_size
-        actions, self.entropy = contract.action.size, agent.entropy
+        actions, self.entropy = contract.action.size, agent.actor.entropy
         self.critic = Critic(Encoder(*sizes), agent.critics.heads[0][0].out_features, actions)
         self.actor = Actor(Encoder(*sizes), agent.actor.head[0].out_features, actions, agent.actor.bounds)
         _copy(self.critic, agent.encoder, agent.critics.trunk.pixels, *agent.critics.heads)
         _copy(self.actor, agent.encoder, agent.actor.trunk.pixels, agent.actor.head)
         self.actor.encoder.convs = self.critic.encoder.convs  # one set of weights
         self.target = copy.deepcopy(self.critic)
-        self.bilinear = nn.Parameter(agent.objectives["info_nce"].bilinear.detach().clone().cpu())
+        self.bilinear = nn.Parameter(agent.auxiliary["info_nce"].bilinear.detach().clone().cpu())
         for module in (self.critic, self.actor, self.target):
             module.to(self.device)
         self.bilinear.data = self.bilinear.data.to(self.device)
@@ -148,15 +148,15 @@ class EagerCURL:
     def update(self, batch: Batch) -> dict[str, torch.Tensor]:
         """One update on a batch as ``Replay.sample`` gives it, with actions in [-1, 1]."""
         cfg = self.cfg
-        (images,), (next_images,) = batch["obs"].values(), batch["next_obs"].values()
+        (images,), (next_images,) = batch.obs.values(), batch.next_obs.values()
         anchor, after, positive = (self.random_crop(x) for x in (images, next_images, images))
-        loss = self.critic_loss(anchor, batch["action"], batch["reward"], batch["discount"], after, self.noise(batch))
+        loss = self.critic_loss(anchor, batch.action, batch.reward, batch.discount, after, self.noise(batch))
         _step(loss, self.critic_optimizer)
         metrics = {"critic_loss": loss.detach()}
         if self.updates % cfg.actor_every == 0:
             loss, log_prob = self.actor_loss(anchor, self.noise(batch))
             _step(loss, self.actor_optimizer)
-            aim = self.entropy.target_entropy * batch["action"].shape[1]
+            aim = self.entropy.target_entropy * batch.action.shape[1]
             _step(-(self.log_alpha.exp() * (log_prob + aim)).mean(), self.alpha_optimizer)
             metrics["actor_loss"] = loss.detach()
         self.updates += 1
@@ -169,7 +169,7 @@ class EagerCURL:
         return {**metrics, "info_nce": loss.detach()}
 
     def noise(self, batch: Batch) -> torch.Tensor:
-        return torch.randn(batch["action"].shape, generator=self.generator, device=self.device)
+        return torch.randn(batch.action.shape, generator=self.generator, device=self.device)
 
     def random_crop(self, images: torch.Tensor) -> torch.Tensor:
         """``(B, C, H, W)`` uint8 to ``(B, C, crop, crop)`` float32, a window of its own for each image."""

@@ -7,6 +7,7 @@ frames can lie in a memory-mapped file instead, when a folder is given.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from policies.data.batch import Batch
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
-
-Batch = dict[str, Any]
+from robot.history import steps_back
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,8 @@ class Replay:
     """A ring of frames with the action taken in each and what came of it.
 
     ``start(observation)`` opens an episode, ``add(action, reward, terminated, observation)`` continues it. ``sample`` draws
-    uniformly from complete transitions; with n the steps that ``lookup`` sums, fewer where the episode ends before:
-
-    * ``obs``, ``next_obs`` (n steps on): name -> ``(B, history * C, H, W)`` uint8 or ``(B, history * size)`` float32 tensors
-    * ``action``: ``(B, A)`` float32 in contract units; ``actions``: ``(B, K, A)`` where K actions are looked up
-    * ``reward``: ``(B,)`` float32, ``sum_i gamma^i r_i``; ``discount``: ``(B,)`` float32, gamma^n, 0 where the task ended
-      there (a time limit is no end)
-    * ``imitate``: ``(B,)`` bool, whether the action is an example to follow: a demonstrator's, or of an own success
-    * ``ahead_obs`` as ``obs``, some steps on, and ``ahead_valid`` ``(B,)`` bool, where that is asked for
-    * ``demo_rows``: 0; ``join`` sets it
+    uniformly from complete transitions; ``lookup`` says what it makes of the frames after them. Every row of a sample says in
+    ``imitate`` whether its action is an example to follow: a demonstrator's, or of an own success.
 
     Args:
         folder: keep the frames in memory-mapped files in this folder instead of in memory.
@@ -165,22 +159,23 @@ class Replay:
         """The transitions that start in these slots."""
         look = self.lookup
         reward, discount, after = self._returns(slots)
-        batch: Batch = {
-            "obs": self._observations(slots),
-            "next_obs": self._observations(after),
-            "action": torch.from_numpy(self._action[slots]),
-            "reward": torch.from_numpy(reward),
-            "discount": torch.from_numpy(discount),
-            "imitate": torch.from_numpy(self._imitate[slots]),
-            "demo_rows": 0,
-        }
+        extra: dict[str, Any] = {}
         if look.sequence > 1:
-            steps = [self._later(slots, k)[0] for k in range(look.sequence)]
-            batch["actions"] = torch.from_numpy(self._action[np.stack(steps, axis=1)])
+            steps = [self._later(slots, k) for k in range(look.sequence)]
+            extra["actions"] = torch.from_numpy(self._action[np.stack([slot for slot, _ in steps], axis=1)])
+            extra["valid"] = torch.from_numpy(np.stack([within for _, within in steps], axis=1))
         if look.ahead:
             frames, valid = self._frame_ahead(slots, look.ahead)
-            batch["ahead_obs"], batch["ahead_valid"] = self._observations(frames), torch.from_numpy(valid)
-        return batch
+            extra["ahead_obs"], extra["ahead_valid"] = self._observations(frames), torch.from_numpy(valid)
+        return Batch(
+            obs=self._observations(slots),
+            next_obs=self._observations(after),
+            action=torch.from_numpy(self._action[slots]),
+            reward=torch.from_numpy(reward),
+            discount=torch.from_numpy(discount),
+            imitate=torch.from_numpy(self._imitate[slots]),
+            **extra,
+        )
 
     def _returns(self, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Discounted rewards ``(B,)``, gamma^n or 0 ``(B,)``, and the slots ``(B,)`` of the frames they lead to."""
@@ -215,8 +210,7 @@ class Replay:
         return (at + 1) % self.capacity, whole
 
     def _observations(self, slots: np.ndarray) -> dict[str, torch.Tensor]:
-        back = np.arange(self.contract.history - 1, -1, -1)  # oldest first
-        stacked = (slots[:, None] - np.minimum(back, self._age[slots][:, None])) % self.capacity  # (B, history)
+        stacked = self._stacks(slots)
         out = {}
         for name, images in self._images.items():
             frames = torch.from_numpy(images[stacked]).permute(0, 1, 4, 2, 3)  # (B, history, C, H, W)
@@ -225,11 +219,14 @@ class Replay:
             out[name] = torch.from_numpy(vectors[stacked]).flatten(1, 2)
         return out
 
+    def _stacks(self, slots: np.ndarray) -> np.ndarray:
+        """Slots of the observations that a policy sees at each of ``slots``, ``(B, history)``, oldest first."""
+        return (slots[:, None] - steps_back(self._age[slots], self.contract.history)) % self.capacity
+
     def all_proprio(self) -> torch.Tensor:
         """Every transition's proprioception, ``(N, history * size)``, in the contract's order; N x 0 if there is none."""
         slots = self.transitions()
-        back = np.arange(self.contract.history - 1, -1, -1)
-        stacked = (slots[:, None] - np.minimum(back, self._age[slots][:, None])) % self.capacity
+        stacked = self._stacks(slots)
         parts = [torch.from_numpy(self._proprio[p.name][stacked]).flatten(1, 2) for p in self.contract.proprio]
         return torch.cat(parts, dim=1) if parts else torch.zeros(len(slots), 0)
 
@@ -300,26 +297,15 @@ def _frames(folder: Path | None, name: str, shape: tuple[int, ...], reuse: bool)
     if path.exists() and not reuse:
         raise PixelarmError(f"{path} exists; give recipe.replay_folder an empty folder, or remove what is there")
     folder.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-
-
-def join(demos: Batch, online: Batch) -> Batch:
-    """Two batches end to end; the first rows are the demonstrations', and ``demo_rows`` says how many."""
-    joined: Batch = {"demo_rows": len(demos["reward"])}
-    for key, value in demos.items():
-        if isinstance(value, dict):
-            joined[key] = {name: torch.cat([value[name], online[key][name]]) for name in value}
-        elif isinstance(value, torch.Tensor):
-            joined[key] = torch.cat([value, online[key]])
-    return joined
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch's tensors on a device; numbers stay as they are."""
-
-    def move(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: move(inner) for name, inner in value.items()}
-        return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-
-    return {key: move(value) for key, value in batch.items()}
+    frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    size = path.stat().st_size
+    try:  # its blocks now: a disk that is full later would end the process with a bus error
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        path.unlink()
+        raise PixelarmError(
+            f"{path} cannot have the {size / 1e9:.2f} GB of a replay memory ({error.strerror}): lower recipe.replay_capacity, or "
+            "choose another recipe.replay_folder"
+        ) from error
+    return frames

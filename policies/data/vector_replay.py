@@ -6,17 +6,17 @@ A ``Replay`` holds one stream, in which every frame follows the one before it. E
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from policies.data.replay import Batch, Lookup, Replay
+from policies.data.batch import Batch, concatenate
+from policies.data.replay import Lookup, Replay
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 
 
-class Lanes:
+class VectorReplay:
     """``count`` replay memories of ``capacity // count`` frames each, with the sampling interface of ``Replay``.
 
     Transitions are drawn uniformly from all lanes together, so each lane's share of a batch is what it holds.
@@ -63,7 +63,7 @@ class Lanes:
             if len(mine):
                 parts.append(lane.gather(slots[drawn[mine] - (ends[number] - len(slots))]))
                 rows.append(mine)
-        return _merged(parts, torch.from_numpy(np.argsort(np.concatenate(rows))))
+        return concatenate(parts).take(torch.from_numpy(np.argsort(np.concatenate(rows))))
 
     def all_proprio(self) -> torch.Tensor:
         """Every transition's proprioception, ``(N, history * size)``, lane by lane."""
@@ -78,11 +78,3 @@ class Lanes:
     def load(self, folder: Path) -> None:
         for number, lane in enumerate(self.lanes):
             lane.load(folder / f"lane{number}")
-
-
-def _merged(parts: list[Any], order: torch.Tensor) -> Any:
-    """Batches end to end, their rows then in this order; what is no tensor is the first's."""
-    first = parts[0]
-    if isinstance(first, dict):
-        return {name: _merged([part[name] for part in parts], order) for name in first}
-    return torch.cat(parts)[order] if isinstance(first, torch.Tensor) else first

@@ -158,14 +158,14 @@ class Demo:
     def evaluate(self) -> dict[str, Any]:
         """The learned policy and the cloned one on the same seeds."""
         from policies.evaluation.evaluate import EVAL_SEED, evaluate
-        from policies.rollout.acting import load_agent
+        from policies.rollout.acting import GreedyPolicy, load_policy
         from robot.stats import mcnemar
 
         env, seeds = self._judging_env(), range(EVAL_SEED, EVAL_SEED + self.budget.episodes)
         results = {}
         for name, title, films in (("policy", "learned", self.budget.films), ("cloned", "cloned", 0)):
-            act, _ = load_agent(self.folder / "learner" / name, env.contract)
-            results[name] = evaluate(env, act, seeds, films=films, title=f"{title} policy")
+            policy, _ = load_policy(self.folder / "learner" / name)
+            results[name] = evaluate(env, GreedyPolicy(policy), seeds, films=films, title=f"{title} policy")
         env.close()
         learned, cloned = results["policy"], results["cloned"]
         self._films(learned)

@@ -150,10 +150,10 @@ def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[Action
     folder = next((f for f in (path, path / "policy") if (f / "policy.json").exists()), None)
     if folder is None:
         raise PixelarmError(f"{path} is neither a policy bundle (policy.onnx) nor a training run (policy/policy.json)")
-    from policies.rollout.acting import load_agent
+    from policies.rollout.acting import GreedyPolicy, load_policy
 
-    agent, config = load_agent(folder, expect)
-    return agent, agent.contract, asdict(config)
+    made, config = load_policy(folder, expect)
+    return GreedyPolicy(made), made.contract, asdict(config)
 
 
 def main(argv: list[str]) -> int:

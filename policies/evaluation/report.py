@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from policies.runs.checkpoint import read_json
+from policies.runs.checkpoint import read_json, reading
 from policies.runs.metrics import read_log
 from robot.files import write_text
 
@@ -293,5 +293,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("run", type=Path, help="run folder, such as runs/demo")
     args = parser.parse_args(argv)
-    print(f"wrote {write_report(args.run)}")
+    with reading(args.run, "a report needs the files of a whole `pixelarm demo`"):
+        page = write_report(args.run)
+    print(f"wrote {page}")
     return 0

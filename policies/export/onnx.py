@@ -1,4 +1,4 @@
-"""From a trained agent to a policy bundle: ONNX, checked against torch, with its contract and card."""
+"""From a trained policy to a policy bundle: ONNX, checked against torch, with its contract and card."""
 
 from __future__ import annotations
 
@@ -12,51 +12,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from policies.rl.actor_critic import Agent
-from policies.rollout.acting import BundledPolicy, GreedyPolicy, load_agent
+from policies.policy import Policy
+from policies.rollout.acting import BundledPolicy, GreedyPolicy, load_policy
 from policies.runs.checkpoint import read_json
 from policies.runs.provenance import git_commit, hardware, versions
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import BundleError, PixelarmError
+from robot.files import require_folder
 from sim.envs.make import make_env_for
 
 TOLERANCE = 1e-4  # largest accepted difference between ONNX Runtime and torch, as a share of each action's half range
 
 
-class DeployedPolicy(nn.Module):
-    """The agent's mean action as one network from raw observations to physical units, without a batch axis."""
-
-    def __init__(self, agent: Agent) -> None:
-        super().__init__()
-        self.normalizer, self.scale = agent.normalizer, agent.scale
-        self.encoder, self.actor = agent.mean_encoder, agent.mean_actor
-        self.view = agent.augmentation.act
-        self.cameras = [c.name for c in agent.contract.cameras]
-        self.proprio = [p.name for p in agent.contract.proprio]
-
-    def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
-        """Cameras ``(history, H, W, C)`` uint8, then proprioception ``(history, n)`` float32, to ``(1, A)`` float32."""
-        named = dict(zip([*self.cameras, *self.proprio], arrays))
-        observation = {c: self.view(named[c].permute(0, 3, 1, 2).flatten(0, 1)[None]) for c in self.cameras}
-        observation |= {p: named[p].flatten()[None] for p in self.proprio}
-        action = self.actor.mean(self.encoder(self.encoder.stack(observation)), self.normalizer(observation))
-        return self.scale.to_physical(action[:, 0] if action.ndim == 3 else action)
-
-
-def to_onnx(agent: Agent) -> bytes:
+def to_onnx(policy: Policy) -> bytes:
     """The deployed policy as ONNX, with the contract's names."""
-    policy = DeployedPolicy(agent).eval()
-    contract = agent.contract
+    network, contract = policy.deployed().eval(), policy.contract
     example = _random_observation(contract, np.random.default_rng(0))
     arrays = tuple(torch.from_numpy(value)[None].expand(contract.history, *value.shape) for value in example.values())
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            policy,
+            network,
             arrays,
             input_names=list(example),
             output_names=["action"],
@@ -69,17 +48,15 @@ def to_onnx(agent: Agent) -> bytes:
     return buffer.getvalue()
 
 
-def check_parity(policy: bundle.Policy, agent: Agent, observations: list[dict[str, np.ndarray]]) -> float:
+def check_parity(exported: bundle.Policy, policy: Policy, observations: list[dict[str, np.ndarray]]) -> float:
     """Largest difference between the two over ``observations``, as a share of each action's half range.
 
     Raises:
         BundleError: it is more than ``TOLERANCE``.
     """
-    exported, reference = BundledPolicy(policy), GreedyPolicy(agent)
-    half = (np.array(agent.contract.action.high) - np.array(agent.contract.action.low)) / 2
-    differences = [
-        np.abs(exported(o) - reference(o)) / half for o in observations
-    ]  # one after the other: histories too
+    mine, reference = BundledPolicy(exported), GreedyPolicy(policy)
+    half = (np.array(policy.contract.action.high) - np.array(policy.contract.action.low)) / 2
+    differences = [np.abs(mine(o) - reference(o)) / half for o in observations]  # one after the other: histories too
     worst = float(np.max(differences))  # of a NaN, NaN
     if not worst <= TOLERANCE:
         raise BundleError(
@@ -128,29 +105,32 @@ def export(run: Path, out: Path, evaluation: dict[str, Any] | None = None) -> tu
     ``evaluation`` (success, n, low, high) goes onto the card, if it was measured.
     """
     folder = run if (run / "policy.json").exists() else run / "policy"
-    act, config = load_agent(folder)
+    made, config = load_policy(folder)
     about = read_json(folder / "policy.json")
-    onnx = to_onnx(act.agent)
-    policy = bundle.Policy(onnx, act.contract, {})
-    difference = check_parity(policy, act.agent, sample_observations(act.contract, asdict(config)))
+    onnx = to_onnx(made)
+    policy = bundle.Policy(onnx, made.contract, {})
+    difference = check_parity(policy, made, sample_observations(made.contract, asdict(config)))
     card = {
-        "task": act.contract.task,
+        "task": made.contract.task,
         "recipe": config.experiment,
         "seed": config.seed,
         "config": asdict(config),
-        "trained": {
-            "step": about["step"],
-            "robot_minutes": about["robot_minutes"],
-            "validation": about["validation"],
-            "git": about["git"],
-        },
-        "data": {"demonstrations": config.recipe.demos, "contract_hash": act.contract.hash},
+        "trained": {key: about.get(key) for key in ("step", "robot_minutes", "validation", "git")},
+        "data": {"demonstrations": config.recipe.demos, "contract_hash": made.contract.hash},
         "success": evaluation,
         "parity": {"largest_difference": difference, "tolerance": TOLERANCE, "unit": "share of an action's half range"},
         "latency_ms": {**latency_ms(policy), "hardware": hardware()},
         "exported": {"git": git_commit(), "versions": versions()},
     }
-    return bundle.write(out, onnx, act.contract, card), difference
+    return bundle.write(out, onnx, made.contract, card), difference
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What the card says of a result of ``pixelarm eval --json``."""
+    found, wanted = read_json(path), ("success", "n", "low", "high")
+    if not all(key in found for key in wanted):
+        raise PixelarmError(f"{path} is no result of `pixelarm eval --json`: it must hold {', '.join(wanted)}")
+    return {key: found[key] for key in wanted}
 
 
 def main(argv: list[str]) -> int:
@@ -171,10 +151,10 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if not any((args.run / p).exists() for p in ("policy.json", "policy/policy.json")):
         raise PixelarmError(f"{args.run} holds no policy (policy/policy.json); give a run folder of `pixelarm train`")
-    evaluation = None
-    if args.evaluation:
-        found = read_json(args.evaluation)
-        evaluation = {key: found[key] for key in ("success", "n", "low", "high")}
-    out, difference = export(args.run, args.out or args.run / "bundle", evaluation)
+    evaluation = read_evaluation(args.evaluation) if args.evaluation else None
+    out = args.out or args.run / "bundle"
+    bundle.require_new(out)
+    require_folder(out.parent)
+    out, difference = export(args.run, out, evaluation)
     print(f"wrote {out} (largest difference to torch {difference:.1e}); next: pixelarm deploy {out} --arm sim_panda")
     return 0

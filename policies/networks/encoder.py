@@ -1,4 +1,4 @@
-"""From a dictionary of observations to features: images through convolutions, proprioception normalised, a trunk over both."""
+"""From a dictionary of observations to features: images through convolutions, and a trunk over images and proprioception."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from torch import nn
 from policies.config import EncoderConfig
 from policies.networks.convs import CONVS, feature_size
 from policies.networks.layers import initialise
+from policies.policy import Observation
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
-
-Observation = dict[str, torch.Tensor]
 
 CAMERAS = ("stacked", "separate")
 HISTORIES = ("stack", "flow")
@@ -53,8 +52,8 @@ class PixelEncoder(nn.Module):
         self.flow, self.history = cfg.history == "flow", contract.history
         if self.flow and self.history < 2:
             raise PixelarmError(
-                f"algo.encoder.history=flow needs two frames or more to find changes between, task.history is {self.history}: "
-                "set task.history=3 (FLARE's) or algo.encoder.history=stack"
+                f"algo.encoder.history=flow needs two frames or more to find changes between, algo.history is {self.history}: "
+                "set algo.history=3 (FLARE's) or algo.encoder.history=stack"
             )
         self.cameras = [c.name for c in contract.cameras]
         self.channels = [self.history * c.channels for c in contract.cameras]  # of each camera, all frames
@@ -121,36 +120,3 @@ class Trunk(nn.Module):
 
 def _trunk(inputs: int, outputs: int, tanh: bool) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), *([nn.Tanh()] if tanh else []))
-
-
-class ProprioNormalizer(nn.Module):
-    """Concatenated proprioception, shifted and scaled by the demonstrations' mean and standard deviation."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, contract: Contract) -> None:
-        super().__init__()
-        self.names = [p.name for p in contract.proprio]
-        size = contract.history * sum(p.size for p in contract.proprio)
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("std", torch.ones(size))
-
-    def fit(self, values: torch.Tensor, least_std: float = 0.01) -> None:
-        """``values``: ``(N, size)``, N at least 2. ``least_std`` keeps a coordinate that hardly moved from being blown up."""
-        if values.shape[1] == 0:
-            return  # pixels alone
-        self.mean.copy_(values.mean(dim=0))
-        self.std.copy_(values.std(dim=0).clamp(min=least_std))
-
-    def concatenate(self, observation: Observation) -> torch.Tensor:
-        """``(B, size)``; ``(B, 0)`` of a contract without proprioception."""
-        parts = [observation[name] for name in self.names]
-        if not parts:
-            images = next(iter(observation.values()))
-            return images.new_zeros((len(images), 0), dtype=torch.float32)
-        return torch.cat(parts, dim=1)
-
-    def forward(self, observation: Observation) -> torch.Tensor:
-        """Normalised proprioception, ``(B, size)``."""
-        return (self.concatenate(observation) - self.mean) / self.std

@@ -9,22 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from policies.config import AgentConfig
 from policies.networks.encoder import Trunk
 from policies.networks.layers import full_precision, initialise, mlp
-from policies.registry import choose, parse_one
+from policies.registry import choose
+from policies.rl.config import ActorCriticConfig
 from policies.schedules import schedule
 from robot.contract import Contract
 from robot.errors import PixelarmError
-
-if TYPE_CHECKING:
-    from policies.rl.sequence_critic import SequenceCritics
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Actor(Protocol):
         """Exploration noise after so many updates, of a policy that does not learn its own."""
 
     def mean(self, convolved: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
-        """The best action, ``(B, A)`` in [-1, 1]; ``(B, K, A)`` of a sequence policy."""
+        """The best action, ``(B, A)`` in [-1, 1]."""
 
     def sample(
         self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: torch.Tensor, clip: bool
@@ -78,7 +75,7 @@ class GaussianActor(nn.Module):
         self,
         contract: Contract,
         conv_size: int,
-        cfg: AgentConfig,
+        cfg: ActorCriticConfig,
         hidden: int = 256,
         layers: int = 2,
         log_std_min: float = -10.0,
@@ -149,7 +146,7 @@ class DeterministicActor(nn.Module):
         self,
         contract: Contract,
         conv_size: int,
-        cfg: AgentConfig,
+        cfg: ActorCriticConfig,
         hidden: int = 256,
         layers: int = 2,
         noise: float | str = 0.1,
@@ -182,56 +179,15 @@ class DeterministicActor(nn.Module):
         return action + (action.clamp(-1.0, 1.0) - action).detach(), action.new_zeros(len(action))
 
 
-class ZoomActor(nn.Module):
-    """No network of its own: the sequence critic's greedy action (CQN-AS, arXiv 2411.12155), with a little noise to explore.
-
-    Args:
-        noise: standard deviation of the exploration noise, of [-1, 1]: a number, or linear(START, END, UPDATES).
-        noise_clip: bound of the noise on target actions.
-    """
-
-    entropy = None
-
-    def __init__(self, critics: SequenceCritics, noise: float | str = 0.01, noise_clip: float = 0.3) -> None:
-        super().__init__()
-        self.critics = critics
-        self.noise, self.noise_clip = checked_schedule("zoom", noise), noise_clip
-
-    def noise_std(self, updates: int) -> float:
-        return schedule(self.noise, updates)
-
-    def mean(self, convolved: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
-        return self.critics.best(convolved, proprio)
-
-    forward = mean
-
-    def sample(
-        self, convolved: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor, std: torch.Tensor, clip: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        step = (noise * std).clamp(-self.noise_clip, self.noise_clip) if clip else noise * std
-        action = (self.mean(convolved, proprio) + step[:, None]).clamp(-1.0, 1.0)
-        return action, action.new_zeros(len(action))
-
-
-ACTORS: dict[str, Callable[[Contract, int, AgentConfig], nn.Module]] = {
+ACTORS: dict[str, Callable[[Contract, int, ActorCriticConfig], nn.Module]] = {
     "gaussian": GaussianActor,
     "deterministic": DeterministicActor,
 }
-ZOOM = "zoom"  # needs the critics, see ``make_zoom``
 
 
-def make_actor(contract: Contract, conv_size: int, cfg: AgentConfig) -> nn.Module:
-    """The actor of a configuration; "zoom" is made by the agent, from its critics."""
+def make_actor(contract: Contract, conv_size: int, cfg: ActorCriticConfig) -> nn.Module:
+    """The actor of a configuration."""
     return choose(cfg.actor, ACTORS, "actor", "algo.actor", skip=3)(contract, conv_size, cfg)
-
-
-def make_zoom(critics: SequenceCritics, cfg: AgentConfig) -> ZoomActor:
-    return choose(cfg.actor, {ZOOM: ZoomActor}, "actor", "algo.actor", skip=1)(critics)
-
-
-def zooms(cfg: AgentConfig) -> bool:
-    """Whether the sequence critic chooses actions itself."""
-    return parse_one(cfg.actor, "algo.actor")[0] == ZOOM
 
 
 def check_layers(kind: str, layers: int) -> None:

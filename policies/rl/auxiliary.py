@@ -1,26 +1,23 @@
-"""What an encoder learns from besides reward: each objective is a term that is added to the critics' loss, or trained alone first.
+"""What an encoder learns from besides reward: auxiliary losses, added to the critics' loss or trained alone first.
 
-A term sees the features of one random view of the batch's observations and makes of them what it needs. ``reaches`` names the
-agent's networks that its gradient trains, beside parameters of its own; a test holds each term to it.
+An auxiliary loss gets the networks that learn and the features of one random view of a batch, and compares these with another
+view. ``reaches`` names the networks that its gradient trains, beside parameters of its own; a test holds each loss to it.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from policies.data.replay import Batch
+from policies.networks.encoder import PixelEncoder
 from policies.networks.layers import full_precision
 from policies.registry import build, parse
 from robot.errors import PixelarmError, UnknownName
-
-if TYPE_CHECKING:
-    from policies.rl.actor_critic import Agent
 
 
 # ------------------------------------------------------------------------------------------------------------- the losses
@@ -69,61 +66,74 @@ def _standardised(z: torch.Tensor) -> torch.Tensor:
 
 
 # -------------------------------------------------------------------------------------------------------------- the terms
-class Objective(nn.Module):
-    """One term. Its parameters that require a gradient are trained with it; those that do not are averaged copies."""
+class AuxiliaryLoss(nn.Module):
+    """One term. Its parameters that require a gradient are trained with it; those that do not are averaged copies.
 
-    reaches: ClassVar[tuple[str, ...]]  # the agent's networks, as attribute paths
+    ``encoder`` is the network of convolutions that learns, ``trunk`` the critics' pixel trunk on top of it.
+    """
+
+    reaches: ClassVar[tuple[str, ...]]  # of "encoder" and "trunk"
     ahead: int = (
-        0  # control steps to a later observation of the same episode that the term compares with; 0: needs none
+        0  # control steps to a later observation of the same episode that it compares with; 0: another view of the same
     )
     weight: float
 
-    def other(self, agent: Agent, batch: Batch) -> torch.Tensor:
-        """The random view that the term compares with, as the encoder takes it: another one of the same observations."""
-        return agent.view(batch["obs"])
-
-    def loss(
-        self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
+    def forward(
+        self,
+        features: torch.Tensor,
+        encoder: PixelEncoder,
+        trunk: nn.Module,
+        other: torch.Tensor,
+        valid: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The term's value, a scalar.
+        """The term's value, a scalar, without its weight.
 
         Args:
-            convolved: ``(B, F)``, ``agent.encoder`` of a random view of ``batch["obs"]``, with its gradient.
-            batch: as ``Replay.sample`` gives it, with ``ahead_obs`` and ``ahead_valid`` if ``ahead`` is set.
-            other: what ``self.other`` drew; None draws it now.
+            features: ``(B, F)``, the encoder's, of a random view of the batch's observations, with their gradient.
+            other: ``(B, C, H, W)``, the view that it compares with, as the encoder takes it: of the same observations, or of those
+                ``ahead`` steps later.
+            valid: ``(B,)`` bool, rows whose episode goes on that far; None: all.
         """
         raise NotImplementedError
 
-    def follow(self, agent: Agent) -> None:
+    def follow(self, encoder: PixelEncoder, trunk: nn.Module) -> None:
         """After each optimiser step: move the averaged copies."""
 
-    def restart(self, agent: Agent) -> None:
+    def restart(self, encoder: PixelEncoder, trunk: nn.Module) -> None:
         """After pre-training: averaged copies start from the networks as they are."""
 
 
-class MomentumObjective(Objective):
-    """A term with a key encoder that follows the learning one."""
+class MomentumLoss(AuxiliaryLoss):
+    """A term with key networks that follow the learning ones."""
+
+    key: nn.ModuleList
 
     def __init__(self, key_rate: float, key_every: int) -> None:
         super().__init__()
         self.key_rate, self.key_every, self._steps = key_rate, key_every, 0
 
-    def query_networks(self, agent: Agent) -> list[nn.Module]:
+    def query_networks(self, encoder: PixelEncoder, trunk: nn.Module) -> list[nn.Module]:
         """What the key networks are copies of, in the same order as ``self.key``."""
         raise NotImplementedError
 
-    def copy_keys(self, agent: Agent) -> None:
-        self.key = nn.ModuleList(copy.deepcopy(network) for network in self.query_networks(agent)).requires_grad_(False)
+    def copy_keys(self, encoder: PixelEncoder, trunk: nn.Module) -> None:
+        networks = self.query_networks(encoder, trunk)
+        self.key = nn.ModuleList(copy.deepcopy(network) for network in networks).requires_grad_(False)
+
+    def encode_key(self, other: torch.Tensor) -> torch.Tensor:
+        """``(B, D)`` of the averaged networks, without a gradient."""
+        with torch.no_grad():
+            return self.key[1](self.key[0](other))
 
     @torch.no_grad()
-    def follow(self, agent: Agent) -> None:
+    def follow(self, encoder: PixelEncoder, trunk: nn.Module) -> None:
         self._steps += 1
         if self._steps % self.key_every == 0:
-            for key, query in zip(self.key, self.query_networks(agent)):
+            for key, query in zip(self.key, self.query_networks(encoder, trunk)):
                 torch._foreach_lerp_(list(key.parameters()), list(query.parameters()), self.key_rate)
 
-    def restart(self, agent: Agent) -> None:
-        for key, query in zip(self.key, self.query_networks(agent)):
+    def restart(self, encoder: PixelEncoder, trunk: nn.Module) -> None:
+        for key, query in zip(self.key, self.query_networks(encoder, trunk)):
             key.load_state_dict(query.state_dict())
 
     def get_extra_state(self) -> torch.Tensor:
@@ -133,38 +143,46 @@ class MomentumObjective(Objective):
         self._steps = int(state)
 
 
-class InfoNCE(MomentumObjective):
+class InfoNCE(MomentumLoss):
     """Two views of one observation against the rest of the batch, with a bilinear similarity (CURL, arXiv 2004.04136).
 
     The query is the encoder with the critics' pixel trunk, as in CURL and FERM (arXiv 2012.07975); W starts uniform in [0, 1).
     """
 
-    reaches = ("encoder", "critics.trunk.pixels")
+    reaches = ("encoder", "trunk")
 
     def __init__(
-        self, agent: Agent, seed: int, weight: float = 1.0, key_rate: float = 0.05, key_every: int = 1
+        self,
+        encoder: PixelEncoder,
+        trunk: nn.Sequential,
+        seed: int,
+        weight: float = 1.0,
+        key_rate: float = 0.05,
+        key_every: int = 1,
     ) -> None:
         super().__init__(key_rate, key_every)
         self.weight = weight
-        size = agent.critics.trunk.pixels[0].out_features
+        size = int(trunk[0].out_features)
         self.bilinear = nn.Parameter(torch.rand(size, size, generator=torch.Generator().manual_seed(seed)))
-        self.copy_keys(agent)
+        self.copy_keys(encoder, trunk)
 
-    def query_networks(self, agent: Agent) -> list[nn.Module]:
-        return [agent.encoder, agent.critics.trunk.pixels]
+    def query_networks(self, encoder: PixelEncoder, trunk: nn.Module) -> list[nn.Module]:
+        return [encoder, trunk]
 
-    def loss(
-        self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
+    def forward(
+        self,
+        features: torch.Tensor,
+        encoder: PixelEncoder,
+        trunk: nn.Module,
+        other: torch.Tensor,
+        valid: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        other = self.other(agent, batch) if other is None else other
-        query = agent.critics.trunk.pixels(convolved)
-        with torch.no_grad():
-            key = self.key[1](self.key[0](other))
+        query, key = trunk(features), self.encode_key(other)
         with full_precision(query):
             return info_nce(query.float(), key.float(), self.bilinear)
 
 
-class TemporalInfoNCE(MomentumObjective):
+class TemporalInfoNCE(MomentumLoss):
     """An observation against the one ``ahead`` control steps later (ATC, arXiv 2009.08319).
 
     anchor: c = compress(encoder(o_t)), p = c + MLP(c); positive: c' = the averaged compress(encoder(o_{t + ahead})); similarity
@@ -175,7 +193,8 @@ class TemporalInfoNCE(MomentumObjective):
 
     def __init__(
         self,
-        agent: Agent,
+        encoder: PixelEncoder,
+        trunk: nn.Module,
         seed: int,
         weight: float = 1.0,
         ahead: int = 1,
@@ -188,38 +207,38 @@ class TemporalInfoNCE(MomentumObjective):
         self.weight, self.ahead = weight, ahead
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.compress = nn.Linear(agent.encoder.size, latent)
+            self.compress = nn.Linear(encoder.size, latent)
             self.predict = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, latent))
             self.similarity = nn.Linear(latent, latent, bias=False)
-        self.to(agent.device)
-        self.copy_keys(agent)
+        self.to(next(encoder.parameters()).device)
+        self.copy_keys(encoder, trunk)
 
-    def query_networks(self, agent: Agent) -> list[nn.Module]:
-        return [agent.encoder, self.compress]
+    def query_networks(self, encoder: PixelEncoder, trunk: nn.Module) -> list[nn.Module]:
+        return [encoder, self.compress]
 
-    def other(self, agent: Agent, batch: Batch) -> torch.Tensor:
-        return agent.view(batch["ahead_obs"])
-
-    def loss(
-        self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
+    def forward(
+        self,
+        features: torch.Tensor,
+        encoder: PixelEncoder,
+        trunk: nn.Module,
+        other: torch.Tensor,
+        valid: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        other = self.other(agent, batch) if other is None else other
-        anchor = self.compress(convolved)
-        with torch.no_grad():
-            positive = self.key[1](self.key[0](other))
+        anchor, positive = self.compress(features), self.encode_key(other)
         query = self.similarity(anchor + self.predict(anchor))
         with full_precision(query):
-            return info_nce(query.float(), positive.float(), valid=batch["ahead_valid"])
+            return info_nce(query.float(), positive.float(), valid=valid)
 
 
-class BarlowTwins(Objective):
+class BarlowTwins(AuxiliaryLoss):
     """Two views of one observation, each feature alike in both and unlike the other features (arXiv 2103.03230)."""
 
     reaches = ("encoder",)
 
     def __init__(
         self,
-        agent: Agent,
+        encoder: PixelEncoder,
+        trunk: nn.Module,
         seed: int,
         weight: float = 0.02,
         hidden: int = 512,
@@ -230,30 +249,51 @@ class BarlowTwins(Objective):
         self.weight, self.off_diagonal = weight, off_diagonal
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.project = nn.Sequential(nn.Linear(agent.encoder.size, hidden), nn.ReLU(), nn.Linear(hidden, size))
+            self.project = nn.Sequential(nn.Linear(encoder.size, hidden), nn.ReLU(), nn.Linear(hidden, size))
 
-    def loss(
-        self, agent: Agent, convolved: torch.Tensor, batch: Batch, other: torch.Tensor | None = None
+    def forward(
+        self,
+        features: torch.Tensor,
+        encoder: PixelEncoder,
+        trunk: nn.Module,
+        other: torch.Tensor,
+        valid: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        second = agent.encoder(self.other(agent, batch) if other is None else other)
-        with full_precision(convolved):
-            return barlow_twins(self.project(convolved.float()), self.project(second.float()), self.off_diagonal)
+        second = encoder(other)
+        with full_precision(features):
+            return barlow_twins(self.project(features.float()), self.project(second.float()), self.off_diagonal)
 
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {
+AUXILIARY_LOSSES: dict[str, Callable[..., AuxiliaryLoss]] = {
     "info_nce": InfoNCE,
     "temporal_info_nce": TemporalInfoNCE,
     "barlow_twins": BarlowTwins,
 }
 
 
-def make_objectives(items: list[Any], agent: Agent, seed: int) -> nn.ModuleDict:
-    """Objectives by name, on the agent's device. ``items``: as in AgentConfig.objectives; unknown names and options are refused."""
+def make_auxiliary(items: list[Any], encoder: PixelEncoder, trunk: nn.Module, seed: int) -> nn.ModuleDict:
+    """Auxiliary losses by name, on the encoder's device.
+
+    Args:
+        items: NAME or {NAME: {OPTION: VALUE}} each; unknown names and options are refused.
+        trunk: the critics' pixel trunk.
+    """
     made = nn.ModuleDict()
-    for index, (name, options) in enumerate(parse(items, "objectives")):
-        if name not in OBJECTIVES:
-            raise UnknownName("objective", name, OBJECTIVES)
+    for index, (name, options) in enumerate(parse(items, "auxiliary losses")):
+        if name not in AUXILIARY_LOSSES:
+            raise UnknownName("auxiliary loss", name, AUXILIARY_LOSSES)
         if name in made:
-            raise PixelarmError(f"objectives lists {name} twice: a run has each objective once")
-        made[name] = build(OBJECTIVES[name], name, "objective", options, skip=2)(agent, seed + index)
-    return made.to(agent.device)
+            raise PixelarmError(f"auxiliary losses list {name} twice: a run has each once")
+        loss = build(AUXILIARY_LOSSES[name], name, "auxiliary loss", options, skip=3)
+        made[name] = loss(encoder, trunk, seed + index)
+    return made.to(next(encoder.parameters()).device)
+
+
+def steps_ahead(losses: list[AuxiliaryLoss]) -> int:
+    """How far these losses look ahead, in control steps; 0: not at all. They must look equally far."""
+    found = {loss.ahead for loss in losses if loss.ahead}
+    if len(found) > 1:
+        raise PixelarmError(
+            f"auxiliary losses that look ahead must look equally far, got {sorted(found)} control steps"
+        )
+    return max(found, default=0)

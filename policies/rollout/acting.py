@@ -1,20 +1,18 @@
-"""A trained agent as a plain function of one observation."""
+"""A policy as a plain function of one observation: what evaluation and parity checks call."""
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 
 from policies.config import TrainConfig
-from policies.networks.encoder import Observation
-from policies.rl.actor_critic import Agent
-from policies.runs.checkpoint import read_policy
-from robot.bundle import Policy
+from policies.policy import Observation, Policy, family_of
+from policies.runs.checkpoint import read_policy, reading
+from robot import bundle
 from robot.contract import Contract
+from robot.history import History, stack
 
 
 def to_tensors(observation: dict[str, np.ndarray]) -> Observation:
@@ -27,23 +25,6 @@ def to_tensors(observation: dict[str, np.ndarray]) -> Observation:
     }
 
 
-class History:
-    """The last observations that a policy sees, of one episode; at its start the first stands for those before it."""
-
-    def __init__(self, length: int) -> None:
-        self._seen: deque[dict[str, np.ndarray]] = deque(maxlen=length)
-        self.length = length
-
-    def clear(self) -> None:
-        """The next observation is an episode's first."""
-        self._seen.clear()
-
-    def add(self, observation: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-        """All that the policy sees now, the newest last."""
-        self._seen.append(observation)
-        return [self._seen[0]] * (self.length - len(self._seen)) + list(self._seen)
-
-
 def to_batch(seen: list[dict[str, np.ndarray]]) -> Observation:
     """All that a policy sees at one moment, the newest last, as a batch of one."""
     tensors = [to_tensors(observation) for observation in seen]
@@ -51,37 +32,40 @@ def to_batch(seen: list[dict[str, np.ndarray]]) -> Observation:
 
 
 class GreedyPolicy:
-    """The averaged policy's best action. Remembers what it has seen: ``reset`` between episodes."""
-
-    def __init__(self, agent: Agent) -> None:
-        self.agent, self.contract = agent, agent.contract
-        self._history = History(agent.contract.history)
-        self.reset = self._history.clear
-
-    def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        return self.agent.act(to_batch(self._history.add(observation)), sample=False)[0]
-
-
-class BundledPolicy:
-    """The first action of an exported policy. Remembers what it has seen: ``reset`` between episodes."""
+    """A policy's best action, the first of its chunk. Remembers what it has seen: ``reset`` between episodes."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy, self.contract = policy, policy.contract
-        self._history = History(policy.contract.history)
+        self._history: History[dict[str, np.ndarray]] = History(policy.contract.history)
+        self.reset = self._history.clear
+
+    def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        return self.policy.act(to_batch(self._history.add(observation)), sample=False)[0, 0]
+
+
+class BundledPolicy:
+    """An exported policy's first action. Remembers what it has seen: ``reset`` between episodes."""
+
+    def __init__(self, policy: bundle.Policy) -> None:
+        self.policy, self.contract = policy, policy.contract
+        self._history: History[dict[str, np.ndarray]] = History(policy.contract.history)
         self.reset = self._history.clear
 
     def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         seen = self._history.add(observation)
-        if len(seen) == 1:
-            return self.policy.act(observation)[0]
-        return self.policy.act({name: np.stack([o[name] for o in seen]) for name in observation})[0]
+        return self.policy.act(observation if len(seen) == 1 else stack(seen))[0]
 
 
-def load_agent(folder: Path, expect: Contract | None = None) -> tuple[GreedyPolicy, TrainConfig]:
-    """The policy of a run, ready to act on a CPU."""
+def load_policy(folder: Path, expect: Contract | None = None) -> tuple[Policy, TrainConfig]:
+    """The policy that a run has saved in a folder, on a CPU.
+
+    Raises:
+        ContractMismatch: it is not for ``expect``.
+    """
     tensors, config, contract, _ = read_policy(folder)
     if expect is not None:
         expect.require_equal(contract, here="this set-up", there=str(folder))
-    agent = Agent(contract, config.algo, Fabric(accelerator="cpu", devices=1), seed=config.seed)
-    agent.load_policy_state(tensors)
-    return GreedyPolicy(agent), config
+    policy = family_of(config.algo).make_policy(contract, config.algo, config.seed)
+    with reading(folder, "its policy.safetensors does not fit its policy.json: train or copy it anew"):
+        policy.load_state_dict(tensors)
+    return policy, config

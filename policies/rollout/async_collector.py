@@ -28,12 +28,13 @@ import torch
 from lightning.fabric import Fabric
 
 from policies.config import TrainConfig
-from policies.rl.actor_critic import Agent
-from policies.rollout.acting import History, to_batch
+from policies.policy import Agent, family_of
+from policies.rollout.acting import to_batch
 from policies.rollout.channel import About, ActorEnd, Frame, LearnerEnd, Tensors, Wire, open_channel
 from policies.rollout.collectors import Collected, Collector, Finished, Recorder
 from robot.contract import Contract
 from robot.errors import PixelarmError
+from robot.history import History
 from sim.envs.make import make_env
 from sim.envs.processes import how_it_ended, shut_down, start_worker
 from sim.envs.task_env import TaskEnv
@@ -49,8 +50,7 @@ class ActorFailed(PixelarmError):
 
 def acting_tensors(agent: Agent) -> Tensors:
     """The live tensors that exploring needs: of the learning policy, not of the averaged one."""
-    modules = {"normalizer": agent.normalizer, "encoder": agent.encoder, "actor": agent.actor}
-    return {f"{name}.{key}": t for name, module in modules.items() for key, t in module.state_dict().items()}
+    return dict(agent.learning.state_dict())
 
 
 class ActorProcess:
@@ -197,7 +197,7 @@ class Actor:
     def __init__(self, env: TaskEnv, agent: Agent, end: ActorEnd, seed: int, step: int) -> None:
         self.env, self.agent, self.end, self.step = env, agent, end, step
         self._random = np.random.default_rng(seed)
-        self._history = History(env.contract.history)
+        self._history: History[dict[str, np.ndarray]] = History(agent.policy.contract.history)
         self._sending = True  # this episode's frames have all found room
         self._seen: list[dict[str, np.ndarray]] = []
         self._take()
@@ -212,7 +212,7 @@ class Actor:
         if self._about.random:
             action = env.contract.clip_action(self._random.uniform(bounds.low, bounds.high))
         else:
-            action = self.agent.act(to_batch(self._seen), sample=True)[0]
+            action = self.agent.act(to_batch(self._seen), sample=True)[0, 0]
         observation, reward, terminated, truncated, info = env.step(action)
         self.step += 1
         self.end.count(self.step)
@@ -255,7 +255,7 @@ def run(wire: Wire, words: Connection, cfg: TrainConfig, seed: int, step: int, p
     end = ActorEnd(wire)
     try:
         env = make_env(cfg.task)
-        agent = Agent(env.contract, cfg.algo, Fabric(accelerator="cpu", devices=1), seed)
+        agent = family_of(cfg.algo).make_agent(env.contract, cfg.algo, Fabric(accelerator="cpu", devices=1), seed)
         end.listen()  # the first weights were there before this process was
         actor = Actor(env, agent, end, seed, step)
         period = env.contract.period_s / cfg.trainer.pace if cfg.trainer.pace else 0.0

@@ -17,7 +17,7 @@ import torch
 
 from policies.config import TaskConfig
 from policies.data.replay import Replay
-from policies.rl.actor_critic import Agent
+from policies.policy import Agent
 from sim.envs.make import make_env
 from sim.envs.task_env import TaskEnv
 from sim.envs.vector import VectorEnv
@@ -50,7 +50,7 @@ class Recorder:
         memory: where experience goes; this stream alone.
         successes: a second memory for own successful episodes, as examples to follow, which join while there is room, so that
             no demonstration is overwritten; None if they do not join.
-        time_limit: as AgentConfig has it: whether an episode cut by the clock counts as ended, or its last step is left out.
+        time_limit: as ``algo.time_limit`` has it: whether an episode cut by the clock counts as ended, or its last step is left out.
     """
 
     def __init__(self, memory: Replay, successes: Replay | None, time_limit: str) -> None:
@@ -136,7 +136,7 @@ class InTurn(Collector):
     def collect(self, agent: Agent, random: np.random.Generator | None, busy: bool) -> Collected:
         env = self.env
         if random is None:
-            action = agent.act(self.recorder.memory.last_observation, sample=True)[0]
+            action = agent.act(self.recorder.memory.last_observation, sample=True)[0, 0]
         else:
             action = env.contract.clip_action(random.uniform(env.action_space.low, env.action_space.high))
         observation, reward, terminated, truncated, info = env.step(action)
@@ -189,7 +189,7 @@ class SideBySide(Collector):
     def collect(self, agent: Agent, random: np.random.Generator | None, busy: bool) -> Collected:
         if random is None:
             seen = [recorder.memory.last_observation for recorder in self.recorders]
-            actions = agent.act({name: torch.cat([one[name] for one in seen]) for name in seen[0]}, sample=True)
+            actions = agent.act({name: torch.cat([one[name] for one in seen]) for name in seen[0]}, sample=True)[:, 0]
         else:
             action = self.contract.action
             actions = self.contract.clip_action(

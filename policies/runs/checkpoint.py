@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,12 +24,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from policies.config import TrainConfig
+from policies.policy import family_of
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.files import write_json
 
-FORMAT = "pixelarm-checkpoint/2"
-_NAME = "step_{:09d}"
+FORMAT = "pixelarm-checkpoint/3"  # 3: options of a family under algo; history is the policy's
+_NAME, _STEP = "step_{:09d}", re.compile(r"step_(\d{9,})$")
 
 
 def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
@@ -44,14 +48,15 @@ def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
         ) from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)
-    for old in sorted(folder.glob("step_*"))[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    for old in steps(folder)[:-keep]:
+        shutil.rmtree(folder_of(folder, old), ignore_errors=True)
     return target
 
 
 def steps(folder: Path) -> list[int]:
     """Steps of the checkpoints in a folder, in order."""
-    return sorted(int(found.name.removeprefix("step_")) for found in folder.glob("step_*"))
+    named = (_STEP.match(found.name) for found in folder.glob("step_*"))
+    return sorted(int(match[1]) for match in named if match)
 
 
 def folder_of(folder: Path, step: int) -> Path:
@@ -65,7 +70,15 @@ def newest(folder: Path) -> Path | None:
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path)
+    """Write a safetensors file. Raises OSError, as every other way to write does."""
+    try:
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path)
+    except SafetensorError as error:  # it has the system's number in its words alone
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -97,24 +110,48 @@ def read_policy(folder: Path) -> tuple[dict[str, torch.Tensor], TrainConfig, Con
     """What ``save_policy`` wrote. Raises PixelarmError when the folder holds no policy, or a damaged one."""
     about = read_json(folder / "policy.json")
     if about.get("format") != FORMAT:
-        raise PixelarmError(f"{folder / 'policy.json'} has format {about.get('format')!r}, expected {FORMAT!r}")
+        raise PixelarmError(
+            f"{folder / 'policy.json'} has format {about.get('format')!r}, this version reads {FORMAT!r}: train anew, or use the "
+            "version of pixelarm that wrote it (its commit stands in the same file, under git). Exported bundles still run"
+        )
+    missing = [key for key in ("contract", "config") if key not in about]
+    if missing:
+        raise PixelarmError(f"{folder / 'policy.json'} lacks {' and '.join(missing)}: the policy cannot be used")
     contract = Contract.from_dict(about["contract"])
     return load_tensors(folder / "policy.safetensors"), config_from_dict(about["config"]), contract, about
 
 
-def read_json(path: Path) -> dict[str, Any]:
+@contextmanager
+def reading(folder: Path, cure: str) -> Iterator[None]:
+    """While files that belong together are read: what shows that they do not is said in words, with the cure."""
     try:
-        return json.loads(path.read_text())
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, FileNotFoundError, EOFError) as error:
+        raise PixelarmError(f"{folder} is damaged ({type(error).__name__}: {error}); {cure}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; anything else is refused in words."""
+    try:
+        data = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise PixelarmError(f"{path} does not exist") from error
+    except OSError as error:
+        raise PixelarmError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise PixelarmError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise PixelarmError(f"{path} must hold a JSON object {{...}}, got {type(data).__name__}")
+    return data
 
 
 def config_from_dict(data: dict[str, Any]) -> TrainConfig:
     """Plain data as the typed configuration; an unknown field or a wrong type is named."""
+    schema = OmegaConf.structured(TrainConfig(algo=family_of(data.get("algo")).config()))
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), data))
+        config = OmegaConf.to_object(OmegaConf.merge(schema, data))
     except OmegaConfBaseException as error:
         raise PixelarmError(f"this is not a configuration of this version: {error}") from error
     assert isinstance(config, TrainConfig)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from policies.config import TrainConfig
+from policies.policy import POLICIES
 from policies.runs.checkpoint import read_json
 from robot import bundle
 from robot.contract import Contract
@@ -123,7 +124,8 @@ def _source(
     card: dict[str, Any],
     repeat: int = 1,
 ) -> Source:
-    config = json.loads(json.dumps(config))  # tuples and lists compare equal, as files hold them
+    _check_sections(path, config)
+    config = json.loads(json.dumps(config, default=str))  # tuples and lists compare equal, as files hold them
     task = contract.task if contract else str(config["task"].get("name"))
     experiment = str(card.get("recipe") or config.get("experiment") or "unknown")
     digest = ""
@@ -133,10 +135,17 @@ def _source(
     return Source(path, kind, task, experiment, card.get("seed", config.get("seed")), config, contract, digest, repeat)
 
 
+def _check_sections(path: Path, config: Any) -> None:
+    """Refuse what cannot be a training's configuration, whatever its version."""
+    sections = [config, *(config.get(name, {}) for name in ("task", "algo", "recipe", "trainer"))] if config else []
+    if not all(isinstance(section, dict) for section in sections):
+        raise PixelarmError(f"the configuration in {path} is not one of `pixelarm train`: {str(config)[:80]}")
+
+
 def _yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text()) if path.exists() else None
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise PixelarmError(f"{path} is not YAML: {error}") from error
 
 
@@ -202,8 +211,14 @@ def all_options(saved: dict[str, Any]) -> dict[str, Any]:
 
     An option that came after it has its default: new options' defaults leave what was done before as it was.
     """
-    defaults = flatten(asdict(TrainConfig())) if saved else {}
+    defaults = flatten(asdict(TrainConfig(algo=_algo_defaults(saved)))) if saved else {}
     return json.loads(json.dumps({**defaults, **flatten(saved)}))
+
+
+def _algo_defaults(saved: dict[str, Any]) -> Any:
+    """Default options of the saved family of policies; none of a family that is not known here."""
+    name = (saved.get("algo") or {}).get("family")
+    return POLICIES[name].config() if name in POLICIES else {}
 
 
 def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

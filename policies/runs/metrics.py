@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from robot.errors import PixelarmError
+from robot.files import write_text
+
 
 class RunLog:
     """Appends records; a resumed run cuts the lines that lie after its checkpoint, so no step appears twice."""
@@ -16,7 +19,7 @@ class RunLog:
         if not enabled:
             return
         kept = [line for line in _lines(self._path) if resume_at is not None and line.get("step", 0) <= resume_at]
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = self._path.open("a")
         from torch.utils.tensorboard import SummaryWriter
 
@@ -47,9 +50,12 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for text in path.read_text().splitlines():
+    for text in path.read_text(errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             break  # the line a killed run was writing
+        if not isinstance(line, dict):
+            raise PixelarmError(f"{path} is not a log of `pixelarm train`: a line of it is {text[:60]!r}")
+        lines.append(line)
     return lines

@@ -2,35 +2,138 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from policies.config import TaskConfig, TrainConfig, TrainerConfig
+from policies.config import RecipeConfig, TaskConfig, TrainConfig, TrainerConfig
+from policies.policy import family_of
 from policies.registry import parse_one
 from policies.rollout.channel import MOST_SLOTS
-from policies.runs.find import all_options
+from policies.runs.find import all_options, flatten
+from policies.runtime.compiling import MODES
 from policies.schedules import schedule
 from robot.dataset import recording
-from robot.dataset.episodes import Episode
+from robot.dataset.episodes import Episode, episode_files
 from robot.errors import PixelarmError
+from robot.files import require_folder
 
 
-def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> None:
-    """Refuse, before the first step, a recipe whose parts do not fit together; ``processes`` learn together."""
-    recipe = cfg.recipe
-    problems = []
-    if not 0.0 <= recipe.demo_fraction <= 1.0:
-        problems.append(f"demo_fraction must be between 0 and 1, got {recipe.demo_fraction}")
-    if recipe.updates_per_step <= 0:
-        problems.append(f"updates_per_step must be positive, got {recipe.updates_per_step}")
+@dataclass(frozen=True)
+class Bounds:
+    """The numbers that an option takes: ``low`` (or more than it, with ``above``) to ``high``, finite ones."""
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+
+    def problem(self, name: str, value: float) -> str:
+        """What is wrong with a value, in words; empty if nothing is."""
+        if math.isfinite(value) and self.low <= value <= self.high and not (self.above and value == self.low):
+            return ""
+        if self.high < math.inf:
+            return f"{name} must be between {self.low} and {self.high}, got {value}"
+        return f"{name} must be {'more than' if self.above else 'at least'} {self.low}, got {value}"
+
+
+# Every number that a run's configuration holds beside the agent's, which ``policies.rl.checks.check_agent`` checks.
+BOUNDS = {
+    "seed": Bounds(0, 2**32 - 1),  # what numpy's and torch's generators take
+    "task.image_size": Bounds(1, 2048),
+    "algo.history": Bounds(1, 100),
+    "task.action_repeat": Bounds(0),
+    "task.hold_steps": Bounds(1),
+    "recipe.demos": Bounds(0),
+    "recipe.pretrain_updates": Bounds(0),
+    "recipe.clone_updates": Bounds(0),
+    "recipe.fit_updates": Bounds(0),
+    "recipe.steps": Bounds(0),
+    "recipe.frames": Bounds(0),
+    "recipe.updates_per_step": Bounds(0, above=True),
+    "recipe.critic_warmup": Bounds(0),
+    "recipe.learning_starts": Bounds(1),
+    "recipe.batch_size": Bounds(1),
+    "recipe.demo_fraction": Bounds(0, 1),
+    "recipe.replay_capacity": Bounds(2),
+    "recipe.random_steps": Bounds(0),
+    "trainer.devices": Bounds(1),
+    "trainer.threads": Bounds(0),
+    "trainer.actors": Bounds(1),
+    "trainer.pace": Bounds(0),
+    "trainer.publish_every": Bounds(1),
+    "trainer.frames_waiting": Bounds(2, MOST_SLOTS),
+    "trainer.eval_every": Bounds(1),
+    "trainer.eval_episodes": Bounds(0),
+    "trainer.checkpoint_every": Bounds(1),
+    "trainer.log_every": Bounds(1),
+    "trainer.patience": Bounds(0),
+}
+# options of RecipeConfig that only online agents read
+ONLINE = (
+    "demos_share_replay", "pretrain", "pretrain_updates", "clone_updates", "steps", "frames", "updates_per_step", "critic_warmup",
+    "learning_starts", "demo_fraction", "successes_join", "bc_weight", "replay_capacity", "replay_folder", "random_steps",
+)  # fmt: skip
+ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")  # Lightning Fabric's
+
+
+def check_recipe(cfg: TrainConfig, processes: int = 1) -> None:
+    """Refuse, before anything is built, a run whose options do not fit together; ``processes`` learn together."""
+    processes = max(processes, cfg.trainer.devices)
+    problems = _problems_of_values(cfg)
+    if not problems and family_of(cfg.algo).agent is None:
+        problems = _problems_of_fitting(cfg, processes)
+    elif not problems:
+        problems = [*_problems_of_parts(cfg, processes), *_problems_of_actors(cfg, processes)]
+    if problems:
+        raise PixelarmError("this recipe cannot run:\n  - " + "\n  - ".join(problems))
+
+
+def _problems_of_values(cfg: TrainConfig) -> list[str]:
+    """Options that are wrong by themselves, whatever the others say."""
+    options = flatten(asdict(cfg))
+    problems = [bounds.problem(name, options[name]) for name, bounds in BOUNDS.items()]
+    for name, step in (("start", 0), ("end", 2**62)):
+        problems.append(Bounds(0).problem(f"the {name} of recipe.bc_weight", schedule(cfg.recipe.bc_weight, step)))
+    delay = cfg.task.actuation_delay_ms
+    if not (len(delay) == 2 and 0 <= delay[0] <= delay[1] < math.inf):
+        problems.append(f"task.actuation_delay_ms must be [LOW,HIGH] with 0 <= LOW <= HIGH, got {list(delay)}")
+    for name, valid in (("trainer.accelerator", ACCELERATORS), ("trainer.compile", tuple(MODES))):
+        if options[name] not in valid:
+            problems.append(f"{name} must be one of {', '.join(valid)}, got {options[name]!r}")
+    problems += [f"{name} must name a folder, got nothing" for name in ("run", "demos") if not getattr(cfg, name)]
+    return [problem for problem in problems if problem]
+
+
+def _problems_of_fitting(cfg: TrainConfig, processes: int) -> list[str]:
+    """Of a policy that is fitted to demonstrations: what an online agent alone would read must be left out."""
+    problems, name = [], cfg.algo.family
+    ignored = [f"recipe.{field}" for field in ONLINE if getattr(cfg.recipe, field) != getattr(RecipeConfig(), field)]
+    if ignored:
+        problems.append(
+            f"algo.family={name} is fitted to demonstrations: {', '.join(ignored)} would do nothing, leave them out"
+        )
+    for field in ("demos", "fit_updates"):
+        if getattr(cfg.recipe, field) < 1:
+            problems.append(f"algo.family={name} is fitted to demonstrations: recipe.{field} must be at least 1")
+    if processes > 1:
+        problems.append(f"a policy is fitted on one device: trainer.devices must be 1, got {processes}")
+    return problems
+
+
+def _problems_of_parts(cfg: TrainConfig, processes: int) -> list[str]:
+    """Options of the recipe that do not fit together."""
+    recipe, problems = cfg.recipe, []
+    if recipe.fit_updates:
+        problems.append(
+            "recipe.fit_updates is for families that are fitted to demonstrations; an agent has clone_updates"
+        )
     clones = schedule(recipe.bc_weight, 0) > 0
     needs_demos = [n for n in ("pretrain_updates", "clone_updates") if getattr(recipe, n)]
     if (needs_demos or clones) and recipe.demos < 1:
         problems.append(f"demos is 0, but {', '.join(needs_demos) or 'bc_weight'} need demonstrations")
-    if len(demos) < recipe.demos:
-        problems.append(f"the recipe uses {recipe.demos} demonstrations, the dataset holds {len(demos)}")
-    if (cfg.algo.objectives or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
-        problems.append("objectives compare the rows of a batch: contrastive learning needs a batch of at least 2")
+    if (cfg.algo.auxiliary or (recipe.pretrain and recipe.pretrain_updates)) and recipe.batch_size < 2:
+        problems.append("auxiliary losses compare rows of a batch: contrastive learning needs a batch of at least 2")
     if clones and recipe.demo_fraction == 0:
         problems.append("bc_weight is on, but demo_fraction is 0: no demonstration row would ever be cloned")
     if (recipe.steps or recipe.frames) and recipe.demos == 0 and recipe.random_steps == 0:
@@ -41,21 +144,37 @@ def check_recipe(cfg: TrainConfig, demos: list[Episode], processes: int = 1) -> 
         )
     if recipe.random_steps == 1:
         problems.append("random_steps must be 0, or at least 2 to measure proprioception's spread, got 1")
-    if recipe.batch_size < 1:
-        problems.append(f"batch_size must be at least 1, got {recipe.batch_size}")
     if recipe.successes_join and recipe.demo_fraction == 0 and (recipe.steps or recipe.frames):
         problems.append("successes_join is on, but demo_fraction is 0: nothing would be drawn from what they join")
     if recipe.demos_share_replay and recipe.demo_fraction > 0:
         problems.append("demos_share_replay puts demonstrations among all other rows: demo_fraction must be 0")
-    if recipe.learning_starts < 1:
-        problems.append(f"learning_starts must be at least 1, got {recipe.learning_starts}")
-    if cfg.trainer.eval_every < 1 or cfg.trainer.checkpoint_every < 1 or cfg.trainer.log_every < 1:
-        problems.append("eval_every, checkpoint_every and log_every must be at least 1")
-    if parse_one(cfg.algo.critic, "algo.critic")[0] == "simba" and max(processes, cfg.trainer.devices) > 1:
+    if _critic(cfg) == "simba" and processes > 1:
         problems.append("critic simba scales rewards by what one process has seen: set trainer.devices=1")
-    problems += _problems_of_actors(cfg, max(processes, cfg.trainer.devices))
-    if problems:
-        raise PixelarmError("this recipe cannot run:\n  - " + "\n  - ".join(problems))
+    return problems
+
+
+def check_places(cfg: TrainConfig) -> None:
+    """Refuse, before anything is built, a dataset with too few episodes and a replay folder that takes no files."""
+    if cfg.recipe.replay_folder:
+        require_folder(Path(cfg.recipe.replay_folder))
+    wanted, found = cfg.recipe.demos, len(episode_files(cfg.demos))
+    if wanted and not found:
+        why = "no episode_*.hdf5 in it" if Path(cfg.demos).is_dir() else "no such folder"
+        raise PixelarmError(f"{cfg.demos} is not a dataset ({why})\n{other_demos(cfg)}")
+    if found < wanted:
+        raise PixelarmError(
+            f"recipe.demos={wanted} demonstrations are to be used, and {cfg.demos} holds {found}: set recipe.demos={found}, "
+            f"or record more: pixelarm collect --task {cfg.task.name} --episodes {wanted - found} "
+            f"--image-size {cfg.task.image_size} --append --out {cfg.demos}"
+        )
+
+
+def other_demos(cfg: TrainConfig) -> str:
+    """What to do about demonstrations that cannot be used."""
+    return (
+        f"name another dataset with demos=FOLDER, or record one: pixelarm collect --task {cfg.task.name} "
+        f"--episodes {cfg.recipe.demos} --image-size {cfg.task.image_size} --out NEW/FOLDER"
+    )
 
 
 def check_recording(here: dict[str, Any], demos: list[Episode]) -> list[str]:
@@ -100,10 +219,15 @@ def _number(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _critic(cfg: TrainConfig) -> str:
+    """The kind of critic, of an actor-critic."""
+    critic = getattr(cfg.algo, "critic", None)
+    return parse_one(critic, "algo.critic")[0] if isinstance(critic, str | dict) else ""
+
+
 def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:
+    """Options of who acts that do not fit together."""
     trainer, problems = cfg.trainer, []
-    if trainer.actors < 1:
-        problems.append(f"trainer.actors must be at least 1, got {trainer.actors}")
     if cfg.recipe.replay_capacity < 2 * trainer.actors:
         problems.append(
             f"replay_capacity {cfg.recipe.replay_capacity} is too small: each of the {trainer.actors} actors needs 2 frames"
@@ -121,12 +245,6 @@ def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:
         problems.append(f"trainer.asynchronous acts in one environment: trainer.actors must be 1, got {trainer.actors}")
     if processes > 1:
         problems.append(f"trainer.asynchronous learns on one device: trainer.devices must be 1, got {processes}")
-    if trainer.pace < 0:
-        problems.append(f"trainer.pace must be positive, or 0 for as fast as it can, got {trainer.pace}")
-    if trainer.publish_every < 1:
-        problems.append(f"trainer.publish_every must be at least 1, got {trainer.publish_every}")
-    if not 2 <= trainer.frames_waiting <= MOST_SLOTS:
-        problems.append(f"trainer.frames_waiting must be 2 to {MOST_SLOTS}, got {trainer.frames_waiting}")
     return problems
 
 

@@ -19,20 +19,22 @@ from lightning.fabric import Fabric
 from tqdm import tqdm
 
 from policies.config import TrainConfig
-from policies.data.replay import Batch, Lookup, Replay, join, to_device
-from policies.data.vector_replay import Lanes
+from policies.data.batch import Batch, join
+from policies.data.replay import Lookup, Replay
+from policies.data.vector_replay import VectorReplay
 from policies.evaluation.evaluate import VALIDATION_SEED, evaluate
+from policies.policy import family_of
+from policies.registry import parse
 from policies.rl import pretraining as pretrain
-from policies.rl.actor_critic import Agent
-from policies.rl.auxiliary import make_objectives
+from policies.rl.pixel_agent import PixelAgent
 from policies.rollout.acting import GreedyPolicy
 from policies.rollout.async_collector import Asynchronous
 from policies.rollout.collectors import Collector, InTurn, Recorder, SideBySide
 from policies.runs import checkpoint
 from policies.runs.metrics import RunLog
-from policies.runs.provenance import git_commit, hardware, versions
+from policies.runs.provenance import made_with, versions
 from policies.schedules import schedule
-from policies.training.checks import check_recipe, require_same_config
+from policies.training.checks import require_same_config
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
@@ -46,12 +48,14 @@ class Run:
 
     def __init__(self, cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
         self.cfg, self.fabric, self.env, self.folder = cfg, fabric, env, folder
-        check_recipe(cfg, demos, fabric.world_size)
         recipe, contract = cfg.recipe, env.contract
         rank = fabric.global_rank
         self.rng = np.random.default_rng([cfg.seed, rank])
-        self.agent = Agent(contract, cfg.algo, fabric, cfg.seed, cfg.trainer.compile)
-        lookup = make_lookup(cfg, self.agent)
+        self.agent: PixelAgent = family_of(cfg.algo).make_agent(
+            contract, cfg.algo, fabric, cfg.seed, cfg.trainer.compile
+        )
+        contract = self.agent.contract
+        lookup = self.agent.lookup(recipe.pretrain if recipe.pretrain_updates else [])
         joins = recipe.successes_join and recipe.demo_fraction > 0
         frames = sum(len(d) + 1 for d in demos[: recipe.demos]) + (recipe.replay_capacity if joins else 0)
         self.demos = Replay(contract, max(1, frames), lookup)
@@ -63,7 +67,7 @@ class Run:
             for demo in demos[: recipe.demos]:
                 self.online.add_episode(demo)
         self.total_steps = -(-recipe.frames // env.action_repeat) if recipe.frames else recipe.steps
-        self.collector = make_collector(cfg, env, self.online, self.demos if joins else None)
+        self.collector = make_collector(cfg, env, contract, self.online, self.demos if joins else None)
         if len(self.demos):
             self._fit_normalizer(self.demos)
         self.step = self.updates = self.perfect = 0
@@ -75,15 +79,15 @@ class Run:
 
     # -------------------------------------------------------------- the phases
     def pretrain(self) -> None:
-        """Objectives on the demonstrations and cloning, as the recipe says; then the first online episode begins."""
+        """Auxiliary losses on the demonstrations and cloning, as the recipe says; then the first online episode begins."""
         recipe, batch = self.cfg.recipe, self.cfg.recipe.batch_size
         if recipe.pretrain_updates and recipe.pretrain:
-            names = ", ".join(make_objectives(recipe.pretrain, self.agent, 0))
+            names = ", ".join(name for name, _ in parse(recipe.pretrain, "recipe.pretrain"))
             with _bar(recipe.pretrain_updates, f"pre-training: {names}", "update", self.fabric) as bar:
-                loss = pretrain.train_objectives(
+                loss = pretrain.train_auxiliary(
                     self.agent, self.demos, recipe.pretrain, recipe.pretrain_updates, batch, self.rng, _show(bar)
                 )
-            self.log.write(0, "pretrain", objective_loss=loss)
+            self.log.write(0, "pretrain", auxiliary_loss=loss)
         if recipe.clone_updates:
             with _bar(recipe.clone_updates, "cloning warm start", "update", self.fabric) as bar:
                 loss = pretrain.clone(self.agent, self.demos, recipe.clone_updates, batch, self.rng, _show(bar))
@@ -109,7 +113,7 @@ class Run:
                 if stop:
                     break
 
-    def _fit_normalizer(self, memory: Replay | Lanes) -> None:
+    def _fit_normalizer(self, memory: Replay | VectorReplay) -> None:
         """From what rank 0 has seen, for every device: they share weights, so they must share what the weights read."""
         normalizer = self.agent.normalizer
         normalizer.fit(memory.all_proprio().to(self.fabric.device))
@@ -136,7 +140,7 @@ class Run:
         metrics: dict[str, Any] = {}
         self.owed += recipe.updates_per_step * max(0, self.step - max(before, recipe.learning_starts - 1))
         while self.owed >= 1.0:
-            batch = to_device(self._batch(), self.agent.device)
+            batch = self._batch().to(self.agent.device)
             metrics |= self.agent.update(batch, bc_weight, improve_actor=before >= recipe.critic_warmup)
             self.updates += 1
             self.owed -= 1.0
@@ -152,10 +156,10 @@ class Run:
         size = self.cfg.recipe.batch_size
         from_demos = round(size * self.cfg.recipe.demo_fraction) if len(self.demos) else 0
         if from_demos == 0:
-            return self.online.sample(size, self.rng)
+            return self.online.sample(size, self.rng).without_examples()
         demos = self.demos.sample(from_demos, self.rng)
         if from_demos == size:
-            return {**demos, "demo_rows": size}
+            return demos
         return join(demos, self.online.sample(size - from_demos, self.rng))
 
     def _report(self, metrics: dict[str, Any], bar: tqdm) -> None:
@@ -185,7 +189,7 @@ class Run:
         if self.fabric.is_global_zero and trainer.eval_episodes:
             seeds = range(VALIDATION_SEED, VALIDATION_SEED + trainer.eval_episodes)
             with self.collector.undisturbed():
-                found = evaluate(self.env, GreedyPolicy(self.agent), seeds, after_steps=0, quiet=True)
+                found = evaluate(self.env, GreedyPolicy(self.agent.policy), seeds, after_steps=0, quiet=True)
             record = found.record(self.env.metric)
             self.log.write(self.step, "eval", **record)
             tqdm.write(f"  step {self.step}: validation {found.words(self.env.metric)}")
@@ -213,9 +217,9 @@ class Run:
             "frames": self.step * self.env.action_repeat,
             "robot_minutes": self.step / self.env.contract.rate_hz / 60,
             "validation": validation,
-            "versions": versions(), "git": git_commit(), "hardware": hardware(),
-        }  # fmt: skip
-        checkpoint.save_policy(self.folder / name, self.agent.policy_state(), self.cfg, self.env.contract, about)
+            **made_with(),
+        }
+        checkpoint.save_policy(self.folder / name, self.agent.policy.state_dict(), self.cfg, self.agent.contract, about)
 
     def save(self) -> None:
         """A checkpoint to resume from."""
@@ -234,7 +238,7 @@ class Run:
                 "owed": self.owed, "best": self.best if np.isfinite(self.best) else None, "recent": self.recent,
                 "seconds": self.seconds, "rng": self.rng.bit_generator.state,
                 "environment": {key: value for key, value in environment.items() if key != "world"},
-                "contract": self.env.contract.to_dict(), "config": asdict(self.cfg), "versions": versions(),
+                "contract": self.agent.contract.to_dict(), "config": asdict(self.cfg), "versions": versions(),
             }  # fmt: skip
             (folder / STATE).write_text(json.dumps(state))
 
@@ -250,6 +254,11 @@ class Run:
         folder = self._newest_of_all()
         if folder is None:
             return False
+        with checkpoint.reading(folder, "remove it, and resume=true goes on from the checkpoint before"):
+            self._load(folder)
+        return True
+
+    def _load(self, folder: Path) -> None:
         state = checkpoint.read_json(folder / STATE)
         require_same_config(state["config"], asdict(self.cfg), folder)
         self.agent.load_state_dict(checkpoint.load_tensors(folder / "agent.safetensors"))
@@ -261,7 +270,6 @@ class Run:
         for name in ("step", "updates", "perfect", "owed", "recent", "seconds"):
             setattr(self, name, state[name])
         self.best = -np.inf if state["best"] is None else state["best"]
-        return True
 
     def _newest_of_all(self) -> Path | None:
         """This device's folder of the newest step that every device has saved.
@@ -281,33 +289,23 @@ class Run:
         return checkpoint.folder_of(self._checkpoints, step)
 
 
-def make_lookup(cfg: TrainConfig, agent: Agent) -> Lookup:
-    """What this agent and recipe need of each transition."""
-    terms = {
-        **agent.objectives,
-        **(make_objectives(cfg.recipe.pretrain, agent, 0) if cfg.recipe.pretrain_updates else {}),
-    }
-    ahead = {term.ahead for term in terms.values() if term.ahead}
-    if len(ahead) > 1:
-        raise PixelarmError(f"objectives that look ahead must look equally far, got {sorted(ahead)} control steps")
-    return Lookup(cfg.algo.discount, cfg.algo.n_step, agent.critics.sequence, max(ahead, default=0))
-
-
-def make_memory(cfg: TrainConfig, contract: Contract, lookup: Lookup, rank: int) -> Replay | Lanes:
+def make_memory(cfg: TrainConfig, contract: Contract, lookup: Lookup, rank: int) -> Replay | VectorReplay:
     """The memory of online experience: a lane for each actor where there are several."""
     recipe, actors = cfg.recipe, cfg.trainer.actors
     place = Path(recipe.replay_folder) / f"rank{rank}" if recipe.replay_folder else None
     if actors == 1:
         return Replay(contract, recipe.replay_capacity, lookup, place, reuse=cfg.resume)
-    return Lanes(contract, recipe.replay_capacity, actors, lookup, place, reuse=cfg.resume)
+    return VectorReplay(contract, recipe.replay_capacity, actors, lookup, place, reuse=cfg.resume)
 
 
-def make_collector(cfg: TrainConfig, env: TaskEnv, memory: Replay | Lanes, successes: Replay | None) -> Collector:
+def make_collector(
+    cfg: TrainConfig, env: TaskEnv, contract: Contract, memory: Replay | VectorReplay, successes: Replay | None
+) -> Collector:
     """Who gathers the experience that ``memory`` keeps; ``successes``: a memory for own successful episodes beside it."""
-    lanes = memory.lanes if isinstance(memory, Lanes) else [memory]
+    lanes = memory.lanes if isinstance(memory, VectorReplay) else [memory]
     recorders = [Recorder(lane, successes, cfg.algo.time_limit) for lane in lanes]
     if cfg.trainer.asynchronous:
-        return Asynchronous(cfg, env.contract, recorders[0])
+        return Asynchronous(cfg, contract, recorders[0])
     return InTurn(env, recorders[0]) if len(recorders) == 1 else SideBySide(cfg.task, env, recorders)
 
 

@@ -11,22 +11,37 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+import policies.families  # noqa: F401  (fills POLICIES)
 from policies.config import TrainConfig
+from policies.policy import POLICIES, family_of
 from policies.training import task_configs
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
+from robot.files import Claim, require_folder, write_text
 from robot.packages import require_ours
 
 require_ours("policies", "configs")  # Hydra would look for its files in another folder of that name
 
 OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
-ConfigStore.instance().store(name="train_schema", node=TrainConfig)
 task_configs.register()
+
+
+def register_families() -> None:
+    """Give Hydra the schema of every family of policies, as ``algo=FAMILY``."""
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConfig)
+    for name, family in POLICIES.items():
+        store.store(group="algo", name=name, node=family.config)
 
 
 def typed(config: DictConfig) -> TrainConfig:
@@ -46,55 +61,129 @@ def part_options(overrides: list[str]) -> list[str]:
 
 
 def compose(overrides: list[str]) -> TrainConfig:
-    """The configuration that ``pixelarm train`` would use with these overrides."""
-    with hydra.initialize_config_module("configs", version_base="1.3"):
-        config = hydra.compose("train", part_options(overrides), return_hydra_config=True)
-    with open_dict(config):
-        config.experiment = config.hydra.runtime.choices.experiment
-        del config.hydra
-    return typed(config)
+    """The configuration that ``pixelarm train`` would use with these overrides. Raises PixelarmError for a wrong one."""
+    register_families()
+    with _our_words():
+        with hydra.initialize_config_module("configs", version_base="1.3"):
+            config = hydra.compose("train", part_options(overrides), return_hydra_config=True)
+        with open_dict(config):
+            config.experiment = config.hydra.runtime.choices.experiment
+            del config.hydra
+        return typed(config)
+
+
+@contextmanager
+def _our_words() -> Iterator[None]:
+    """Hydra's errors about options, which are the user's to cure, as ours."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        words, cause = str(error).partition("\nConfig search path")[0].strip(), error.__cause__
+        detail = f": {cause}" if isinstance(cause, OmegaConfBaseException) else ""
+        raise PixelarmError(f"{words}{detail}") from error
 
 
 def train(cfg: TrainConfig) -> Path:
-    """Run a recipe on the devices it asks for; returns the run folder. Learning stops early when validation is perfect."""
-    import torch
+    """Run a recipe on the devices it asks for; returns the run folder. Learning stops early when validation is perfect.
+
+    Raises:
+        PixelarmError: it cannot run, said before anything slow; or another process trains in that folder.
+    """
+    import sim  # noqa: F401  (settles OpenGL before torch's lazy imports, see sim/rendering/gl.py)
+
+    launched = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun has made the processes already
+    check(cfg, int(os.environ.get("WORLD_SIZE", "1")) if launched else 1, launched)
     from lightning.fabric import Fabric
 
-    import sim  # noqa: F401  (settles OpenGL before torch's lazy imports, see sim/rendering/gl.py)
     from policies.runtime.precision import choose_precision
 
     cfg.trainer.precision = choose_precision(cfg.trainer.precision, cfg.trainer.accelerator)  # a resumed run keeps it
-    launched = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun has made the processes already
-    if cfg.trainer.devices < 1:
-        raise PixelarmError(f"trainer.devices must be at least 1, got {cfg.trainer.devices}")
-    if cfg.trainer.accelerator == "cuda" and torch.cuda.device_count() < (1 if launched else cfg.trainer.devices):
-        raise PixelarmError(
-            f"trainer.accelerator=cuda with trainer.devices={cfg.trainer.devices}, but torch sees {torch.cuda.device_count()} "
-            "GPUs here; `pixelarm doctor` says more, trainer=cpu learns without one"
+    folder = Path(cfg.run)
+    # one owner, however many processes: the one that launches the others, or the first that torchrun made
+    with Claim(folder, "training") if not launched or os.environ.get("RANK") == "0" else nullcontext():
+        require_new_run(cfg)
+        strategy = "auto" if cfg.trainer.devices == 1 and not launched else ("ddp" if launched else "ddp_spawn")
+        fabric = Fabric(
+            accelerator=cfg.trainer.accelerator,
+            devices=cfg.trainer.devices,
+            precision=cfg.trainer.precision,
+            strategy=strategy,
         )
-    folder = prepare_folder(cfg)
-    strategy = "auto" if cfg.trainer.devices == 1 and not launched else ("ddp" if launched else "ddp_spawn")
-    fabric = Fabric(
-        accelerator=cfg.trainer.accelerator,
-        devices=cfg.trainer.devices,
-        precision=cfg.trainer.precision,
-        strategy=strategy,
-    )
-    if strategy == "auto":
-        _worker(fabric, cfg, folder)
-    else:
-        fabric.launch(_worker, cfg, folder)
+        if strategy == "auto":
+            _worker(fabric, cfg, folder)
+        else:
+            _launch(fabric, cfg, folder)
     return folder
 
 
-def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
+def check(cfg: TrainConfig, processes: int = 1, launched: bool = False) -> None:
+    """Everything that can be refused before an environment or a network is built.
+
+    Args:
+        processes: that learn together.
+        launched: they have been started already, one for each device.
+    """
+    from policies.training.checks import check_places, check_recipe
+
+    check_recipe(cfg, processes)
+    _require_devices(cfg.trainer.accelerator, 1 if launched else cfg.trainer.devices)
+    require_folder(Path(cfg.run))
+    check_places(cfg)
+    from policies.rl.checks import check_agent
+    from policies.rl.config import PixelAgentConfig
+    from sim.envs.make import check_task  # reads large packages, for some seconds
+
+    if isinstance(cfg.algo, PixelAgentConfig):
+        check_agent(cfg.algo)
+    check_task(cfg.task.name)
+
+
+def _require_devices(accelerator: str, devices: int) -> None:
+    import torch
+
+    if accelerator in ("cuda", "gpu") and torch.cuda.device_count() < devices:
+        raise PixelarmError(
+            f"trainer.accelerator={accelerator} with trainer.devices={devices}, but torch sees {torch.cuda.device_count()} "
+            "GPUs here; `pixelarm doctor` says more, trainer=cpu learns without one"
+        )
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        raise PixelarmError(
+            "trainer.accelerator=mps, but torch finds no such device here; trainer=cpu learns without one"
+        )
+
+
+def require_new_run(cfg: TrainConfig) -> None:
+    """An old run is resumed only when that was asked for."""
+    from policies.runs.checkpoint import newest
+
+    if newest(Path(cfg.run) / "checkpoints" / "rank0") is not None and not cfg.resume:
+        raise PixelarmError(
+            f"{cfg.run} holds a run already; add resume=true to continue it, or run=OTHER/FOLDER for a new one"
+        )
+
+
+def _launch(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
+    """Several processes; an error of ours in one of them stays one, where torch makes a text of it and its traceback."""
+    from torch.multiprocessing import ProcessRaisedException
+
+    try:
+        fabric.launch(_worker, cfg, folder)
+    except ProcessRaisedException as error:
+        ours = re.match(r".*\nrobot\.errors\.\w+: (.*)\Z", str(error), re.DOTALL)  # the last of a chain of errors
+        if ours is None or "\nTraceback" in ours[1]:
+            raise
+        raise PixelarmError(ours[1].strip()) from error
+
+
+def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     """One process of a run: build the parts, then the phases in order."""
     import numpy as np
     import torch
 
     from policies.runs.metrics import RunLog
     from policies.runtime.allocator import keep_freed_memory
-    from policies.training.checks import check_recording
+    from policies.training.checks import check_recording, other_demos
+    from policies.training.fit import fit
     from policies.training.online import Run
     from robot.dataset.episodes import read_dataset
     from sim.envs.make import make_env
@@ -104,23 +193,24 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
     keep_freed_memory()
     env = make_env(cfg.task)
     try:  # episodes hold single observations, whatever a policy stacks
-        demos = read_dataset(cfg.demos, expect=env.contract.for_arm()) if cfg.recipe.demos else []
+        demos = read_dataset(cfg.demos, expect=env.contract.recorded()) if cfg.recipe.demos else []
     except StrayEpisodes:  # it says which files to move away: nothing need be recorded
         raise
     except (DatasetError, ContractMismatch) as error:
-        raise PixelarmError(
-            f"{error}\nname another dataset with demos=FOLDER, or record one: pixelarm collect --task {cfg.task.name} "
-            f"--episodes {cfg.recipe.demos} --image-size {cfg.task.image_size} --out NEW/FOLDER"
-        ) from error
+        raise PixelarmError(f"{error}\n{other_demos(cfg)}") from error
     notes = check_recording(env.recording, demos[: cfg.recipe.demos]) if demos else []
-    run = Run(cfg, fabric, env, demos, folder)
-    if run.fabric.is_global_zero and notes:
+    if fabric.is_global_zero and notes:
         print("\n".join(notes), file=sys.stderr)
+    if family_of(cfg.algo).agent is None:
+        fit(cfg, env, demos, folder)
+        env.close()
+        return
+    run = Run(cfg, fabric, env, demos, folder)
     resumed = run.resume()
     if cfg.resume and not resumed and run.fabric.is_global_zero:
         print(f"nothing to resume in {folder}: starting from the beginning", file=sys.stderr)
     if run.fabric.is_global_zero:  # not before: a refused resume leaves the run's configuration as it was
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(cfg)))
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(cfg)))
     run.log = RunLog(folder, resume_at=run.step if resumed else None, enabled=run.fabric.is_global_zero)
     try:
         if not resumed:
@@ -137,39 +227,32 @@ def _worker(fabric: object, cfg: TrainConfig, folder: Path) -> None:
         env.close()
 
 
-def prepare_folder(cfg: TrainConfig) -> Path:
-    """The run's folder; an old run is resumed only when that was asked for."""
-    from policies.runs.checkpoint import newest
-    from sim.envs.make import check_task
-
-    check_task(cfg.task.name)
-    folder = Path(cfg.run)
-    if newest(folder / "checkpoints" / "rank0") is not None and not cfg.resume:
-        raise PixelarmError(
-            f"{folder} holds a run already; add resume=true to continue it, or run=OTHER/FOLDER for a new one"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def main(argv: list[str]) -> int:
-    """Hydra's command line around ``train``; our own errors leave it as themselves, not as a traceback."""
-    failure: list[BaseException] = []
+    """Hydra's command line around ``train``; errors leave it as themselves, not as Hydra prints them."""
+    failures: list[Exception] = []
 
     @hydra.main(config_path="pkg://configs", config_name="train", version_base="1.3")
     def hydra_main(config: DictConfig) -> None:
         try:
-            folder = train(typed(config))
+            with _our_words():
+                cfg = typed(config)
+            folder = train(cfg)
             print(f"run in {folder}; next: pixelarm eval {folder}, pixelarm export {folder}")
-        except (PixelarmError, KeyboardInterrupt) as error:
-            failure.append(error)
-
-    sys.argv = ["pixelarm train", *part_options(argv)]
-    hydra_main()
-    if failure:
-        if isinstance(failure[0], KeyboardInterrupt):
+        except KeyboardInterrupt:
             print(
                 "\ninterrupted; the same command with resume=true continues from the newest checkpoint", file=sys.stderr
             )
-        raise failure[0]
+            raise
+        except Exception as error:  # a sweep goes on with its next run
+            failures.append(error)
+
+    register_families()
+    sys.argv = ["pixelarm train", *part_options(argv)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors of Hydra's own are raised, not printed
+    with _our_words():
+        hydra_main()
+    if len(failures) > 1:
+        print(f"{len(failures)} runs of this sweep failed; the first:", file=sys.stderr)
+    if failures:
+        raise failures[0]
     return 0

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +29,7 @@ from robot.control.limits import Command, Context, Limits, Stop
 from robot.control.mailbox import Mailbox, ObservationSet
 from robot.control.timing import Clock, Pacer, Samples, StageTimes
 from robot.errors import PixelarmError
+from robot.history import History, stack
 
 RULES: dict[str, str] = {
     "missing_stream": "a camera or proprioceptive stream has not sent anything yet",
@@ -98,7 +98,7 @@ class ControlLoop:
         self.put_image, self.put_proprio = self.mailbox.put_image, self.mailbox.put_proprio
         self._worker = worker or Worker(policy.act, self.clock)
         self._pacer = Pacer(self.contract.period_s, lead_s=self.config.grace_ms / 4e3)
-        self._history: deque[ObservationSet] = deque(maxlen=self.contract.history)
+        self._history: History[dict[str, np.ndarray]] = History(self.contract.history, 1e9 * self.contract.period_s)
         self._chunk: _Chunk | None = None
         self._last: Command | None = None
         self._job = 0
@@ -133,7 +133,7 @@ class ControlLoop:
 
     def put_contract(self, arm: Contract) -> None:
         """What the arm says of itself; commands wait for it. Raises ContractMismatch, and holds, unless it fits."""
-        mine, theirs = self.contract.for_arm(), arm.for_arm()
+        mine, theirs = self.contract.recorded(), arm.recorded()
         self._unmatched = None if mine == theirs else Stop("arm_contract", "; ".join(mine.diff(theirs)))
         mine.require_equal(theirs, here="the policy", there="the arm")
 
@@ -292,15 +292,9 @@ class ControlLoop:
             self._count("late_result")
 
     def _stacked(self, found: ObservationSet) -> dict[str, np.ndarray]:
-        """The policy's input: with history, the last observations one tick apart, the first repeated at the start."""
-        if self.contract.history == 1:
-            return found.values
-        gap = 1.5e9 * self.contract.period_s
-        if self._history and not 0 < found.stamp_ns - self._history[-1].stamp_ns <= gap:
-            self._history.clear()
-        self._history.append(found)
-        frames = [self._history[0]] * (self.contract.history - len(self._history)) + list(self._history)
-        return {name: np.stack([frame.values[name] for frame in frames]) for name in found.values}
+        """The policy's input; see ``robot.history``."""
+        seen = self._history.add(found.values, found.stamp_ns)
+        return found.values if self.contract.history == 1 else stack(seen)
 
     # --------------------------------------------------------------- command
     def _send(self, found: ObservationSet, start_s: float, deadline_s: float, k: int = 0) -> Stop | None:

@@ -137,7 +137,7 @@ class Recorder:
         for header in self.existing:
             recording.require_same(recording.of(provenance), recording.of(header.provenance), str(header.path))
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._claim = Claim(self.folder)
+        self._claim = Claim(self.folder, "recording")
         if cleared := self._claim.clear_partials():
             print(cleared)
         self._next = int(_FILE.search(files[-1].name)[1]) + 1 if files else 0  # type: ignore[index]

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 class TaskConfig:
     name: str = "lift"  # one of sim.tasks.TASKS, or dmc/DOMAIN-TASK with the extra [dmc]
     image_size: int = 64  # pixels, height and width of every camera
-    history: int = 1  # observations the policy sees, the newest last
-    action_repeat: int = (
-        0  # physics control steps an action lasts, DeepMind Control only; 0: the task's published value
-    )
+    # physics control steps an action lasts, DeepMind Control only; 0: the task's published value
+    action_repeat: int = 0
     look: str = ""  # plain | textured, or of DeepMind Control published | fast; empty: the first of these
     actuation_delay_ms: tuple[float, float] = (0.0, 50.0)  # range of the delay between observing and acting
-    hold_steps: int = 1  # control steps in a row that the task must stay done before that is a success, which pays and ends the episode
+    # control steps in a row that the task must stay done before that is a success, which pays and ends the episode
+    hold_steps: int = 1
     randomise: list[str] = field(
         default_factory=list
     )  # terms of sim.scene.randomise.TERMS drawn for each training episode

@@ -84,7 +84,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         name: DOMAIN-TASK, one of ``names()``.
         image_size: pixels, height and width of the camera.
         action_repeat: control steps an action lasts; 0 takes the published number of the domain.
-        history: observations a policy sees; goes into the contract, the environment gives one at a time.
         look: one of ``LOOKS``.
         view_size: pixels, height and width of what ``render`` returns.
     """
@@ -97,7 +96,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         name: str,
         image_size: int = 84,
         action_repeat: int = 0,
-        history: int = 3,
         look: str = "published",
         view_size: int = 256,
     ) -> None:
@@ -114,7 +112,7 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._low, self._range = bounds.minimum, bounds.maximum - bounds.minimum
         self.action_repeat = action_repeat or PUBLISHED_REPEAT.get(domain, OTHER_REPEAT)
         self.task = DMCTask(PREFIX + name, f"{domain}: {task}".replace("_", " "), -(-EPISODE // self.action_repeat))
-        self.contract = self._contract(image_size, history)
+        self.contract = self._contract(image_size)
         self.look, self.view_size, self.render_mode = look, view_size, "rgb_array"
         self._camera = self._model.camera(SCENE_CAMERA.get(domain, 0)).name
         self._renderers: dict[int, SuiteRenderer] = {}
@@ -124,7 +122,7 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.observation_space = gymnasium.spaces.Dict({CAMERA: gymnasium.spaces.Box(0, 255, camera.shape, np.uint8)})
         self.action_space = gymnasium.spaces.Box(np.array(action.low, np.float32), np.array(action.high, np.float32))
 
-    def _contract(self, image_size: int, history: int) -> Contract:
+    def _contract(self, image_size: int) -> Contract:
         period = self._suite.control_timestep() * self.action_repeat
         names = tuple(self._model.actuator(number).name for number in range(self._model.nu))
         return Contract(
@@ -137,7 +135,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             rate_hz=round(1.0 / period, 6),
             deadline_ms=round(800.0 * period, 6),  # as in the other tasks, four fifths of the period and all of it
             max_age_ms=round(1000.0 * period, 6),
-            history=history,
         )
 
     @property

@@ -24,7 +24,7 @@ def check_task(name: str) -> None:
 
 
 def make_env(cfg: TaskConfig) -> TaskEnv:
-    """A task's environment; its contract says how many observations the policy sees, the environment gives one at a time."""
+    """A task's environment; its contract holds one observation and one action, whatever a policy stacks and returns."""
     check_task(cfg.name)
     if cfg.name.startswith(DMC):
         return _deepmind_control(cfg)
@@ -35,14 +35,13 @@ def make_env(cfg: TaskConfig) -> TaskEnv:
 
 
 def configured_task(cfg: TaskConfig) -> Task:
-    """One of sim.tasks with the configuration's pictures and history."""
+    """One of sim.tasks with the configuration's pictures and look."""
     if cfg.action_repeat:
         raise PixelarmError(f"task.action_repeat is DeepMind Control's; {cfg.name} acts at the rate of its contract")
     task = make_task(cfg.name, image_size=cfg.image_size)
     if _look(cfg, LOOKS) == "textured":
         terms = tuple(term for term in task.recipe.terms if term != "plain_look")
         task.recipe = dataclasses.replace(task.recipe, terms=terms)
-    task.contract = dataclasses.replace(task.contract, history=cfg.history)
     return task
 
 
@@ -57,7 +56,6 @@ def _deepmind_control(cfg: TaskConfig) -> TaskEnv:
         cfg.name.removeprefix(DMC),
         image_size=cfg.image_size,
         action_repeat=cfg.action_repeat,
-        history=cfg.history,
         look=_look(cfg, dmc.LOOKS),
     )
 
@@ -75,8 +73,9 @@ def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv:
     Raises:
         ContractMismatch: this version's contract is another than the policy's.
     """
-    task = {k: v for k, v in config.get("task", {}).items() if k not in ("randomise", "hold_steps")}
-    task |= {"name": contract.task, "image_size": contract.cameras[0].height, "history": contract.history}
+    known = {field.name for field in dataclasses.fields(TaskConfig)} - {"randomise", "hold_steps"}
+    task = {k: v for k, v in config.get("task", {}).items() if k in known}
+    task |= {"name": contract.task, "image_size": contract.cameras[0].height}
     env = make_env(TaskConfig(**task))
-    env.contract.require_equal(contract, here=f"task {contract.task}", there="the policy")
+    env.contract.require_equal(contract.recorded(), here=f"task {contract.task}", there="the policy")
     return env

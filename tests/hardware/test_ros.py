@@ -81,7 +81,7 @@ def finish(process: subprocess.Popen[str], number: int | None = None, timeout: f
 @pytest.mark.gl
 def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> None:
     results, stats, films = tmp_path / "results.json", tmp_path / "stats.json", tmp_path / "films"
-    deploy = start("robot.deploy", str(policy), "--stats", str(stats))
+    deploy = start("robot.commands.deploy", str(policy), "--stats", str(stats))
     try:
         arm = start(
             "hardware.simulated.arm",
@@ -126,7 +126,7 @@ def test_an_arm_of_another_scene_is_not_driven(
     stats = tmp_path / "stats.json"
     arm = start("hardware.simulated.arm", *options)
     try:
-        deploy = start("robot.deploy", str(policy), "--stats", str(stats))
+        deploy = start("robot.commands.deploy", str(policy), "--stats", str(stats))
         said = finish(deploy)
     finally:
         said_by_arm = finish(arm, signal.SIGINT)
@@ -251,7 +251,7 @@ def test_messages_become_observations_or_named_faults(policy: Path, ros: None) -
 
 def test_sigterm_before_any_sensor_ends_cleanly(policy: Path, tmp_path: Path) -> None:
     stats = tmp_path / "stats.json"
-    process = start("robot.deploy", str(policy), "--arm", "franka_crisp", "--stats", str(stats))
+    process = start("robot.commands.deploy", str(policy), "--arm", "franka_crisp", "--stats", str(stats))
     assert process.stderr is None and process.stdout is not None
     for line in process.stdout:
         if "missing_stream" in line:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardware.simulated import arm as sim_arm
-from robot import deploy
+from robot.commands import deploy
 
 FOLDER = Path(__file__).parents[2] / "launch"
 FILES = sorted(FOLDER.glob("*.launch.py"))

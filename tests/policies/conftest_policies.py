@@ -1,12 +1,17 @@
 """A tiny contract and agent that learn in milliseconds."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from lightning.fabric import Fabric
 from omegaconf import OmegaConf
 
-from policies.config import AgentConfig
-from policies.rl.actor_critic import Agent
+import policies.families  # noqa: F401
+from policies.policy import family_of
+from policies.rl.actor_critic import ActorCritic
+from policies.rl.config import ActorCriticConfig, CqnAsConfig
+from policies.rl.cqn_as.agent import CqnAs
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.dataset.episodes import Episode
 
@@ -61,22 +66,37 @@ SMALL = [
 ]  # fmt: skip
 DETERMINISTIC = ["actor=deterministic", "actor.deterministic.hidden=32"]
 SIMBA = ["critic=simba", "critic.simba.hidden=32"]
-CQN_AS = ["critic=sequence", "critic.sequence.hidden=32", "actor=zoom"]
 
 
-def agent_config(*overrides: str) -> AgentConfig:
+def agent_config(*overrides: str) -> ActorCriticConfig:
     """A small agent's configuration, with overrides as on the command line, "critic.mlp.members=2" say."""
-    config = OmegaConf.merge(OmegaConf.structured(AgentConfig), OmegaConf.from_dotlist([*SMALL, *overrides]))
+    config = OmegaConf.merge(OmegaConf.structured(ActorCriticConfig), OmegaConf.from_dotlist([*SMALL, *overrides]))
     made = OmegaConf.to_object(config)
-    assert isinstance(made, AgentConfig)
+    assert isinstance(made, ActorCriticConfig)
     return made
 
 
-def make_agent(contract: Contract, *overrides: str, seed: int = 0, precision: str = "32-true") -> Agent:
+def make_agent(
+    contract: Contract, *overrides: str, seed: int = 0, precision: str = "32-true", compile: str = "off"
+) -> ActorCritic:
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
-    return Agent(contract, agent_config(*overrides), fabric, seed)
+    cfg = dataclasses.replace(agent_config(*overrides), history=contract.history)
+    return family_of(cfg).make_agent(contract, cfg, fabric, seed, compile)
+
+
+def make_cqn_as(contract: Contract, *overrides: str, seed: int = 0) -> CqnAs:
+    small = [text for text in SMALL if text.startswith(("encoder.", "augmentation", "discount"))]
+    config = OmegaConf.merge(
+        OmegaConf.structured(CqnAsConfig), OmegaConf.from_dotlist([*small, "critic.hidden=32", *overrides])
+    )
+    cfg = OmegaConf.to_object(config)
+    assert isinstance(cfg, CqnAsConfig)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return family_of(cfg).make_agent(
+        contract.for_policy(), dataclasses.replace(cfg, history=contract.history), fabric, seed
+    )
 
 
 @pytest.fixture
-def agent(contract) -> Agent:
+def agent(contract) -> ActorCritic:
     return make_agent(contract)

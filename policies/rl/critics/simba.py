@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from policies.config import AgentConfig
 from policies.networks.categorical import bellman, cross_entropy, expectation, make_support
 from policies.networks.encoder import Trunk
+from policies.rl.config import ActorCriticConfig
 from policies.rl.critics.base import Critic, check_ensemble
 from robot.contract import Contract
 from robot.errors import PixelarmError
@@ -109,7 +109,7 @@ class SimbaCritics(Critic):
         self,
         contract: Contract,
         conv_size: int,
-        cfg: AgentConfig,
+        cfg: ActorCriticConfig,
         members: int = 2,
         subset: int = 2,
         hidden: int = 512,

@@ -6,19 +6,19 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest_policies import agent_config, random_episode, tiny_contract
-from lightning.fabric import Fabric
+from conftest_policies import make_agent, random_episode, tiny_contract
 
 from policies.bench import learner as bench_learner
+from policies.bench import updates
 from policies.bench.eager_curl import EagerCURL
-from policies.bench.learner import RECIPES, LearnerRow, configured, contract_of, table
+from policies.bench.learner import RECIPES, LearnerRow, table
+from policies.bench.updates import configured, contract_of
 from policies.data.replay import Replay
-from policies.rl.actor_critic import Agent
 from robot.errors import PixelarmError, UnknownName
 from sim.bench.harness import Sample
 
 CURL = [
-    "encoder.convs=curl", "encoder.init=orthogonal", "encoder.tanh=false", "encoder.target_rate=0.05", "objectives=[info_nce]",
+    "encoder.convs=curl", "encoder.init=orthogonal", "encoder.tanh=false", "encoder.target_rate=0.05", "auxiliary=[info_nce]",
     "critic.mlp.members=2", "critic.mlp.subset=2", "critic.mlp.layer_norm=false", "actor.gaussian.backup_entropy=true",
     "policy_average=1.0",
     "augmentation=[{crop: {size: 28}}]", "actor.gaussian.temperature=0.1",
@@ -27,7 +27,7 @@ CURL = [
 
 def curl_agent(*overrides):
     contract = dataclasses.replace(tiny_contract(2), cameras=tiny_contract().cameras[:1], proprio=())
-    return Agent(contract, agent_config(*CURL, *overrides), Fabric(accelerator="cpu", devices=1), seed=0)
+    return make_agent(contract, *CURL, *overrides)
 
 
 def batch_of(agent):
@@ -41,13 +41,13 @@ def test_the_baselines_losses_are_the_agents():
     """Equal weights, views and noise. With a rate of 0 nothing moves, so the actor sees the critics that were just judged."""
     agent = curl_agent("learning_rate=0.0")
     baseline, batch = EagerCURL(agent), batch_of(agent)
-    views, noises, view, noise = [], [], agent.view, agent._noise
-    agent.view = lambda observation: views.append(view(observation)) or views[-1]
-    agent._noise = lambda rows: noises.append(noise(rows)) or noises[-1]
+    views, noises, view, noise = [], [], agent.pixels, agent.noise
+    agent.pixels = lambda observation: views.append(view(observation)) or views[-1]
+    agent.noise = lambda rows: noises.append(noise(rows)) or noises[-1]
     expected = agent.update(batch)
     anchor, after, positive = ((stacked + 0.5) * 255 for stacked in views)
-    action = agent.scale.to_network(batch["action"])
-    critic = baseline.critic_loss(anchor, action, batch["reward"], batch["discount"], after, noises[0])
+    action = agent.scale.to_network(batch.action)
+    critic = baseline.critic_loss(anchor, action, batch.reward, batch.discount, after, noises[0])
     actor, log_prob = baseline.actor_loss(anchor, noises[1])
     assert torch.allclose(critic, expected["critic_loss"], rtol=1e-4)
     assert torch.allclose(actor, expected["actor_loss"], rtol=1e-4, atol=1e-5)
@@ -66,7 +66,7 @@ def test_the_baseline_learns():
     assert not any(torch.equal(a, b) for a, b in zip(before, after)) and baseline.log_alpha.item() != alpha
     assert all(torch.isfinite(loss) for loss in {**first, **second}.values())
     baseline.critic.zero_grad()
-    baseline.actor_loss(baseline.random_crop(next(iter(batch["obs"].values()))), torch.zeros(10, 4))[0].backward()
+    baseline.actor_loss(baseline.random_crop(next(iter(batch.obs.values()))), torch.zeros(10, 4))[0].backward()
     assert all(p.grad is None for p in baseline.critic.encoder.convs.parameters())
 
 
@@ -83,7 +83,7 @@ def test_crops_are_windows_of_their_own_image():
 
 def test_the_baseline_is_curls_alone():
     with pytest.raises(PixelarmError, match="one camera, no proprioception"):
-        EagerCURL(Agent(tiny_contract(), agent_config(), Fabric(accelerator="cpu", devices=1), 0))
+        EagerCURL(make_agent(tiny_contract()))
 
 
 def row(device, recipe="curl", bar=2.0):
@@ -122,17 +122,17 @@ def test_every_recipe_has_a_contract_without_a_simulator(recipe):
     contract = contract_of(cfg)
     assert cfg.experiment == recipe and cfg.recipe.batch_size == 7
     assert contract.cameras[0].shape == (cfg.task.image_size, cfg.task.image_size, 3)
-    assert (len(contract.proprio) == 0) == cfg.task.name.startswith("dmc/") and contract.history == cfg.task.history
+    assert (len(contract.proprio) == 0) == cfg.task.name.startswith("dmc/")
 
 
 def test_parts_add_up_and_leave_the_agent_as_it_was(monkeypatch):
-    monkeypatch.setattr(bench_learner, "SOME_S", 0.0)
+    monkeypatch.setattr(updates, "SOME_S", 0.0)
     agent = curl_agent()
     batch, clock = batch_of(agent), iter(range(10_000))
     # a clock that ticks once each time it is asked: of an update sampling takes 1 tick, and each of 3 views 1 of the update's 7
-    found = bench_learner.parts(agent, lambda: batch, 0.0, lambda: next(clock))
+    found = updates.parts(agent, lambda: batch, 0.0, lambda: next(clock))
     assert found == {"sampling": 1.0, "augmentation": 3.0, "learning": 4.0}
-    assert "view" not in vars(agent)
+    assert "pixels" not in vars(agent)
 
 
 def test_wrong_arguments_are_refused_in_words(monkeypatch):

@@ -1,5 +1,6 @@
 """The replay memory: each frame once, right successors, right stacks, also across the ring's end."""
 
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 from conftest_policies import random_episode, tiny_contract
 
-from policies.data.replay import Lookup, Replay, join
+from policies.data import replay as replay_module
+from policies.data.batch import Batch, join
+from policies.data.replay import Lookup, Replay
 from robot.errors import PixelarmError
 
 
@@ -44,13 +47,13 @@ def test_successors_and_actions_belong_to_their_frame(capacity):
     replay = Replay(contract, capacity)
     fill(replay, contract, episodes=6, length=5)
     batch = everything(replay)
-    now, after = batch["obs"]["eef_pos"][:, 0], batch["next_obs"]["eef_pos"][:, 0]
+    now, after = batch.obs["eef_pos"][:, 0], batch.next_obs["eef_pos"][:, 0]
     assert torch.equal(after, now + 1)
-    assert torch.equal(batch["obs"]["a"][:, 0, 0, 0].float(), now)
-    assert torch.allclose(batch["action"][:, 0], now / 1000)
+    assert torch.equal(batch.obs["a"][:, 0, 0, 0].float(), now)
+    assert torch.allclose(batch.action[:, 0], now / 1000)
     # frames 5, 11, 17, ... end an episode (6 frames each): no transition may start there
     assert not any(int(n) % 6 == 5 for n in now)
-    assert torch.equal(batch["discount"] == 0, batch["reward"] == 1)
+    assert torch.equal(batch.discount == 0, batch.reward == 1)
     # 36 frames were written; a frame more than the capacity costs one transition
     assert len(replay) == (
         30 if capacity == 100 else sum(1 for n in range(36 - capacity, 36) if n % 6 != 5 and n != 36 - capacity - 1)
@@ -80,18 +83,18 @@ def test_stacks_repeat_the_first_frame_and_never_cross_episodes(capacity):
     replay = Replay(contract, capacity)
     fill(replay, contract, episodes=6, length=5)
     batch = everything(replay)
-    stack = batch["obs"]["eef_pos"].reshape(-1, 3, 3)[:, :, 0]  # (B, history)
+    stack = batch.obs["eef_pos"].reshape(-1, 3, 3)[:, :, 0]  # (B, history)
     for oldest, middle, newest in stack.tolist():
         start = newest - newest % 6
         assert (oldest, middle) == (max(start, newest - 2), max(start, newest - 1))
-    assert batch["obs"]["a"].shape[1] == 9 and len(stack) > 5
+    assert batch.obs["a"].shape[1] == 9 and len(stack) > 5
 
 
 def test_distinct_draws_without_replacement():
     contract = tiny_contract()
     replay = Replay(contract, 100)
     fill(replay, contract, episodes=2, length=5)
-    drawn = replay.sample(10, np.random.default_rng(0), distinct=True)["obs"]["eef_pos"][:, 0]
+    drawn = replay.sample(10, np.random.default_rng(0), distinct=True).obs["eef_pos"][:, 0]
     assert len(set(drawn.tolist())) == 10
 
 
@@ -104,7 +107,7 @@ def test_save_and_load_continue_alike(tmp_path):
     for replay in (first, second):
         fill(replay, contract, episodes=2, length=4, first=number)
     a, b = (r.sample(16, np.random.default_rng(3)) for r in (first, second))
-    assert all(torch.equal(a["obs"][n], b["obs"][n]) for n in a["obs"]) and torch.equal(a["action"], b["action"])
+    assert all(torch.equal(a.obs[n], b.obs[n]) for n in a.obs) and torch.equal(a.action, b.action)
     with pytest.raises(ValueError, match="this memory wants"):
         Replay(tiny_contract(history=1), 7).load(tmp_path)
 
@@ -115,7 +118,7 @@ def test_copy_last_episode_is_that_episode():
     fill(online, contract, episodes=3, length=5)
     demos.copy_last_episode(online)
     batch = everything(demos)
-    assert batch["obs"]["eef_pos"][:, 0].tolist() == [12, 13, 14, 15, 16] and batch["reward"].sum() == 1
+    assert batch.obs["eef_pos"][:, 0].tolist() == [12, 13, 14, 15, 16] and batch.reward.sum() == 1
 
 
 def test_an_episode_becomes_transitions():
@@ -123,8 +126,8 @@ def test_an_episode_becomes_transitions():
     replay, episode = Replay(contract, 50), random_episode(contract, 7)
     replay.add_episode(episode)
     batch = everything(replay)
-    assert np.array_equal(batch["obs"]["a"].permute(0, 2, 3, 1).numpy(), episode.observations["a"][:-1])
-    assert np.array_equal(batch["action"].numpy(), episode.actions)
+    assert np.array_equal(batch.obs["a"].permute(0, 2, 3, 1).numpy(), episode.observations["a"][:-1])
+    assert np.array_equal(batch.action.numpy(), episode.actions)
 
 
 def test_joining_keeps_the_first_rows_first():
@@ -133,7 +136,7 @@ def test_joining_keeps_the_first_rows_first():
     fill(replay, contract, episodes=2, length=5)
     a, b = replay.gather(np.array([0, 1])), replay.gather(np.array([6]))
     both = join(a, b)
-    assert both["obs"]["eef_pos"][:, 0].tolist() == [0, 1, 6] and len(both["reward"]) == 3
+    assert both.obs["eef_pos"][:, 0].tolist() == [0, 1, 6] and len(both.reward) == 3
 
 
 def test_sampling_nothing_says_so():
@@ -151,9 +154,9 @@ def test_n_step_returns_by_hand():
     replay = Replay(contract, 100, Lookup(discount=0.5, n_step=3))
     fill(replay, contract, episodes=2, length=5)
     batch = replay.gather(np.arange(5))
-    assert batch["reward"].tolist() == [0.0, 0.0, 0.25, 0.5, 1.0]
-    assert batch["discount"].tolist() == [0.125, 0.125, 0.0, 0.0, 0.0]
-    assert batch["next_obs"]["eef_pos"][:, 0].tolist() == [3.0, 4.0, 5.0, 5.0, 5.0]
+    assert batch.reward.tolist() == [0.0, 0.0, 0.25, 0.5, 1.0]
+    assert batch.discount.tolist() == [0.125, 0.125, 0.0, 0.0, 0.0]
+    assert batch.next_obs["eef_pos"][:, 0].tolist() == [3.0, 4.0, 5.0, 5.0, 5.0]
 
 
 def test_n_steps_stop_at_a_time_limit_and_bootstrap_there():
@@ -164,8 +167,8 @@ def test_n_steps_stop_at_a_time_limit_and_bootstrap_there():
         replay.add(np.zeros(4), 1.0, False, numbered(contract, k + 1))
     replay.start(numbered(contract, 9))
     batch = replay.gather(np.arange(2))
-    assert batch["reward"].tolist() == [1.5, 1.0] and batch["discount"].tolist() == [0.25, 0.5]
-    assert batch["next_obs"]["eef_pos"][:, 0].tolist() == [2.0, 2.0]
+    assert batch.reward.tolist() == [1.5, 1.0] and batch.discount.tolist() == [0.25, 0.5]
+    assert batch.next_obs["eef_pos"][:, 0].tolist() == [2.0, 2.0]
 
 
 @pytest.mark.parametrize("capacity", [100, 19])
@@ -174,7 +177,7 @@ def test_sequences_repeat_the_last_action_and_stay_in_their_episode(capacity):
     replay = Replay(contract, capacity, Lookup(sequence=3))
     fill(replay, contract, episodes=6, length=5)
     batch = everything(replay)
-    for frame, actions in zip(batch["obs"]["eef_pos"][:, 0].tolist(), batch["actions"][:, :, 0].tolist()):
+    for frame, actions in zip(batch.obs["eef_pos"][:, 0].tolist(), batch.actions[:, :, 0].tolist()):
         last = frame - frame % 6 + 4  # the last frame of the episode in which something was done
         assert actions == pytest.approx([min(frame + k, last) / 1000 for k in range(3)])
 
@@ -185,7 +188,7 @@ def test_a_step_that_is_not_usable_is_never_sampled_but_its_reward_counts():
     replay.start(numbered(contract, 0))
     replay.add(np.zeros(4), 1.0, False, numbered(contract, 1))
     replay.add(np.zeros(4), 1.0, False, numbered(contract, 2), usable=False)
-    assert len(replay) == 1 and everything(replay)["reward"].tolist() == [2.0]
+    assert len(replay) == 1 and everything(replay).reward.tolist() == [2.0]
 
 
 def test_only_what_a_person_did_is_an_example():
@@ -193,11 +196,11 @@ def test_only_what_a_person_did_is_an_example():
     episode = random_episode(contract, 6)
     replay = Replay(contract, 100)
     replay.add_episode(episode)
-    assert everything(replay)["imitate"].all()  # a demonstration
+    assert everything(replay).imitate.all()  # a demonstration
     episode.provenance["interventions"] = [[1, 2], [5, 5]]
     corrected = Replay(contract, 100)
     corrected.add_episode(episode)
-    assert everything(corrected)["imitate"].tolist() == [False, True, True, False, False, True]
+    assert everything(corrected).imitate.tolist() == [False, True, True, False, False, True]
 
 
 def test_frames_can_lie_in_files(tmp_path):
@@ -207,11 +210,63 @@ def test_frames_can_lie_in_files(tmp_path):
     for replay in (plain, mapped):
         fill(replay, contract, episodes=6, length=5)
     a, b = everything(plain), everything(mapped)
-    assert torch.equal(a["next_obs"]["a"], b["next_obs"]["a"])
+    assert torch.equal(a.next_obs["a"], b.next_obs["a"])
     assert (tmp_path / "a.npy").stat().st_size >= 30 * 32 * 32 * 3
     with pytest.raises(PixelarmError, match="replay_folder"):
         Replay(contract, 30, folder=tmp_path)
     assert len(Replay(contract, 30, folder=tmp_path, reuse=True)) == 0
+
+
+def test_files_of_frames_have_their_blocks_from_the_start(tmp_path, monkeypatch):
+    """A file with holes ends the process with a bus error when the disk is full at the time a hole is written to."""
+    Replay(tiny_contract(), 30, folder=tmp_path / "room")
+    for file in (tmp_path / "room").iterdir():
+        assert file.stat().st_blocks * 512 >= 30 * 32 * 32 * 3
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(replay_module.os, "posix_fallocate", full)
+    with pytest.raises(PixelarmError, match="No space left on device.: lower recipe.replay_capacity"):
+        Replay(tiny_contract(), 30, folder=tmp_path / "none")
+    assert not list((tmp_path / "none").iterdir())  # the next attempt finds the folder empty
+
+
+def small_batch():
+    one = torch.ones(2)
+    return Batch(
+        obs={"a": torch.ones(2, 3)}, next_obs={"a": torch.zeros(2, 3)}, action=torch.zeros(2, 4), reward=one, discount=one,
+        imitate=torch.ones(1, dtype=torch.bool),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_copy_that_is_not_waited_for_comes_from_pinned_memory(kind, monkeypatch):
+    """An asynchronous copy reads the memory later; pageable memory makes it wait all the same, so it is not asked for."""
+    pinned, copies = set(), []
+
+    def pin(tensor):
+        copy = tensor.clone()
+        pinned.add(id(copy))
+        return copy
+
+    def to(tensor, device, non_blocking=False):
+        copies.append((device.type, non_blocking, id(tensor) in pinned))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    moved = small_batch().to(torch.device(kind))
+    assert moved.obs["a"].tolist() == [[1, 1, 1], [1, 1, 1]] and moved.actions is None
+    assert copies == [(kind, kind == "cuda", kind == "cuda")] * 6
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_batch_arrives_on_the_gpu_as_it_was():
+    batch = small_batch()
+    moved = batch.to(torch.device("cuda"))
+    assert moved.reward.is_cuda and torch.equal(moved.obs["a"].cpu(), batch.obs["a"])
+    assert torch.equal(moved.reward.cpu(), batch.reward)
 
 
 def test_a_hundred_thousand_steps_of_two_cameras_fit_in_four_and_a_half_gigabytes():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest_policies import CQN_AS, DETERMINISTIC, make_agent, random_observation, tiny_contract
+from conftest_policies import DETERMINISTIC, make_agent, make_cqn_as, random_observation, tiny_contract
 
 from policies.export import onnx as export
 from robot import bundle
@@ -16,32 +16,32 @@ from robot.errors import BundleError
         ["augmentation=[{crop: {size: 28}}]"],
         ["augmentation=[]"],
         DETERMINISTIC,
-        ["algo_history=3", "encoder.history=flow"],
-        CQN_AS,
+        ["encoder.history=flow"],
+        None,
     ],
-    ids=["shift", "crop", "none", "deterministic", "flow", "zoom"],
+    ids=["shift", "crop", "none", "deterministic", "flow", "cqn_as"],
 )
 def test_onnx_equals_torch(options):
-    contract = tiny_contract(history=3 if "algo_history=3" in options else 1)
-    agent = make_agent(contract, *(o for o in options if not o.startswith("algo_history")))
-    policy = bundle.Policy(export.to_onnx(agent), contract, {})
+    contract = tiny_contract(history=3 if options == ["encoder.history=flow"] else 1)
+    agent = make_cqn_as(contract) if options is None else make_agent(contract, *options)
+    policy = bundle.Policy(export.to_onnx(agent.policy), contract, {})
     rng = np.random.default_rng(0)
-    difference = export.check_parity(policy, agent, [random_observation(contract, rng) for _ in range(8)])
+    difference = export.check_parity(policy, agent.policy, [random_observation(contract, rng) for _ in range(8)])
     assert difference < export.TOLERANCE
 
 
 def test_a_network_that_differs_is_refused(contract, agent):
-    policy = bundle.Policy(export.to_onnx(agent), contract, {})
+    policy = bundle.Policy(export.to_onnx(agent.policy), contract, {})
     other = make_agent(contract, seed=1)
     with pytest.raises(BundleError, match="differs from torch by .* not exported"):
-        export.check_parity(policy, other, [random_observation(contract, np.random.default_rng(0))])
+        export.check_parity(policy, other.policy, [random_observation(contract, np.random.default_rng(0))])
 
 
 def test_a_network_that_answers_nan_is_refused(contract, agent):
     import torch
 
     with torch.no_grad():
-        agent.mean_actor.head[-1].bias.fill_(float("nan"))
-    policy = bundle.Policy(export.to_onnx(agent), contract, {})
+        agent.policy.actor.head[-1].bias.fill_(float("nan"))
+    policy = bundle.Policy(export.to_onnx(agent.policy), contract, {})
     with pytest.raises(BundleError, match="not exported"):
-        export.check_parity(policy, agent, [random_observation(contract, np.random.default_rng(0))])
+        export.check_parity(policy, agent.policy, [random_observation(contract, np.random.default_rng(0))])

@@ -12,8 +12,9 @@ from torch import nn
 
 from policies.config import EncoderConfig
 from policies.networks.convs import CONVS, SpatialSoftmax
-from policies.networks.encoder import PixelEncoder, ProprioNormalizer, Trunk
+from policies.networks.encoder import PixelEncoder, Trunk
 from policies.networks.layers import INITS, mlp
+from policies.networks.normalizers import ProprioNormalizer
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
 
@@ -229,7 +230,7 @@ def test_an_unknown_choice_names_those_there_are(option):
 
 
 def test_flow_of_one_frame_and_no_camera_are_refused():
-    with pytest.raises(PixelarmError, match="two frames or more .* task.history is 1: set task.history=3"):
+    with pytest.raises(PixelarmError, match="two frames or more .* algo.history is 1: set algo.history=3"):
         make(make_contract(history=1), history="flow")
     with pytest.raises(PixelarmError, match="at least one camera"):
         PixelEncoder(make_contract(cameras=0), EncoderConfig(), (64, 64))

@@ -1,13 +1,15 @@
 """The agent: which gradient reaches what, targets by hand, and a state that decides the future."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from conftest_policies import CQN_AS, DETERMINISTIC, SIMBA, make_agent, random_episode, tiny_contract
+from conftest_policies import DETERMINISTIC, SIMBA, make_agent, make_cqn_as, random_episode, tiny_contract
 
 from policies.data.replay import Lookup, Replay
-from policies.rl.actor_critic import follow
 from policies.rl.actors import squash
+from policies.rl.averages import soft_update
 from policies.schedules import schedule
 from robot.errors import PixelarmError
 
@@ -15,18 +17,24 @@ KINDS = {
     "sac": [],
     "drqv2": [*DETERMINISTIC, "policy_average=1.0", "n_step=3"],
     "drq": ["views=2", "encoder.target_rate=0.05", "actor.gaussian.backup_entropy=true"],
-    "curl": ["objectives=[info_nce]", "encoder.tanh=false"],
-    "atc": ["objectives=[temporal_info_nce]", "encoder.from_critic=false"],
+    "curl": ["auxiliary=[info_nce]", "encoder.tanh=false"],
+    "atc": ["auxiliary=[temporal_info_nce]", "encoder.from_critic=false"],
     "simba": SIMBA,
-    "cqn_as": CQN_AS,
+    "cqn_as": [],
 }
 
 
+def make(contract, kind, seed=0):
+    return make_cqn_as(contract, seed=seed) if kind == "cqn_as" else make_agent(contract, *KINDS[kind], seed=seed)
+
+
 def batch_for(agent, rows=12, demo_rows=6):
-    replay = Replay(agent.contract, 100, Lookup(agent.cfg.discount, agent.cfg.n_step, agent.critics.sequence, 1))
+    look = agent.lookup()
+    replay = Replay(agent.contract, 100, Lookup(look.discount, look.n_step, look.sequence, 1))
     for seed in range(3):
         replay.add_episode(random_episode(agent.contract, 8, seed))
-    return {**replay.sample(rows, np.random.default_rng(0)), "demo_rows": demo_rows}
+    batch = replay.sample(rows, np.random.default_rng(0))
+    return replace(batch, imitate=batch.imitate[:demo_rows])
 
 
 @pytest.fixture
@@ -43,9 +51,10 @@ def snapshot(module):
 
 
 def test_the_value_gradient_of_the_actor_never_reaches_the_encoder(agent, batch):
-    convolved = agent.encoder(agent.view(batch["obs"]))
+    convolved = agent.encoder(agent.pixels(batch.obs))
     agent.encoder.zero_grad()
-    agent._improve_actor(convolved.detach(), agent.normalizer(batch["obs"]))
+    now, _, noise = agent.draw(batch, improves=True)
+    agent.improve_actor(convolved.detach(), now, noise)
     assert all(p.grad is None for p in agent.encoder.parameters())
     assert all(p.grad is None for p in agent.critics.parameters())
     assert any(p.grad.abs().sum() > 0 for p in agent.actor.parameters())
@@ -65,22 +74,20 @@ def test_cloning_moves_actor_and_encoder_but_no_critic(agent, batch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_update_moves_everything_that_learns(contract, kind):
-    agent = make_agent(contract, *KINDS[kind])
+    agent = make(contract, kind)
     batch = batch_for(agent)
-    modules = [agent.encoder, agent.critics, agent.target_critics]
-    modules += [] if kind == "cqn_as" else [agent.actor]
-    before, alpha = [snapshot(m) for m in modules], float(agent.log_alpha.detach())
+    modules = [m for name, m in agent.modules().items() if name not in ("normalizer", "auxiliary")]
+    before = [snapshot(m) for m in modules]
     for _ in range(2):  # a last layer that starts at zero lets no gradient through at first
         metrics = agent.update(batch, bc_weight=1.0)
     assert all(moved(b, m) for b, m in zip(before, modules))
-    assert (float(agent.log_alpha.detach()) != alpha) == (agent.entropy is not None)
-    assert {"critic_loss", "bc_loss", "q", *agent.objectives} <= metrics.keys()
+    assert {"critic_loss", "bc_loss", "q", *agent.auxiliary} <= metrics.keys()
     assert all(torch.isfinite(number) for number in metrics.values())
 
 
-def test_without_the_critics_gradient_only_the_objective_trains_the_encoder(contract):
-    """ATC: with the objective's weight at 0 the encoder stays; the critics above it learn all the same."""
-    agent = make_agent(contract, "objectives=[{temporal_info_nce: {weight: 0.0}}]", "encoder.from_critic=false")
+def test_without_the_critics_gradient_only_the_auxiliary_loss_trains_the_encoder(contract):
+    """ATC: with its weight at 0 the encoder stays; the critics above it learn all the same."""
+    agent = make_agent(contract, "auxiliary=[{temporal_info_nce: {weight: 0.0}}]", "encoder.from_critic=false")
     batch = batch_for(agent)
     before = snapshot(agent.encoder), snapshot(agent.critics)
     agent.update(batch)
@@ -95,7 +102,8 @@ def pin(critics, values):
 
 
 def target_of(agent, batch):
-    return agent._target(batch, agent._views(batch["next_obs"]), agent.normalizer(batch["next_obs"]))
+    _, after, noise = agent.draw(batch, improves=False)
+    return agent.td_target(batch, after, noise)
 
 
 def test_the_target_by_hand(contract):
@@ -104,7 +112,7 @@ def test_the_target_by_hand(contract):
     batch = batch_for(agent)
     pin(agent.target_critics, [0.5] * 3)
     target = target_of(agent, batch)
-    assert torch.allclose(target, torch.where(batch["reward"] == 1, 1.0, 0.9 * 0.5))
+    assert torch.allclose(target, torch.where(batch.reward == 1, 1.0, 0.9 * 0.5))
 
 
 def test_the_minimum_over_a_subset_is_taken(contract):
@@ -112,7 +120,7 @@ def test_the_minimum_over_a_subset_is_taken(contract):
     agent = make_agent(contract, "discount=1.0", "critic.mlp.subset=3")
     batch = batch_for(agent)
     pin(agent.target_critics, [1, 2, 3])
-    assert torch.allclose(target_of(agent, batch), batch["reward"] + batch["discount"])
+    assert torch.allclose(target_of(agent, batch), batch.reward + batch.discount)
 
 
 def test_the_entropy_bonus_is_backed_up_only_when_asked(contract):
@@ -123,7 +131,7 @@ def test_the_entropy_bonus_is_backed_up_only_when_asked(contract):
     )
     batch = batch_for(plain)
     a, b = target_of(plain, batch), target_of(bonus, batch)
-    ended = batch["discount"] == 0
+    ended = batch.discount == 0
     assert torch.equal(a[ended], b[ended]) and not torch.isclose(a[~ended], b[~ended]).any()
 
 
@@ -132,9 +140,7 @@ def test_two_views_average_their_targets(contract):
     agent = make_agent(contract, "views=2", "discount=1.0", "critic.mlp.subset=3")
     batch = batch_for(agent)
     pin(agent.target_critics, [2, 2, 2])
-    proprio = agent.normalizer(batch["next_obs"]).repeat(2, 1)
-    target = agent._target(batch, agent._views(batch["next_obs"]), proprio)
-    assert torch.allclose(target, batch["reward"] + 2 * batch["discount"])
+    assert torch.allclose(target_of(agent, batch), batch.reward + 2 * batch.discount)
 
 
 def test_the_target_network_follows_at_its_rate(contract):
@@ -146,7 +152,7 @@ def test_the_target_network_follows_at_its_rate(contract):
         for p in agent.target_critics.parameters():
             p.fill_(0.0)
     for expected in (0.25, 0.4375):
-        follow(agent.critics, agent.target_critics, 0.25)
+        soft_update(agent.critics, agent.target_critics, 0.25)
         assert all(torch.allclose(p, torch.full_like(p, expected)) for p in agent.target_critics.parameters())
 
 
@@ -164,15 +170,13 @@ def test_only_examples_are_cloned(contract):
     """With no row to imitate the cloning loss is 0; with one, it is that row's squared error."""
     agent = make_agent(contract)
     batch = batch_for(agent)
-    features, proprio = agent.encoder(agent.view(batch["obs"])), agent.normalizer(batch["obs"])
-    action = agent.scale.to_network(batch["action"])
-    none = {**batch, "imitate": torch.zeros(12, dtype=torch.bool)}
+    features, proprio = agent.encoder(agent.pixels(batch.obs)), agent.normalizer(batch.obs)
+    action = agent.scale.to_network(batch.action)
+    none = torch.zeros(6, dtype=torch.bool)
     assert agent.cloning_loss(features, proprio, action, none).item() == 0.0
-    third = {**batch, "imitate": torch.arange(12) == 2}
+    third = torch.arange(6) == 2
     error = (agent.actor.mean(features, proprio)[2] - action[2]).square().sum()
     assert torch.allclose(agent.cloning_loss(features, proprio, action, third), error)
-    beyond = {**batch, "imitate": torch.arange(12) == 9}  # not among the demonstrations' 6 rows
-    assert agent.cloning_loss(features, proprio, action, beyond).item() == 0.0
 
 
 def test_log_probability_of_a_squashed_gaussian():
@@ -190,7 +194,7 @@ def test_scheduled_noise_is_clipped_and_the_action_stays_inside(contract):
     """Deterministic actor, std 1, clip 0.3: no action farther than 0.3 from the best one, none outside [-1, 1]."""
     agent = make_agent(contract, *DETERMINISTIC)
     batch = batch_for(agent)
-    features, proprio = agent.encoder(agent.view(batch["obs"])), agent.normalizer(batch["obs"])
+    features, proprio = agent.encoder(agent.pixels(batch.obs)), agent.normalizer(batch.obs)
     best = agent.actor.mean(features, proprio)
     action, log_prob = agent.actor.sample(features, proprio, torch.randn(12, 4), 1.0, True)
     assert (action - best).abs().max() <= 0.3 + 1e-6 and action.abs().max() <= 1.0 and not log_prob.any()
@@ -217,23 +221,23 @@ def test_a_schedule_that_is_none_is_refused():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_actions_are_physical_and_inside_the_bounds(contract, kind):
-    agent = make_agent(contract, *KINDS[kind])
+    agent = make(contract, kind)
     batch = batch_for(agent)
     for sample in (False, True):
-        action = agent.act(batch["obs"], sample)
-        assert action.shape == (12, 4) and (abs(action[:, :3]) <= 0.04 + 1e-6).all()
-        assert (abs(action[:, 3]) <= 1 + 1e-6).all() or (
+        action = agent.act(batch.obs, sample)
+        assert action.shape == (12, 1, 4) and (abs(action[..., :3]) <= 0.04 + 1e-6).all()
+        assert (abs(action[..., 3]) <= 1 + 1e-6).all() or (
             kind == "drqv2" and sample
         )  # exploration is clipped by the contract
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_state_dict_decides_the_future(contract, kind):
-    first = make_agent(contract, *KINDS[kind])
+    first = make(contract, kind)
     batch = batch_for(first)
     for _ in range(3):
         first.update(batch, 1.0)
-    second = make_agent(contract, *KINDS[kind], seed=5)
+    second = make(contract, kind, seed=5)
     second.load_state_dict({k: v.clone() for k, v in first.state_dict().items()})
     for _ in range(3):
         a, b = first.update(batch, 1.0), second.update(batch, 1.0)
@@ -252,9 +256,9 @@ def test_bf16_mixed_precision_learns_in_finite_numbers(contract):
 
 def test_the_seed_decides_the_weights(contract):
     torch.manual_seed(1)
-    first = make_agent(contract, seed=3).policy_state()
+    first = make_agent(contract, seed=3).policy.state_dict()
     torch.manual_seed(2)
-    again, other = make_agent(contract, seed=3).policy_state(), make_agent(contract, seed=4).policy_state()
+    again, other = make_agent(contract, seed=3).policy.state_dict(), make_agent(contract, seed=4).policy.state_dict()
     assert all(torch.equal(first[k], again[k]) for k in first)
     assert any(not torch.equal(first[k], other[k]) for k in first)
 
@@ -267,9 +271,8 @@ def test_the_seed_decides_the_weights(contract):
         ("encoder.convs=vgg", "'vgg'.*compact"),
         ("actor=discrete", "unknown actor .algo.actor. 'discrete'.*gaussian"),
         ("critic=tabular", "unknown critic .algo.critic. 'tabular'.*mlp"),
-        ("critic=sequence", "zoom and critic sequence belong together"),
-        ("objectives=[byol]", "unknown objective 'byol'.*info_nce"),
-        ("objectives=[{info_nce: {rate: 1}}]", "'rate'.*key_rate"),
+        ("auxiliary=[byol]", "unknown auxiliary loss 'byol'.*info_nce"),
+        ("auxiliary=[{info_nce: {rate: 1}}]", "'rate'.*key_rate"),
         ("augmentation=[blur]", "unknown augmentation 'blur'.*shift"),
         ("encoder.history=flow", "history"),
         ("encoder.from_critic=false", "nothing would train the encoder"),
@@ -278,7 +281,7 @@ def test_the_seed_decides_the_weights(contract):
         ("actor.gaussian.hidden=wide", "option hidden of actor 'gaussian' must be int, got 'wide'"),
         ("actor.deterministic.hidden=8", "chooses exactly one part, got gaussian, deterministic"),
         ("time_limit=never", "bootstrap, terminal or drop"),
-        ("objectives=[info_nce, {info_nce: {weight: 2}}]", "lists info_nce twice"),
+        ("auxiliary=[info_nce, {info_nce: {weight: 2}}]", "list info_nce twice"),
         ("discount=1.5", "discount must be between 0 and 1"),
         ("critic.mlp.layers=0", "critic.mlp.layers must be at least 1"),
         ("actor.gaussian.layers=0", "actor.gaussian.layers must be at least 1"),
@@ -301,13 +304,13 @@ def test_the_averaged_policy_follows_and_is_the_one_that_acts(contract):
     agent.reset_targets()
     before = [p.clone() for p in agent.actor.parameters()]
     agent.update(batch, 1.0)
-    for old, new, mean in zip(before, agent.actor.parameters(), agent.mean_actor.parameters()):
+    for old, new, mean in zip(before, agent.actor.parameters(), agent.policy.actor.parameters()):
         assert torch.allclose(mean, (old + new) / 2, atol=1e-6)
-    saved = agent.policy_state()
-    assert all(torch.equal(saved[f"actor.{k}"], v) for k, v in agent.mean_actor.state_dict().items())
+    saved = agent.policy.state_dict()
+    assert all(torch.equal(saved[f"actor.{k}"], v) for k, v in agent.policy.actor.state_dict().items())
     other = make_agent(contract, seed=9)
-    other.load_policy_state(saved)
-    assert np.allclose(other.act(batch["obs"], sample=False), agent.act(batch["obs"], sample=False))
+    other.policy.load_state_dict(saved)
+    assert np.allclose(other.policy.act(batch.obs, sample=False), agent.act(batch.obs, sample=False))
 
 
 def test_the_trunk_of_the_target_follows_with_its_convolutions(contract):

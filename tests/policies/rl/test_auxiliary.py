@@ -1,4 +1,4 @@
-"""Objectives against numbers worked out by hand, and the networks that each one's gradient reaches."""
+"""Auxiliary losses against numbers worked out by hand, and the networks that each one's gradient reaches."""
 
 import math
 
@@ -8,8 +8,8 @@ import torch
 from conftest_policies import make_agent, random_episode, tiny_contract
 
 from policies.data.replay import Lookup, Replay
-from policies.rl.auxiliary import OBJECTIVES, barlow_twins, info_nce, make_objectives
-from policies.rl.pretraining import network, train_objectives
+from policies.rl.auxiliary import AUXILIARY_LOSSES, barlow_twins, info_nce, make_auxiliary, steps_ahead
+from policies.rl.pretraining import train_auxiliary
 from robot.errors import PixelarmError
 
 
@@ -56,17 +56,6 @@ def test_barlow_twins_by_hand():
     assert barlow_twins(views, views.flip(1), 0.5).item() == pytest.approx(3.0, abs=1e-3)
 
 
-NETWORKS = (
-    "encoder",
-    "critics",
-    "actor",
-    "critics.trunk.pixels",
-    "critics.trunk.state",
-    "target_critics",
-    "mean_encoder",
-)
-
-
 @pytest.fixture
 def demos():
     replay = Replay(tiny_contract(), 100, Lookup(ahead=1))
@@ -75,18 +64,30 @@ def demos():
     return replay
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_gradient_reaches_exactly_what_the_term_says(name, demos):
+def made(agent, item, seed=0):
+    (loss,) = make_auxiliary([item], agent.encoder, agent.trunk, seed).values()
+    return loss
+
+
+def value(agent, loss, batch):
+    features = agent.encoder(agent.pixels(batch.obs))
+    valid = batch.ahead_valid if loss.ahead else None
+    return loss(features, agent.encoder, agent.trunk, agent.other(loss, batch), valid)
+
+
+@pytest.mark.parametrize("name", AUXILIARY_LOSSES)
+def test_the_gradient_reaches_exactly_what_the_loss_says(name, demos):
     agent = make_agent(tiny_contract())
-    term = make_objectives([name], agent, seed=0)[name]
-    batch = demos.sample(16, np.random.default_rng(0), distinct=True)
-    term.loss(agent, agent.encoder(agent.view(batch["obs"])), batch).backward()
-    reached = {id(p) for path in term.reaches for p in network(agent, path).parameters()}
-    for path in NETWORKS:
-        for p in network(agent, path).parameters():
+    loss = made(agent, name)
+    value(agent, loss, demos.sample(16, np.random.default_rng(0), distinct=True)).backward()
+    named = {"encoder": agent.encoder, "trunk": agent.trunk}
+    reached = {id(p) for network in loss.reaches for p in named[network].parameters()}
+    assert reached and set(loss.reaches) <= named.keys()
+    for network, module in agent.modules().items():
+        for p in module.parameters():
             touched = p.grad is not None and bool(p.grad.abs().sum() > 0)
-            assert touched == (id(p) in reached), path
-    own = [p for p in term.parameters() if p.requires_grad]
+            assert touched == (id(p) in reached), network
+    own = [p for p in loss.parameters() if p.requires_grad]
     assert own and all(p.grad is not None and p.grad.abs().sum() > 0 for p in own)
 
 
@@ -94,24 +95,24 @@ def test_the_gradient_reaches_exactly_what_the_term_says(name, demos):
 def test_the_key_encoder_follows_at_its_rate_and_pace(name, demos):
     """rate 0.25, every second step: from 0 towards 1, after one step 0, after two 0.25."""
     agent = make_agent(tiny_contract())
-    term = make_objectives([{name: {"key_rate": 0.25, "key_every": 2}}], agent, seed=0)[name]
+    loss = made(agent, {name: {"key_rate": 0.25, "key_every": 2}})
     with torch.no_grad():
-        for query, key in zip(term.query_networks(agent), term.key):
+        for query, key in zip(loss.query_networks(agent.encoder, agent.trunk), loss.key):
             for p in query.parameters():
                 p.fill_(1.0)
             for p in key.parameters():
                 p.fill_(0.0)
     for expected in (0.0, 0.25):
-        term.follow(agent)
-        assert all(torch.allclose(p, torch.full_like(p, expected)) for p in term.key.parameters())
+        loss.follow(agent.encoder, agent.trunk)
+        assert all(torch.allclose(p, torch.full_like(p, expected)) for p in loss.key.parameters())
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", AUXILIARY_LOSSES)
 def test_pretraining_lowers_the_loss_and_leaves_the_actor_alone(name, demos):
     agent = make_agent(tiny_contract(), "learning_rate=0.003", "augmentation=[]")
     before = [p.clone() for p in agent.actor.parameters()]
     losses: list[float] = []
-    train_objectives(agent, demos, [name], 80, 16, np.random.default_rng(0), lambda _, loss: losses.append(loss))
+    train_auxiliary(agent, demos, [name], 80, 16, np.random.default_rng(0), lambda _, loss: losses.append(loss))
     assert len(losses) == 80 and np.mean(losses[-10:]) < 0.95 * np.mean(losses[:10])
     assert all(torch.equal(a, b) for a, b in zip(before, agent.actor.parameters()))
 
@@ -121,36 +122,43 @@ def test_anchors_at_an_episodes_end_do_not_count():
     replay = Replay(tiny_contract(), 100, Lookup(ahead=3))
     replay.add_episode(random_episode(tiny_contract(), 8))
     batch = replay.gather(np.arange(8))
-    assert batch["ahead_valid"].tolist() == [True] * 6 + [False] * 2
-    ahead = replay.gather(np.array([5]))["next_obs"]["eef_pos"]  # frame 6
-    assert torch.equal(batch["ahead_obs"]["eef_pos"][3], ahead[0])
+    assert batch.ahead_valid.tolist() == [True] * 6 + [False] * 2
+    ahead = replay.gather(np.array([5])).next_obs["eef_pos"]  # frame 6
+    assert torch.equal(batch.ahead_obs["eef_pos"][3], ahead[0])
 
 
-def test_items_that_are_no_objectives_are_refused():
+def test_items_that_are_no_losses_are_refused():
     agent = make_agent(tiny_contract())
     with pytest.raises(PixelarmError, match="NAME or"):
-        make_objectives([["info_nce"]], agent, 0)
+        made(agent, ["info_nce"])
 
 
 def test_pre_training_starts_alike_on_every_device(monkeypatch):
-    """Devices average gradients and nothing else, so an objective's own weights must come from one seed: rank 0's."""
+    """Devices average gradients and nothing else, so a loss's own weights must come from one seed: rank 0's."""
     contract = tiny_contract()
     agent, demos, seeds = make_agent(contract), Replay(contract, 40), []
     demos.add_episode(random_episode(contract, 8, seed=0))
     monkeypatch.setattr(agent.fabric, "broadcast", lambda value: 7)
     monkeypatch.setattr(
-        "policies.rl.pretraining.make_objectives", lambda *args: seeds.append(args[2]) or make_objectives(*args)
+        "policies.rl.pretraining.make_auxiliary", lambda *args: seeds.append(args[3]) or make_auxiliary(*args)
     )
-    train_objectives(agent, demos, ["temporal_info_nce"], 0, 4, np.random.default_rng(0), lambda *_: None)
+    train_auxiliary(agent, demos, ["temporal_info_nce"], 0, 4, np.random.default_rng(0), lambda *_: None)
     assert seeds == [7]
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", AUXILIARY_LOSSES)
 def test_similarities_are_float32_under_bf16(name):
     agent = make_agent(tiny_contract(), precision="bf16-mixed")
     replay = Replay(agent.contract, 40, Lookup(ahead=1))
     replay.add_episode(random_episode(agent.contract, 8, seed=0))
     batch = replay.sample(4, np.random.default_rng(0))
     with agent.fabric.autocast():
-        term = make_objectives([name], agent, seed=0)[name]
-        assert term.loss(agent, agent.encoder(agent.view(batch["obs"])), batch).dtype == torch.float32
+        assert value(agent, made(agent, name), batch).dtype == torch.float32
+
+
+def test_losses_that_look_ahead_look_equally_far():
+    agent = make_agent(tiny_contract())
+    near, far = (made(agent, {"temporal_info_nce": {"ahead": steps}}) for steps in (1, 3))
+    assert steps_ahead([made(agent, "info_nce")]) == 0 and steps_ahead([far, made(agent, "info_nce"), far]) == 3
+    with pytest.raises(PixelarmError, match=r"equally far, got \[1, 3\]"):
+        steps_ahead([near, far])

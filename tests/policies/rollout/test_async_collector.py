@@ -18,7 +18,7 @@ from conftest_policies import make_agent, tiny_contract
 from lightning.fabric import Fabric
 
 from policies.data.replay import Replay
-from policies.rl.actor_critic import Agent
+from policies.policy import family_of
 from policies.rollout.acting import to_batch
 from policies.rollout.async_collector import Actor, ActorFailed, Asynchronous, acting_tensors
 from policies.rollout.channel import About, ActorEnd, Frame, LearnerEnd, open_channel
@@ -115,13 +115,13 @@ def test_frames_arrive_whole_and_in_order_round_and_round_the_ring(pair):
         assert collected.steps == 3
         finished += collected.finished
     batch = both.memory.gather(both.memory.transitions())
-    now, after = batch["obs"]["eef_pos"][:, 0], batch["next_obs"]["eef_pos"][:, 0]
+    now, after = batch.obs["eef_pos"][:, 0], batch.next_obs["eef_pos"][:, 0]
     # 6 frames an episode, so the frames 5, 11, 17, ... are its last ones and begin nothing
     assert now.tolist() == [n for n in range(36) if n % 6 != 5] and torch.equal(after, now + 1)
-    assert torch.equal(batch["obs"]["b"][:, 1, 2, 3].float(), now)
-    assert np.array_equal(batch["action"].numpy(), np.array(both.actor.env.actions, np.float32))
-    assert batch["reward"].tolist() == [float(n % 6 == 4) for n in now.tolist()]
-    assert torch.equal(batch["discount"] == 0, batch["reward"] == 1)
+    assert torch.equal(batch.obs["b"][:, 1, 2, 3].float(), now)
+    assert np.array_equal(batch.action.numpy(), np.array(both.actor.env.actions, np.float32))
+    assert batch.reward.tolist() == [float(n % 6 == 4) for n in now.tolist()]
+    assert torch.equal(batch.discount == 0, batch.reward == 1)
     assert len(finished) == 6 and all(f.success and f.total == 1.0 and f.steps == 5 for f in finished)
     assert len(both.successes) == 30 and both.collector.dropped == 0
 
@@ -138,7 +138,7 @@ def test_acting_goes_on_while_the_learner_is_busy_and_what_found_no_room_is_coun
     assert collected.steps == 30 - 8 and len(collected.finished) == 1
     # of 30 steps 5 + 3 + 5 were seen
     assert both.collector.dropped == 30 - 13 and len(both.memory) == 13
-    now = both.memory.gather(both.memory.transitions())["obs"]["eef_pos"][:, 0]
+    now = both.memory.gather(both.memory.transitions()).obs["eef_pos"][:, 0]
     assert now.tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 30, 31, 32, 33, 34]
 
 
@@ -197,7 +197,7 @@ def test_the_actor_sees_the_history_that_the_memory_holds(pair, monkeypatch):
     monkeypatch.setattr(both.actor.agent, "act", lambda o, sample: (seen.append(o), act(o, sample))[1])
     both.act(9)
     both.collect()
-    remembered = both.memory.gather(both.memory.transitions())["obs"]
+    remembered = both.memory.gather(both.memory.transitions()).obs
     assert all(torch.equal(torch.cat([one[name] for one in seen]), remembered[name]) for name in remembered)
 
 
@@ -206,7 +206,7 @@ def test_the_actor_sees_the_history_that_the_memory_holds(pair, monkeypatch):
     [
         ["n_step=1"],
         ["actor=deterministic", "encoder.history=flow"],
-        ["actor=zoom", "critic=sequence", "encoder.cameras=separate"],
+        ["encoder.cameras=separate", "exploration=bursts"],
     ],
     ids=lambda kind: kind[0],
 )
@@ -274,7 +274,7 @@ def test_the_process_keeps_acting_while_the_learner_updates_and_its_death_is_tol
     recorder = Recorder(Replay(contract, 100), None, "bootstrap")
     collector = Asynchronous(cfg, contract, recorder)
     collector.begin(seed=1)
-    learning = Agent(contract, cfg.algo, Fabric(accelerator="cpu", devices=1), 1)
+    learning = family_of(cfg.algo).make_agent(contract, cfg.algo, Fabric(accelerator="cpu", devices=1), 1)
 
     def collect():
         collector.collect(learning, None, busy=False)
@@ -300,7 +300,7 @@ def test_an_actor_that_cannot_start_says_why():
     contract = make_task("lift", image_size=32).contract
     cfg = compose([*TINY, "task.name=lfit"])
     collector = Asynchronous(cfg, contract, Recorder(Replay(contract, 100), None, "bootstrap"))
-    learning = Agent(contract, cfg.algo, Fabric(accelerator="cpu", devices=1), 1)
+    learning = family_of(cfg.algo).make_agent(contract, cfg.algo, Fabric(accelerator="cpu", devices=1), 1)
     with pytest.raises(
         ActorFailed, match="ended with exit status 1, it raised UnknownName: unknown task 'lfit'; .* was 0"
     ):

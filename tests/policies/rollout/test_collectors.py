@@ -9,8 +9,9 @@ import torch
 from conftest_policies import random_observation, tiny_contract
 from safetensors.torch import load_file
 
+from policies.data.batch import Batch
 from policies.data.replay import Lookup, Replay
-from policies.data.vector_replay import Lanes
+from policies.data.vector_replay import VectorReplay
 from policies.rollout.collectors import Finished, Recorder
 from policies.runs import checkpoint
 from policies.runs.metrics import read_log
@@ -31,6 +32,8 @@ def record(recorder, episodes, length, seed):
 
 
 def same(a, b):
+    if isinstance(a, Batch):
+        return same(vars(a), vars(b))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
@@ -39,7 +42,7 @@ def same(a, b):
 @pytest.fixture
 def lanes():
     """Two lanes of 20 frames; of 3 episodes of 4 steps and 1 of 7, so 12 and 7 transitions."""
-    lanes = Lanes(tiny_contract(history=2), 40, 2, Lookup(discount=0.9, n_step=2, sequence=2, ahead=3))
+    lanes = VectorReplay(tiny_contract(history=2), 40, 2, Lookup(discount=0.9, n_step=2, sequence=2, ahead=3))
     for number, (episodes, length) in enumerate([(3, 4), (1, 7)]):
         record(Recorder(lanes.lanes[number], None, "bootstrap"), episodes, length, seed=number)
     return lanes
@@ -59,14 +62,14 @@ def test_lanes_sample_like_one_memory(lanes):
 
 def test_lanes_are_saved_and_share_the_capacity(lanes, tmp_path):
     lanes.save(tmp_path)
-    again = Lanes(tiny_contract(history=2), 40, 2, lanes.lanes[0].lookup)
+    again = VectorReplay(tiny_contract(history=2), 40, 2, lanes.lanes[0].lookup)
     again.load(tmp_path)
     assert same(lanes.sample(16, np.random.default_rng(2)), again.sample(16, np.random.default_rng(2)))
     record(Recorder(again.lanes[1], None, "bootstrap"), 9, 7, seed=3)  # runs over its 20 frames, and only over those
     assert same(lanes.lanes[0].gather(np.arange(4)), again.lanes[0].gather(np.arange(4)))
     assert len(again) < 12 + 20
     with pytest.raises(ValueError, match="no complete transition"):
-        Lanes(tiny_contract(), 40, 2).sample(1, np.random.default_rng(0))
+        VectorReplay(tiny_contract(), 40, 2).sample(1, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_what_an_episode_cut_by_the_clock_means(time_limit, discounts):
     assert recorder.add(np.zeros(4), 0.25, False, False, random_observation(contract, rng), False) == []
     ended = recorder.add(np.zeros(4), 0.5, False, True, random_observation(contract, rng), False)
     assert ended == [Finished(success=False, total=0.75, steps=2)]
-    assert memory.gather(memory.transitions())["discount"].tolist() == discounts
+    assert memory.gather(memory.transitions()).discount.tolist() == discounts
     assert len(successes) == 0
     recorder.start(random_observation(contract, rng))
     assert recorder.total == 0.0
@@ -88,22 +91,22 @@ def test_what_an_episode_cut_by_the_clock_means(time_limit, discounts):
 
 def test_successes_of_every_lane_join_the_demonstrations():
     contract = tiny_contract()
-    lanes, demos = Lanes(contract, 40, 2), Replay(contract, 40)
+    lanes, demos = VectorReplay(contract, 40, 2), Replay(contract, 40)
     for number, lane in enumerate(lanes.lanes):
         record(Recorder(lane, demos, "bootstrap"), 1, 3 + number, seed=number)
     joined = demos.gather(demos.transitions())
-    assert len(demos) == 3 + 4 and joined["imitate"].all()
-    ours = torch.cat([lane.gather(lane.transitions())["obs"]["a"] for lane in lanes.lanes])
-    assert torch.equal(joined["obs"]["a"], ours)
+    assert len(demos) == 3 + 4 and joined.imitate.all()
+    ours = torch.cat([lane.gather(lane.transitions()).obs["a"] for lane in lanes.lanes])
+    assert torch.equal(joined.obs["a"], ours)
 
 
 def test_own_successes_never_overwrite_the_demonstrations():
     contract = tiny_contract()
     memory, demos = Replay(contract, 40), Replay(contract, 16)  # 7 frames of a demonstration, and room for 9
     record(Recorder(Replay(contract, 40), demos, "bootstrap"), 1, 6, seed=0)
-    before = demos.gather(demos.transitions())["action"]
+    before = demos.gather(demos.transitions()).action
     record(Recorder(memory, demos, "bootstrap"), 3, 4, seed=1)  # 5 frames each: one joins, for two there is no room
-    after = demos.gather(demos.transitions())["action"]
+    after = demos.gather(demos.transitions()).action
     assert len(after) == 6 + 4 and torch.equal(after[:6], before)
 
 
@@ -156,9 +159,12 @@ def test_two_actors_learn_and_resume_exactly(tmp_path):
         (["trainer.actors=600"], "replay_capacity 1000 is too small: each of the 600 actors needs 2 frames"),
         (["trainer.pace=0"], "trainer.pace would do nothing: set trainer.asynchronous=true"),
         (["trainer.asynchronous=true", "trainer.actors=2"], "acts in one environment: trainer.actors must be 1, got 2"),
-        (["trainer.asynchronous=true", "trainer.pace=-1"], "trainer.pace must be positive, or 0"),
+        (["trainer.asynchronous=true", "trainer.pace=-1"], "trainer.pace must be at least 0, got -1"),
         (["trainer.asynchronous=true", "trainer.publish_every=0"], "publish_every must be at least 1"),
-        (["trainer.asynchronous=true", "trainer.frames_waiting=9999"], "frames_waiting must be 2 to 4096, got 9999"),
+        (
+            ["trainer.asynchronous=true", "trainer.frames_waiting=9999"],
+            "frames_waiting must be between 2 and 4096, got 9999",
+        ),
     ],
 )
 def test_actors_that_do_not_fit_are_refused_before_the_first_step(tmp_path, overrides, words):
@@ -170,6 +176,6 @@ def test_asynchronous_learning_on_several_devices_is_refused():
     from policies.training.checks import check_recipe
 
     with pytest.raises(PixelarmError, match="learns on one device: trainer.devices must be 1, got 2"):
-        check_recipe(compose([*TINY, "trainer.asynchronous=true", "trainer.devices=2"]), [])
+        check_recipe(compose([*TINY, "trainer.asynchronous=true", "trainer.devices=2"]))
     with pytest.raises(PixelarmError, match="learns on one device"):
-        check_recipe(compose([*TINY, "trainer.asynchronous=true"]), [], processes=2)
+        check_recipe(compose([*TINY, "trainer.asynchronous=true"]), processes=2)

@@ -2,16 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest_policies import agent_config, make_agent, random_episode
-from lightning.fabric import Fabric
+from conftest_policies import make_agent, random_episode
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from policies.data.replay import Lookup, Replay
-from policies.rl.actor_critic import Agent
 from policies.runtime import compiling, precision
 from policies.runtime.compiling import Compiler
 from policies.runtime.precision import choose_precision
@@ -20,8 +19,8 @@ from robot.errors import PixelarmError, UnknownName
 KINDS = {
     "sac": [],
     "drqv2": ["actor=deterministic", "policy_average=1.0", "actor.deterministic.noise='linear(1.0, 0.1, 4)'"],
-    "curl": ["objectives=[info_nce]", "encoder.target_rate=0.05", "actor.gaussian.backup_entropy=true", "views=2"],
-    "atc": ["objectives=[temporal_info_nce]", "encoder.from_critic=false"],
+    "curl": ["auxiliary=[info_nce]", "encoder.target_rate=0.05", "actor.gaussian.backup_entropy=true", "views=2"],
+    "atc": ["auxiliary=[temporal_info_nce]", "encoder.from_critic=false"],
 }
 
 
@@ -30,7 +29,8 @@ def batches(agent, count=4):
     for seed in range(3):
         replay.add_episode(random_episode(agent.contract, 8, seed))
     rng = np.random.default_rng(0)
-    return [{**replay.sample(8, rng), "demo_rows": 4} for _ in range(count)]
+    sampled = [replay.sample(8, rng) for _ in range(count)]
+    return [replace(batch, imitate=batch.imitate[:4]) for batch in sampled]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -39,7 +39,7 @@ def test_compiled_losses_are_those_of_the_plain_ones(contract, kind, monkeypatch
     counter = CompileCounterWithBackend("aot_eager")
     monkeypatch.setitem(compiling.MODES, "default", {"backend": counter, "fullgraph": True})
     plain = make_agent(contract, *KINDS[kind])
-    fast = Agent(contract, agent_config(*KINDS[kind]), Fabric(accelerator="cpu", devices=1), 0, compile="default")
+    fast = make_agent(contract, *KINDS[kind], compile="default")
     programs = 0
     for number, batch in enumerate(batches(plain)):
         weight = 1.0 - 0.1 * number
@@ -55,7 +55,7 @@ def test_compiled_losses_are_those_of_the_plain_ones(contract, kind, monkeypatch
 @pytest.mark.slow
 def test_a_real_compiler_makes_the_same_update(contract):
     plain = make_agent(contract)
-    fast = Agent(contract, agent_config(), Fabric(accelerator="cpu", devices=1), 0, compile="default")
+    fast = make_agent(contract, compile="default")
     for batch in batches(plain, 2):
         expected, found = plain.update(batch), fast.update(batch)
         assert all(torch.allclose(expected[name], found[name], rtol=1e-3, atol=1e-4) for name in expected)
@@ -63,7 +63,7 @@ def test_a_real_compiler_makes_the_same_update(contract):
 
 def test_a_compiled_run_goes_on_from_its_state(contract, monkeypatch):
     monkeypatch.setitem(compiling.MODES, "default", {"backend": "aot_eager"})
-    made = [Agent(contract, agent_config(), Fabric(accelerator="cpu", devices=1), seed, "default") for seed in (0, 1)]
+    made = [make_agent(contract, seed=seed, compile="default") for seed in (0, 1)]
     first, second = made
     several = batches(first)
     first.update(several[0], 1.0)
@@ -124,10 +124,8 @@ def test_values_keep_their_digits_in_mixed_precision(contract):
         torch.nn.init.constant_(head[-1].bias, 100.1)
     batch = batches(agent, 1)[0]
     with agent.fabric.autocast():
-        convolved = agent.encoder(agent.view(batch["obs"]))
-        values = agent.critics.predict(
-            convolved, agent.normalizer(batch["obs"]), agent.scale.to_network(batch["action"])
-        )
+        convolved = agent.encoder(agent.pixels(batch.obs))
+        values = agent.critics.predict(convolved, agent.normalizer(batch.obs), agent.scale.to_network(batch.action))
     assert convolved.dtype == torch.bfloat16 and torch.allclose(values, torch.tensor(100.1))
 
 

@@ -12,11 +12,11 @@ from lightning.fabric import Fabric
 import configs
 from policies.config import TrainConfig
 from policies.data.replay import Replay
-from policies.rl.actor_critic import Agent
-from policies.rl.pretraining import train_objectives
+from policies.policy import family_of
+from policies.rl.pretraining import train_auxiliary
 from policies.runs.find import flatten
 from policies.schedules import schedule
-from policies.training.online import check_recipe, make_lookup
+from policies.training.checks import check_recipe
 from policies.training.train import compose
 from robot.contract import Contract
 
@@ -26,7 +26,7 @@ RECIPES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in 
 
 def contract_of(cfg: TrainConfig) -> Contract:
     """The cameras and history of a recipe on a task that needs no simulator; DeepMind Control has no proprioception."""
-    tiny, size = tiny_contract(cfg.task.history), cfg.task.image_size
+    tiny, size = tiny_contract(), cfg.task.image_size
     if cfg.task.name.startswith("dmc/"):
         return replace(tiny, cameras=(replace(tiny.cameras[0], height=size, width=size),), proprio=())
     return replace(tiny, cameras=tuple(replace(c, height=size, width=size) for c in tiny.cameras))
@@ -38,20 +38,21 @@ def test_a_recipe_learns(name):
     assert cfg.experiment == name
     contract = contract_of(cfg)
     demos = [random_episode(contract, 6, seed) for seed in range(cfg.recipe.demos)]
-    check_recipe(cfg, demos)
-    agent = Agent(contract, cfg.algo, Fabric(accelerator="cpu", devices=1), seed=0)
-    replay = Replay(contract, 200, make_lookup(cfg, agent))
+    check_recipe(cfg)
+    agent = family_of(cfg.algo).make_agent(contract, cfg.algo, Fabric(accelerator="cpu", devices=1), seed=0)
+    contract = agent.contract
+    replay = Replay(contract, 200, agent.lookup(cfg.recipe.pretrain))
     for episode in demos or [random_episode(contract, 6, seed) for seed in range(2)]:
         replay.add_episode(episode)
     rng = np.random.default_rng(0)
     if cfg.recipe.pretrain_updates:
-        assert np.isfinite(train_objectives(agent, replay, cfg.recipe.pretrain, 1, 4, rng, lambda *_: None))
+        assert np.isfinite(train_auxiliary(agent, replay, cfg.recipe.pretrain, 1, 4, rng, lambda *_: None))
     for _ in range(2):
-        metrics = agent.update(
-            {**replay.sample(4, rng), "demo_rows": 2 * bool(demos)}, schedule(cfg.recipe.bc_weight, 0)
-        )
+        batch = replay.sample(4, rng)
+        batch = replace(batch, imitate=batch.imitate[: 2 * bool(demos)])
+        metrics = agent.update(batch, schedule(cfg.recipe.bc_weight, 0))
         assert all(torch.isfinite(value) for value in metrics.values())
-    assert set(agent.objectives) <= metrics.keys()
+    assert set(agent.auxiliary) <= metrics.keys()
     assert ("bc_loss" in metrics) == (schedule(cfg.recipe.bc_weight, 0) > 0)
 
 
@@ -88,20 +89,22 @@ def test_an_ablation_changes_what_its_name_says_and_nothing_else(name, changed):
         (
             "curl",
             lambda a: (
-                list(a.objectives) == ["info_nce"] and a.contract.history == 3 and a.encoder.image_size == (84, 84)
+                list(a.auxiliary) == ["info_nce"] and a.contract.history == 3 and a.encoder.image_size == (84, 84)
             ),
         ),
-        ("rad", lambda a: not a.objectives and a.encoder.image_size == (84, 84) and a.entropy.backup_entropy),
-        ("atc", lambda a: not a.cfg.encoder.from_critic and list(a.objectives) == ["temporal_info_nce"]),
+        ("rad", lambda a: not a.auxiliary and a.encoder.image_size == (84, 84) and a.actor.entropy.backup_entropy),
+        ("atc", lambda a: not a.cfg.encoder.from_critic and list(a.auxiliary) == ["temporal_info_nce"]),
         ("flare", lambda a: a.encoder.flow and a.encoder.image_size == (108, 108) and a.cfg.same_augmentation),
-        ("drq", lambda a: a.cfg.views == 2 and not a.objectives),
-        ("drqv2", lambda a: a.entropy is None and a.cfg.n_step == 3),
+        ("drq", lambda a: a.cfg.views == 2 and not a.auxiliary),
+        ("drqv2", lambda a: a.actor.entropy is None and a.cfg.n_step == 3),
         ("rlpd", lambda a: a.critics.members == 10 and a.critics.subset == 1 and a.cfg.actor_value == "mean"),
     ],
 )
 def test_a_recipe_is_what_its_paper_says(recipe, what):
     cfg = compose([f"experiment={recipe}"])
-    assert what(Agent(contract_of(cfg), cfg.algo, Fabric(accelerator="cpu", devices=1), seed=0))
+    assert what(
+        family_of(cfg.algo).make_agent(contract_of(cfg), cfg.algo, Fabric(accelerator="cpu", devices=1), seed=0)
+    )
 
 
 def test_a_task_on_the_command_line_wins_over_the_recipes():

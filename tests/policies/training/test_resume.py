@@ -158,7 +158,7 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
             "task.actuation_delay_ms=[0,40]",
             r"task.actuation_delay_ms=\[0,50\], or record others with --actuation-delay-ms 0 40",
         ),
-        ("recipe.demos=9", "uses 9 demonstrations, the dataset holds 2"),
+        ("recipe.demos=9", "recipe.demos=9 demonstrations are to be used, and .* holds 2: set recipe.demos=2"),
         ("task.name=lfit", "unknown task 'lfit'; the valid names are: .*lift"),
         ("task.image_size=48", "cameras.agentview.height: 48 here, 32 there(.|\n)*--image-size 48 --out"),
         ("demos=nowhere", "nowhere is not a dataset(.|\n)*pixelarm collect --task lift --episodes 2"),

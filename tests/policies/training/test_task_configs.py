@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from hydra.errors import MissingConfigException
 
 from policies.training import train
 from policies.training.train import compose
+from robot.errors import PixelarmError
 from sim.tasks import TASKS
 from sim.tasks.reach import Reach
 
@@ -26,12 +26,12 @@ def test_every_registered_task_composes(name):
 
 
 def test_a_task_composes_as_soon_as_it_is_registered(monkeypatch):
-    with pytest.raises(MissingConfigException, match=r"Could not find 'task/mine'(.|\n)*\treach\n"):
+    with pytest.raises(PixelarmError, match=r"Could not find 'task/mine'(.|\n)*\treach"):
         compose(["task=mine"])
     monkeypatch.setitem(TASKS, "mine", Reach)
     assert compose(["task=mine", "task.image_size=32"]).task.name == "mine"
     monkeypatch.delitem(TASKS, "mine")
-    with pytest.raises(MissingConfigException):
+    with pytest.raises(PixelarmError):
         compose(["task=mine"])
 
 

@@ -161,7 +161,7 @@ def test_how_episodes_are_recorded_must_agree_within_a_dataset(tmp_path, capsys)
 
 def test_a_dataset_has_one_recorder_at_a_time(dataset):
     with Recorder(dataset, make_contract(), {}, append=True) as recorder:
-        with pytest.raises(PixelarmError, match="another process is writing into .*demos"):
+        with pytest.raises(PixelarmError, match="demos is in use by process .*, recording since"):
             Recorder(dataset, make_contract(), {}, append=True)
         record(recorder)
     Recorder(dataset, make_contract(), {}, append=True)  # the one before has ended

@@ -252,7 +252,7 @@ def start(tmp_path, then):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[2])},
     )
     pids = [int(pid) for pid in process.stdout.readline().split()]
     assert len(pids) == 2, process.communicate()[1]

@@ -18,7 +18,7 @@ from sim.scene.compile import compile_scene, scene_name
 from sim.scene.sources import NotSeen
 from sim.tasks import TASKS, make_task
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = """
 import json
 from sim.scene.compile import scene_name

@@ -146,7 +146,7 @@ def test_every_kind_of_name_is_found_again_and_a_wrong_one_refused():
 
 def test_names_are_looked_up_in_one_place_alone():
     """Where MuJoCo's own -1 for an unknown name cannot become an index."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     users = [
         path for room in ("sim", "hardware") for path in (root / room).rglob("*.py") if "name2id" in path.read_text()
     ]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from robot import doctor
-from robot.doctor import ABSENT, NOTE, OK, WRONG, Check, Probe, probe, verdict
+from robot.commands import doctor
+from robot.commands.doctor import ABSENT, NOTE, OK, WRONG, Check, Probe, probe, verdict
 
 Usage = namedtuple("Usage", "total used free")
 

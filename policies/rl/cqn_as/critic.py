@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from policies.config import AgentConfig
+from policies.config import EncoderConfig
 from policies.networks.categorical import bellman, cross_entropy, expectation, make_support
 from policies.networks.encoder import Trunk
-from policies.rl.critics.base import Critic
+from policies.rl.config import SequenceCriticConfig
 from robot.contract import Contract
 from robot.errors import PixelarmError
 
@@ -70,85 +70,61 @@ class Stream(nn.Module):
         return self.net(x).float()
 
 
-class SequenceCritics(Critic):
-    """One coarse-to-fine critic of sequences of ``sequence`` actions.
+class SequenceCritic(nn.Module):
+    """One coarse-to-fine critic of sequences of ``sequence`` actions."""
 
-    Args:
-        hidden: width of the layers.
-        layers: those before the recurrence.
-        layer_norm: after each of them.
-        steps: K, actions in a sequence: 4 on RLBench and HumanoidBench, 16 on BiGym.
-        levels: of zooming in.
-        bins: of a dimension, at each level.
-        atoms: of a value's distribution.
-        low, high: values of the first and of the last atom.
-        margin: by which a demonstrated bin is to lead, in reward: 0.01 on RLBench, 0.1 on BiGym.
-    """
-
-    members = subset = 1
+    trunk: Trunk
     support: torch.Tensor
     powers: torch.Tensor  # cells of the finest level in a bin of each level, (levels,)
     step_code: torch.Tensor  # one-hot rows, (K, K)
     level_code: torch.Tensor  # (levels, levels)
 
-    def __init__(
-        self,
-        contract: Contract,
-        conv_size: int,
-        cfg: AgentConfig,
-        hidden: int = 512,
-        layers: int = 2,
-        layer_norm: bool = True,
-        steps: int = 4,
-        levels: int = 3,
-        bins: int = 5,
-        atoms: int = 51,
-        low: float = -2.0,
-        high: float = 2.0,
-        margin: float = 0.01,
-    ) -> None:
+    def __init__(self, contract: Contract, conv_size: int, encoder: EncoderConfig, cfg: SequenceCriticConfig) -> None:
         super().__init__()
-        if min(layers, steps, levels) < 1 or min(bins, atoms) < 2 or not low < high:
+        steps, levels, bins, atoms = cfg.steps, cfg.levels, cfg.bins, cfg.atoms
+        if min(cfg.layers, steps, levels) < 1 or min(bins, atoms) < 2 or not cfg.low < cfg.high:
             raise PixelarmError(
-                "critic sequence needs layers, steps and levels >= 1, bins and atoms >= 2 and low < high, got "
-                f"{layers=}, {steps=}, {levels=}, {bins=}, {atoms=}, {low=}, {high=}"
+                f"algo.critic needs layers, steps and levels >= 1, bins and atoms >= 2 and low < high, got {cfg}"
             )
         if bins**levels > 2**20:  # float32 tells cells apart up to there, with room
-            raise PixelarmError(
-                f"critic sequence divides an action into {bins}^{levels} cells; at most 2^20 make sense"
-            )
+            raise PixelarmError(f"algo.critic divides an action into {bins}^{levels} cells; at most 2^20 make sense")
         self.sequence, self.dimensions = steps, contract.action.size
-        self.levels, self.bins, self.atoms, self.margin = levels, bins, atoms, margin
-        self.trunk = Trunk(contract, conv_size, cfg.encoder)
+        self.levels, self.bins, self.atoms, self.margin = levels, bins, atoms, cfg.margin
+        self.trunk = Trunk(contract, conv_size, encoder)
         inputs = self.trunk.size + self.dimensions + steps + levels
-        shape = (inputs, hidden, layers, layer_norm)
+        shape = (inputs, cfg.hidden, cfg.layers, cfg.layer_norm)
         self.state_value = Stream(*shape, self.dimensions * atoms)
         self.advantage = Stream(*shape, self.dimensions * bins * atoms)
-        self.register_buffer("support", make_support(low, high, atoms))
+        self.register_buffer("support", make_support(cfg.low, cfg.high, atoms))
         self.register_buffer("powers", torch.tensor([bins**n for n in reversed(range(levels))]), persistent=False)
         self.register_buffer("step_code", torch.eye(steps), persistent=False)
         self.register_buffer("level_code", torch.eye(levels), persistent=False)
 
     def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """Logits ``(1, B, levels, K, A, atoms)`` of the bins that hold the actions ``(B, K, A)`` at each level."""
+        """Logits ``(B, levels, K, A, atoms)`` of the bins that hold the actions ``(B, K, A)`` at each level."""
         bins, centres = self.encode(action)
         logits = self.logits(self.trunk(convolved, proprio), centres)
-        return _of(logits, bins).squeeze(-2)[None]
+        return _of(logits, bins).squeeze(-2)
 
     forward = predict
 
     def value(self, prediction: torch.Tensor) -> torch.Tensor:
-        """The mean over levels, steps and dimensions, ``(1, B)``."""
-        return expectation(prediction, self.support).flatten(2).mean(dim=2)
+        """The mean over levels, steps and dimensions, ``(B,)``."""
+        return expectation(prediction, self.support).flatten(1).mean(dim=1)
 
-    def target(
-        self, prediction: torch.Tensor, reward: torch.Tensor, discount: torch.Tensor, bonus: torch.Tensor
-    ) -> torch.Tensor:
-        """Probabilities ``(B, levels, K, A, atoms)``: each bin's from the same step, dimension and level of the next sequence."""
-        return bellman(prediction[0], self.support, reward, discount, bonus)
+    def target(self, prediction: torch.Tensor, reward: torch.Tensor, discount: torch.Tensor) -> torch.Tensor:
+        """Probabilities ``(B, levels, K, A, atoms)``: each bin's from the same step, dimension and level of the next sequence.
+
+        Args:
+            prediction: of the target network for the next state's greedy sequence, as ``predict`` gives it.
+            reward: ``(B,)``, of all n steps.
+            discount: ``(B,)``, gamma to the n, 0 where the task ended.
+        """
+        return bellman(prediction, self.support, reward, discount, torch.zeros_like(reward))
 
     def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return cross_entropy(prediction, target).flatten(1).mean(dim=1).sum()
+        """Cross-entropy to the target's probabilities, a scalar: mean over the batch and all bins."""
+        return cross_entropy(prediction, target).flatten(1).mean(dim=1).mean()
 
     def best(self, convolved: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
         """The greedy sequence ``(B, K, A)``: the middle of the bin with the highest value, level by level."""

@@ -1,0 +1,9 @@
+"""The families of policies. To add one: its file, and its line here."""
+
+from policies.policy import POLICIES, Family
+from policies.rl.config import ActorCriticConfig, CqnAsConfig
+
+POLICIES["actor_critic"] = Family(
+    ActorCriticConfig, "policies.rl.pixel_policy:ActorPolicy.make", "policies.rl.actor_critic:ActorCritic"
+)
+POLICIES["cqn_as"] = Family(CqnAsConfig, "policies.rl.cqn_as.agent:CqnAsPolicy.make", "policies.rl.cqn_as.agent:CqnAs")

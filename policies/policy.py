@@ -1,0 +1,132 @@
+"""What evaluation, export, deployment and a run's folder know of any policy, and the families of policies there are.
+
+A family brings a policy and says how it learns: with an ``Agent`` it learns online from reward; without one it is fitted to
+demonstrations by minimising its ``loss``. To add one: write its file, and its line in ``policies/families.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from robot.contract import Contract
+from robot.errors import UnknownName
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from policies.data.batch import Batch
+
+Observation = dict[str, "torch.Tensor"]
+"""A batch of observations by name: cameras ``(B, history * C, H, W)`` uint8, proprioception ``(B, history * n)`` float32."""
+
+
+class Policy(Protocol):
+    """From observations to chunks of actions, in the units of its contract."""
+
+    contract: Contract  # its history and chunk are this policy's own choice
+
+    def act(self, observations: Observation, sample: bool) -> np.ndarray:
+        """Actions ``(B, chunk, A)`` float32 in the contract's units: the best ones, or with ``sample`` random ones to explore."""
+        ...
+
+    def deployed(self) -> nn.Module:
+        """The policy as one network, for ONNX.
+
+        Its inputs are the contract's cameras, ``(history, H, W, C)`` uint8 each, then its proprioception, ``(history, n)`` float32
+        each, without a batch axis; its output is ``(chunk, A)`` float32 in the contract's units.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that acting needs, as flat named tensors."""
+        ...
+
+    def load_state_dict(self, state: Any, /) -> Any: ...
+
+
+class FittedPolicy(Policy, Protocol):
+    """A policy that learns from demonstrations alone; also an ``nn.Module``."""
+
+    def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Scalars to log for windows of demonstrations; "loss" is minimised.
+
+        ``batch.obs`` ends at the moment of acting, ``batch.actions`` ``(B, chunk, A)`` begins there, and ``batch.valid``
+        ``(B, chunk)`` is False after an episode's end.
+        """
+        ...
+
+
+class Agent(Protocol):
+    """A policy that learns online, as those who gather its experience know it."""
+
+    updates: int  # made so far; scheduled exploration depends on them
+
+    @property
+    def policy(self) -> Policy:
+        """What is kept and deployed."""
+        ...
+
+    @property
+    def learning(self) -> Policy:
+        """What explores; its weights may be ahead of those of ``policy``."""
+        ...
+
+    def act(self, observations: Observation, sample: bool) -> np.ndarray:
+        """As ``Policy.act``; with ``sample``, of ``learning``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of policy.
+
+    Args:
+        config: dataclass of the options under ``algo``; its fields ``family``, ``history`` and ``chunk`` name this family, the
+            observations that the policy sees, and the actions that it returns at a time.
+        policy: ``(contract, config, seed)`` to a new policy, to fit or to load weights into. The contract has the policy's
+            history and chunk.
+        agent: ``(contract, config, fabric, seed, compile)`` to a new agent; None of policies that are fitted to demonstrations.
+
+    ``policy`` and ``agent`` are callables, or "module:name" of one, which is then imported only when it is needed.
+    """
+
+    config: type
+    policy: Callable[..., Policy] | str
+    agent: Callable[..., Any] | str | None = None
+
+    def make_policy(self, contract: Contract, cfg: Any, seed: int) -> Policy:
+        """A new policy; ``contract`` is the environment's or the policy's."""
+        return _resolve(self.policy)(contract.for_policy(cfg.history, getattr(cfg, "chunk", 1)), cfg, seed)
+
+    def make_agent(self, contract: Contract, cfg: Any, fabric: Any, seed: int, compile: str = "off") -> Any:
+        """A new agent; ``contract`` is the environment's or the policy's."""
+        assert self.agent is not None, "this family is fitted to demonstrations"
+        contract = contract.for_policy(cfg.history, getattr(cfg, "chunk", 1))
+        return _resolve(self.agent)(contract, cfg, fabric, seed, compile)
+
+
+POLICIES: dict[str, Family] = {}  # filled by policies.families; outsiders may add their own
+
+
+def _resolve(made: Callable[..., Any] | str) -> Callable[..., Any]:
+    if not isinstance(made, str):
+        return made
+    module, _, names = made.partition(":")
+    found: Any = import_module(module)
+    for name in names.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def family_of(algo: Any) -> Family:
+    """The family that a configuration's ``algo`` names."""
+    name = algo.get("family") if isinstance(algo, dict) else getattr(algo, "family", None)
+    if name not in POLICIES:
+        raise UnknownName("family of policies (algo.family)", str(name), POLICIES)
+    return POLICIES[str(name)]

@@ -1,0 +1,75 @@
+"""Options of the families that learn from reward, under ``algo``: typed, with their meaning and unit beside them.
+
+A part is NAME or {NAME: {OPTION: VALUE}}; its options are the parameters of its class (``policies/registry.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from policies.config import EncoderConfig
+
+
+@dataclass
+class PixelAgentConfig:
+    """What agents from pixels share: the encoder, what it learns from, and how far ahead values look."""
+
+    family: str = ""
+    history: int = 1  # observations the policy sees, the newest last
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    discount: float = 0.99  # per control step
+    n_step: int = 1  # rewards summed before bootstrapping
+    time_limit: str = "bootstrap"  # bootstrap | terminal | drop: what it means that the clock cut an own episode
+    target_rate: float = 0.005  # soft update (Polyak averaging) of the target critics
+    target_every: int = 1  # updates for one soft update of all targets
+    augmentation: list[Any] = field(default_factory=list)  # of policies.augment.AUGMENTATIONS, in the order they apply
+    same_augmentation: bool = False  # True: an observation and its successor get the same draw (RAD's translate, FLARE)
+    proprio_scaling: list[float] = field(default_factory=list)  # [low, high] of RAD's amplitude scaling; empty: off
+    auxiliary: list[Any] = field(default_factory=list)  # of policies.rl.auxiliary.AUXILIARY_LOSSES, on every update
+    learning_rate: float = 3e-4  # Adam of encoder, critics, actor and auxiliary losses
+    beta1: float = 0.9
+    clip: float = 0.0  # bound of each optimiser's gradient norm; 0: none
+
+
+@dataclass
+class ActorCriticConfig(PixelAgentConfig):
+    """An actor-critic (policies/rl/actor_critic.py); the defaults are plain soft actor-critic (arXiv 1812.05905)."""
+
+    family: str = "actor_critic"
+    actor: Any = "gaussian"  # the policy, one of policies.rl.actors.ACTORS
+    actor_every: int = 1  # critic updates for one update of actor and temperature
+    actor_value: str = "min"  # mean | min: what of the critics' ensemble the actor maximises
+    # rate at which the evaluated policy follows the learning one; 1: it is the learning one
+    policy_average: float = 1.0
+    exploration: Any = "none"  # beside the actor's own noise, one of policies.rl.exploration.EXPLORATIONS
+    critic: Any = "mlp"  # the value of actions, one of policies.rl.critics.CRITICS
+    views: int = 1  # augmented views averaged in target and loss (DrQ's K and M)
+
+
+@dataclass
+class SequenceCriticConfig:
+    """The coarse-to-fine critic of action sequences (policies/rl/cqn_as/critic.py)."""
+
+    hidden: int = 512  # width of the layers
+    layers: int = 2  # before the recurrence
+    layer_norm: bool = True  # after each of them
+    steps: int = 4  # K, actions in a sequence: 4 on RLBench and HumanoidBench, 16 on BiGym
+    levels: int = 3  # of zooming in
+    bins: int = 5  # of a dimension, at each level
+    atoms: int = 51  # of a value's distribution
+    low: float = -2.0  # value of the first atom
+    high: float = 2.0  # and of the last
+    margin: float = 0.01  # by which a demonstrated bin is to lead, in reward: 0.01 on RLBench, 0.1 on BiGym
+
+
+@dataclass
+class CqnAsConfig(PixelAgentConfig):
+    """CQN-AS (policies/rl/cqn_as/agent.py); the defaults are those of its authors, sized for a GPU."""
+
+    family: str = "cqn_as"
+    critic: SequenceCriticConfig = field(default_factory=SequenceCriticConfig)
+    # standard deviation of the exploration noise, of [-1, 1]: a number, or linear(START, END, UPDATES)
+    noise: Any = 0.01
+    target_rate: float = 0.02  # soft update (Polyak averaging) of the target critic
+    learning_rate: float = 5e-5

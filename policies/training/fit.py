@@ -1,0 +1,91 @@
+"""Fitting a policy to demonstrations, on Lightning's Trainer: families without an online agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+from torch.utils.data import DataLoader
+
+from policies.config import TrainConfig
+from policies.data.batch import Batch
+from policies.data.windows import Draws, Windows
+from policies.evaluation.evaluate import VALIDATION_SEED, evaluate
+from policies.policy import family_of
+from policies.rollout.acting import GreedyPolicy
+from policies.runs import checkpoint
+from policies.runs.metrics import RunLog
+from policies.runs.provenance import made_with
+from robot.dataset.episodes import Episode
+from sim.envs.task_env import TaskEnv
+
+
+class Fit(lightning.LightningModule):
+    """Minimises a policy's ``loss`` with Adam."""
+
+    def __init__(self, policy: nn.Module, learning_rate: float) -> None:
+        super().__init__()
+        self.policy, self.learning_rate = policy, learning_rate
+        self.metrics: dict[str, torch.Tensor] = {}
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        losses = self.policy.loss(batch)
+        self.metrics = {name: value.detach() for name, value in losses.items()}
+        return losses["loss"]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.policy.parameters(), self.learning_rate)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
+
+
+class Metrics(Callback):
+    """A line of the run's log every so many updates."""
+
+    def __init__(self, log: RunLog, every: int) -> None:
+        self.log, self.every = log, every
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        step = trainer.global_step
+        if step % self.every == 0 or step == trainer.max_steps:
+            self.log.write(step, "fit", **{name: float(value) for name, value in module.metrics.items()})
+
+
+def fit(cfg: TrainConfig, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
+    """Fit the configured family's policy to demonstrations for ``recipe.fit_updates`` updates; saves it into the run's folder."""
+    lightning.seed_everything(cfg.seed, verbose=False)
+    policy: Any = family_of(cfg.algo).make_policy(env.contract, cfg.algo, cfg.seed)
+    windows = Windows(policy.contract, demos[: cfg.recipe.demos])
+    updates = cfg.recipe.fit_updates
+    log = RunLog(folder)
+    trainer = lightning.Trainer(
+        max_steps=updates,
+        max_epochs=-1,
+        accelerator=cfg.trainer.accelerator,
+        devices=cfg.trainer.devices,
+        precision=cfg.trainer.precision,
+        callbacks=[Metrics(log, cfg.trainer.log_every)],
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, 0, updates)
+    loader = DataLoader(windows, batch_sampler=draws, collate_fn=lambda batch: batch)
+    trainer.fit(Fit(policy, cfg.algo.learning_rate), loader)
+    policy.eval().to("cpu")
+    record = None
+    if cfg.trainer.eval_episodes and trainer.is_global_zero:
+        seeds = range(VALIDATION_SEED, VALIDATION_SEED + cfg.trainer.eval_episodes)
+        record = evaluate(env, GreedyPolicy(policy), seeds, after_steps=0, quiet=True).record(env.metric)
+        log.write(updates, "eval", **record)
+    if trainer.is_global_zero:
+        about = {"step": 0, "frames": 0, "robot_minutes": 0.0, "validation": record, **made_with()}
+        for name in ("policy", "last"):
+            checkpoint.save_policy(folder / name, policy.state_dict(), cfg, policy.contract, about)
+    log.close()
