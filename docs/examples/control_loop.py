@@ -29,7 +29,8 @@ def main(path: str, seconds: float = 5.0) -> None:
     loop.close()
     env.close()
     stats = loop.stats()
-    print(f"{stats['commands']} commands, latency {stats['latency_ms']}, rules {[r for r, n in stats['rules'].items() if n]}")
+    print(f"{stats['commands']} commands, latency {stats['latency_ms']}")
+    print(f"rules that fired: {[rule for rule, n in stats['rules'].items() if n]}")
 
 
 if __name__ == "__main__":

@@ -117,17 +117,24 @@ def flat_options(name: str, prefix: str = "") -> list[tuple[str, Option]]:
 def entries(file: str, name: str) -> str:
     """A table of a plain dict of texts in a file, such as the control loop's rules."""
     for node in ast.parse((ROOT / file).read_text()).body:
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Name) and target.id == name:
-            value = ast.literal_eval(node.value)  # type: ignore[union-attr]
-            return "\n".join(["| name | meaning |", "|---|---|", *(f"| `{k}` | {_cell(v)} |" for k, v in value.items())])
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if name in map(ast.unparse, targets):
+            found = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+            rows = [f"| `{key}` | {_cell(value)} |" for key, value in found.items()]
+            return "\n".join(["| name | meaning |", "|---|---|", *rows])
     raise KeyError(f"{file} has no {name}")
+
+
+def code(name: str, language: str = "python") -> str:
+    """A file of the repository as a code block."""
+    return f"```{language}\n{(ROOT / name).read_text().rstrip()}\n```"
 
 
 def file(name: str, language: str = "yaml") -> str:
     """A file of the repository as a code block that can be folded out."""
-    text = (ROOT / name).read_text().rstrip()
-    inner = "\n".join(f"    {line}" if line else "" for line in [f"```{language}", *text.splitlines(), "```"])
+    inner = "\n".join(f"    {line}" if line else "" for line in code(name, language).splitlines())
     return f'??? abstract "`{name}`"\n\n{inner}\n'
 
 
@@ -196,6 +203,7 @@ def _value(source: str) -> str:
 KINDS: dict[str, Callable[..., str]] = {
     "options": options,
     "entries": entries,
+    "code": code,
     "file": file,
     "commands": commands,
     "overview": overview,

@@ -1,7 +1,8 @@
-"""Plays the blocks of a tutorial in the current folder, in one process: ``python play.py STEPS.json``. Not a test.
+"""Plays tutorials in one process, so that torch and MuJoCo are imported once: ``python play.py``. Not a test.
 
-Each step is ``["write", file, text]``, ``["run", program, arguments]`` or ``["code", text]``. Programs
-are ``pixelarm`` and ``python``. What each step printed is written to ``printed.json``; the first that fails ends the play.
+Each line of standard input is the JSON of ``[folder, steps]``. The steps are done in that folder, and ``played.json`` there says what each
+of them printed and, if one failed, why; then a line ``PLAYED`` is printed. A step is ``["write", file, text]``,
+``["run", program, arguments]`` (``pixelarm`` or ``python``), or ``["code", text]``, the next block of one script.
 """
 
 from __future__ import annotations
@@ -9,60 +10,65 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
-
-class Tee(io.StringIO):
-    """Text that is kept and printed, so that a failing page shows what came before."""
-
-    def write(self, text: str) -> int:
-        sys.__stdout__.write(text)
-        return super().write(text)
+PLAYED = "PLAYED"
 
 
 def run(program: str, arguments: list[str]) -> None:
-    """A command of a page, in this process: torch and MuJoCo are imported once a page."""
-    sys.argv = [program, *arguments]
+    """A command of a page."""
     try:
         if program == "pixelarm":
             from robot import cli
 
+            sys.argv = [program, *arguments]
             sys.exit(cli.main(arguments))
         assert program == "python", f"a tutorial's command is pixelarm or python, not {program}"
         sys.argv = arguments
-        runpy.run_path(arguments[0], run_name="__main__")
+        # whole, because a worker process that imports the script anew looks from the folder that this process started in
+        runpy.run_path(str(Path(arguments[0]).resolve()), run_name="__main__")
     except SystemExit as ended:
         assert not ended.code, f"{program} {' '.join(arguments)} ended with {ended.code}"
 
 
-def code(text: str, number: int) -> None:
-    """A block of Python, after the ones before it: each page's blocks are one script."""
-    path = Path(f"block_{number}.py")
-    path.write_text(text)
-    NAMES.update(runpy.run_path(str(path), init_globals=NAMES))
+def do(step: list, number: int, names: dict[str, object]) -> None:
+    """One step; ``names`` are those of the page's script so far."""
+    kind, *words = step
+    if kind == "write":
+        path = Path(words[0])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(words[1])
+    elif kind == "run":
+        run(words[0], words[1])
+    else:
+        block = Path(f"block_{number}.py")
+        block.write_text(words[0])
+        names.update(runpy.run_path(str(block), init_globals=names))
 
 
-NAMES: dict[str, object] = {}  # of the page's blocks of Python so far
-
-
-def main(steps: list[list]) -> None:
-    printed = []
-    for number, (kind, *words) in enumerate(steps):
-        with contextlib.redirect_stdout(Tee()) as out:
-            if kind == "write":
-                path = Path(words[0])
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(words[1])
-            elif kind == "run":
-                run(words[0], words[1])
-            else:
-                code(words[0], number)
+def play(steps: list[list]) -> dict[str, object]:
+    """What each step printed, and the traceback of the one that failed."""
+    printed: list[str] = []
+    names: dict[str, object] = {}
+    for number, step in enumerate(steps):
+        out = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(out):
+                do(step, number, names)
+        except BaseException:
+            return {"printed": [*printed, out.getvalue()], "failed": f"{step}\n{traceback.format_exc()}"}
         printed.append(out.getvalue())
-    Path("printed.json").write_text(json.dumps(printed))
+    return {"printed": printed, "failed": ""}
 
 
 if __name__ == "__main__":
     sys.path.insert(0, "")  # as for a script that a reader starts in this folder
-    main(json.loads(Path(sys.argv[1]).read_text()))
+    for line in sys.stdin:
+        folder, todo = json.loads(line)
+        os.chdir(folder)
+        Path("played.json").write_text(json.dumps(play(todo)))
+        print(f"\n{PLAYED}", flush=True)

@@ -42,7 +42,8 @@ def slug(heading: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r'^--8<-- "(.+)"$', lambda found: (ROOT / found[1]).read_text(), page.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     return {slug(line.lstrip("#")) for line in text.splitlines() if line.startswith("#")}
 
 
@@ -56,6 +57,16 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         file = (page.parent / target).resolve() if target else page
         if not file.exists() or (anchor and anchor not in anchors(file)):
             wrong.append(link or image)
+    assert not wrong, wrong
+
+
+PLACE = re.compile(r"`((?:robot|sim|policies|hardware|configs|launch|docs|tests)/[\w./-]*)`")
+TO_BE_MADE = {"sim/tasks/hover.py", "policies/chunks.py"}  # by the reader of a tutorial
+
+
+@pytest.mark.parametrize("page", PROSE, ids=where)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    wrong = [name for name in PLACE.findall(page.read_text()) if not (ROOT / name).exists() and name not in TO_BE_MADE]
     assert not wrong, wrong
 
 
@@ -218,5 +229,5 @@ def test_what_a_page_takes_from_the_code_is_there(page: Path) -> None:
     """Those from the source alone; those from the running code are `make docs`'s business."""
     for kind, words in made.MARK.findall(page.read_text()):
         assert kind in made.KINDS, f"{kind} is no kind of {made.MARK.pattern}"
-        if kind in ("options", "entries", "file"):
+        if kind in ("options", "entries", "code", "file"):
             assert len(made.KINDS[kind](*words.split())) > 50

@@ -13,12 +13,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "tutorials"
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 PLAY = Path(__file__).with_name("play.py")
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
@@ -39,7 +42,7 @@ STEPS = "recipe.steps=12"  # of recipes that learn online
 # what must be there in the end
 LEAVES = {
     "demo": ["runs/lift/policy/policy.json", "bundles/lift/policy.onnx"],
-    "first-policy": ["bundles/first/policy.onnx", "films/first.mp4"],
+    "first-policy": ["runs/first/policy/policy.json", "films/first.mp4"],
     "own-dataset": ["runs/mine/dataset.hdf5"],
     "own-recipe": ["runs/careful-move-seed1/policy/policy.json", "runs/deterministic-move-seed1/policy/policy.json"],
     "own-task": ["runs/demos-hover/dataset.hdf5", "runs/ferm_plus-hover-seed1/policy/policy.json"],
@@ -50,7 +53,10 @@ LEAVES = {
 AT_THE_END = ", at the end"
 OWN = {"own-task": ("hover.py", "sim/tasks/hover.py"), "own-policy": ("chunks.py", "policies/chunks.py")}
 # in a copy of the packages: the page's file and line are there, and Hydra knows what they add
-CHOSEN = {"own-task": ["experiment=bc", "task=hover"], "own-policy": ["--config-dir", "my_configs", "experiment=chunks"]}
+CHOSEN = {
+    "own-task": ["experiment=bc", "task=hover"],
+    "own-policy": ["--config-dir", "my_configs", "experiment=chunks"],
+}
 
 
 def blocks(page: str) -> list[tuple[str, str, str]]:
@@ -90,30 +96,86 @@ def command(line: str) -> list:
     return ["run", program, arguments]
 
 
-def run(arguments: list[str], folder: Path, packages: Path) -> str:
-    """Python in a folder, with pixelarm's packages from another; what it printed."""
-    environment = {**os.environ, "PYTHONPATH": str(packages)}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+class Player:
+    """``play.py`` in a process of its own."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        with log.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, str(PLAY)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )  # fmt: skip
+
+    def play(self, todo: list[list], folder: Path) -> list[str]:
+        """Do the steps in a folder; what each of them printed."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(json.dumps([str(folder), todo]), file=self.process.stdin, flush=True)
+        ended = not any(line.strip() == "PLAYED" for line in self.process.stdout)
+        assert not ended, f"the process of the tutorials died:\n{self.log.read_text()[-4000:]}"
+        played = json.loads((folder / "played.json").read_text())
+        assert not played["failed"], f"{played['failed']}\n{self.log.read_text()[-2000:]}"
+        return played["printed"]
+
+
+@pytest.fixture(scope="module")
+def player(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
+    made = Player(tmp_path_factory.mktemp("player") / "stderr")
+    yield made
+    made.process.kill()
+    made.process.wait()
+
+
+@pytest.fixture(scope="module")
+def played(player: Player, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tutorial that has been played; each is played once."""
+
+    @cache
+    def folder_of(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        todo, prints = steps((PAGES / f"{name}.md").read_text())
+        printed = player.play(todo, folder)
+        for number, text in prints.items():
+            said = printed[number].strip()
+            assert said.endswith(text.strip()), f"the page says {text!r}, it prints {said!r}"
+        return folder
+
+    return folder_of
 
 
 @pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.gl
 @pytest.mark.parametrize("name", LEAVES)
-def test_a_tutorial(name: str, tmp_path: Path) -> None:
+def test_a_tutorial(name: str, played: Callable[[str], Path]) -> None:
     pytest.importorskip("torch")
-    todo, prints = steps((PAGES / f"{name}.md").read_text())
-    (tmp_path / "steps.json").write_text(json.dumps(todo))
-    run([str(PLAY), "steps.json"], tmp_path, packages=ROOT)
-    printed = json.loads((tmp_path / "printed.json").read_text())
-    for number, text in prints.items():
-        assert printed[number].strip().endswith(text.strip()), f"the page says {text!r}, it prints {printed[number]!r}"
-    missing = [path for path in LEAVES[name] if not (tmp_path / path).exists()]
+    folder = played(name)
+    missing = [path for path in LEAVES[name] if not (folder / path).exists()]
     assert not missing, missing
+
+
+@pytest.mark.slow
+@pytest.mark.train
+@pytest.mark.gl
+def test_the_examples(player: Player, played: Callable[[str], Path]) -> None:
+    """With the demo's bundle."""
+    pytest.importorskip("torch")
+    arguments = {
+        "random_episode": ["reach", "films/random.mp4"],
+        "evaluate_policy": ["bundles/lift", "2"],
+        "many_environments": ["reach", "2", "1"],
+        "record_dataset": ["runs/recorded"],
+        "control_loop": ["bundles/lift", "1"],
+    }
+    assert {path.stem for path in EXAMPLES} == set(arguments)
+    folder = played("demo")
+    printed = player.play([["run", "python", [str(path), *arguments[path.stem]]] for path in EXAMPLES], folder)
+    said = dict(zip((path.stem for path in EXAMPLES), printed))
+    assert (folder / "films" / "random.mp4").exists()
+    assert re.fullmatch(r"success \d\.\d\d \[.*\] \([012] of 2\)\n", said["evaluate_policy"])
+    assert "steps a second" in said["many_environments"]
+    assert said["record_dataset"].count("success") == 3
+    assert re.match(r"inference: .*\n[1-9]\d* commands", said["control_loop"])
 
 
 @pytest.mark.slow
@@ -134,8 +196,12 @@ def test_what_a_page_adds_may_become_pixelarms_own(name: str, tmp_path: Path) ->
         (reader / title).parent.mkdir(parents=True)
         (reader / title).write_text(titled[title])
     reader.mkdir(exist_ok=True)
-    out = run(["-m", "robot.cli", "train", *CHOSEN[name], "--cfg", "job"], reader, packages=tmp_path)
-    assert CHOSEN[name][-1].partition("=")[2] in out
+    done = subprocess.run(
+        [sys.executable, "-m", "robot.cli", "train", *CHOSEN[name], "--cfg", "job"], cwd=reader, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert CHOSEN[name][-1].partition("=")[2] in done.stdout
 
 
 def test_every_tutorial_is_played() -> None:
@@ -162,9 +228,6 @@ def test_the_budget_spares_cloning_its_reinforcement_learning() -> None:
 
 
 def test_the_examples_are_short() -> None:
-    examples = sorted((ROOT / "docs" / "examples").glob("*.py"))
-    assert len(examples) == 5
-    long = {path.name: n for path in examples if (n := len(path.read_text().splitlines())) > 40}
+    assert len(EXAMPLES) == 5
+    long = {path.name: n for path in EXAMPLES if (n := len(path.read_text().splitlines())) > 40}
     assert not long, long
-
-
