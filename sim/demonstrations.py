@@ -12,6 +12,7 @@ from tqdm import tqdm
 from robot.dataset import recording
 from robot.dataset.episodes import Recorder
 from robot.errors import PixelarmError, UnknownName
+from robot.files import require_folder
 from robot.provenance import git_commit, versions
 from sim.envs.config import TaskConfig
 from sim.envs.make import LOOKS, make_env
@@ -19,6 +20,8 @@ from sim.envs.task_env import ACTUATION_DELAY_MS, TaskEnv
 from sim.scene.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS
 
+SMALLEST_IMAGE = 25  # pixels, height and width, of which the convolutions of the default recipe leave anything
+LARGEST_IMAGE = 2048
 DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED + 1000 s
 
 
@@ -74,6 +77,27 @@ def collect(
 
 
 def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    _check(args)
+    low, high = args.actuation_delay_ms
+    task = TaskConfig(
+        name=args.task,
+        image_size=args.image_size,
+        look=args.look,
+        actuation_delay_ms=(low, high),
+        hold_steps=args.hold_steps,
+        randomise=args.randomise,
+    )
+    env = make_env(task)
+    steps = collect(env, args.out, args.episodes, args.seed, args.append)
+    env.close()
+    print(
+        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pixelarm collect",
         description="Record scripted demonstrations of a task: one HDF5 file an episode, robomimic layout, contract inside.",
@@ -114,24 +138,20 @@ def main(argv: list[str]) -> int:
         f"(default {low:g} {high:g})",
     )
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before anything slow what cannot work."""
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
     if args.task not in TASKS:
         raise UnknownName("task", args.task, TASKS)
-    low, high = args.actuation_delay_ms
-    task = TaskConfig(
-        name=args.task,
-        image_size=args.image_size,
-        look=args.look,
-        actuation_delay_ms=(low, high),
-        hold_steps=args.hold_steps,
-        randomise=args.randomise,
-    )
-    env = make_env(task)
-    steps = collect(env, args.out, args.episodes, args.seed, args.append)
-    env.close()
-    print(
-        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
-    )
-    return 0
+    if not SMALLEST_IMAGE <= args.image_size <= LARGEST_IMAGE:
+        raise PixelarmError(
+            f"--image-size must be {SMALLEST_IMAGE} to {LARGEST_IMAGE} pixels, got {args.image_size}: the networks of "
+            "`pixelarm train` read no smaller pictures"
+        )
+    if args.seed < 0:
+        raise PixelarmError(f"--seed must be at least 0, got {args.seed}")
+    require_folder(args.out)

@@ -16,7 +16,7 @@ def main(path: str, seconds: float = 5.0) -> None:
     contract, sent = policy.contract, []
     env = pixelarm.make(contract.task, image_size=contract.cameras[0].height)
     observation, _ = env.reset(seed=10_000)
-    limits = default_limits(LIMITS, contract.period_s)
+    limits = default_limits(LIMITS, contract)
     loop = ControlLoop(policy, limits, publish=lambda command, hold: sent.append((command, hold)))
     print(f"inference: {loop.warm_up()['p99']:.2f} ms (p99)")
     loop.start()

@@ -65,6 +65,26 @@ def sentence(text: str) -> str:
     return re.split(r"(?<=\.) (?=[A-Z])", words)[0]
 
 
+def kinds() -> list[dict[str, str]]:
+    """Every kind of action: what its numbers are, what an arm is told because of it, and what it counts from."""
+    from robot.actions import KINDS, TARGETS
+
+    return [
+        {"name": name, "words": kind.words, "target": TARGETS.get(kind.target, "-"), "needs": ", ".join(kind.needs)}
+        for name, kind in KINDS.items()
+    ]
+
+
+def proprioception() -> list[dict[str, str]]:
+    """What an arm measures of itself."""
+    from robot.actions import PROPRIO
+
+    return [
+        {"name": name, "size": str(field.size or "joints"), "unit": field.unit, "frame": field.frame, "words": field.words}
+        for name, field in PROPRIO.items()
+    ]
+
+
 def tasks() -> list[dict[str, Any]]:
     """Name, instruction and longest episode of every registered task."""
     from sim.tasks import TASKS, make_task
@@ -78,6 +98,8 @@ if __name__ == "__main__":
         "overview": cli.help_text(),
         "commands": commands(),
         "parts": {option: parts(*where) for option, where in PARTS.items()},
+        "kinds": kinds(),
+        "proprioception": proprioception(),
         "tasks": tasks(),
     }
     print(json.dumps(described))

@@ -23,7 +23,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = re.compile(r"^<!-- made: (\w+) ?(.*?) -->$", re.MULTILINE)
-CONFIGS = ("policies/config.py", "policies/rl/config.py", "sim/envs/config.py")  # where the options' dataclasses are
+# where the options' dataclasses are
+CONFIGS = ("policies/config.py", "policies/rl/config.py", "sim/envs/config.py", "robot/control/limits/config.py")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -176,6 +177,22 @@ def parts(group: str) -> str:
     return "\n".join(rows)
 
 
+def kinds() -> str:
+    """The kinds of action."""
+    rows = ["| kind | what its numbers are | target | counts from |", "|---|---|---|---|"]
+    for k in described()["kinds"]:
+        rows.append(f"| `{k['name']}` | {_cell(k['words'])} | {k['target']} | {k['needs'] or '-'} |")
+    return "\n".join(rows)
+
+
+def proprioception() -> str:
+    """What an arm measures of itself."""
+    rows = ["| field | numbers | unit | frame | meaning |", "|---|---|---|---|---|"]
+    for f in described()["proprioception"]:
+        rows.append(f"| `{f['name']}` | {f['size']} | {f['unit']} | {f['frame']} | {_cell(f['words'])} |")
+    return "\n".join(rows)
+
+
 def tasks() -> str:
     """The registered tasks."""
     rows = ["| task | instruction | steps at most |", "|---|---|---|"]
@@ -208,5 +225,7 @@ KINDS: dict[str, Callable[..., str]] = {
     "commands": commands,
     "overview": overview,
     "parts": parts,
+    "kinds": kinds,
+    "proprioception": proprioception,
     "tasks": tasks,
 }

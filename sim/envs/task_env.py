@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
+from robot import actions
 from robot.errors import PixelarmError
-from sim.actions import Observed, applier, observe
 from sim.physics.world import World
 from sim.scene.randomise import Randomiser, add_noise, make_terms
 from sim.tasks.base import Task
@@ -67,7 +67,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             )
         self._randomiser = Randomiser(self.world.model, make_terms(randomise))
         self._steps = self._done_for = 0  # control steps so far; those in a row that the task has been done for
-        self._apply, self._observed = applier(self.contract.action.kind), observe(self.world)
+        self._observed = self.world.reference()
         spaces: dict[str, gymnasium.Space] = {
             c.name: gymnasium.spaces.Box(0, 255, c.shape, np.uint8) for c in self.contract.cameras
         }
@@ -112,7 +112,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         action = self.contract.clip_action(action)
         delay = self._draw_delay()
         self.world.advance(delay)
-        self._apply(self.world, self._observed, action)
+        self.world.follow(actions.target(self.contract.action.kind, self._observed, action))
         seen = max(
             delay, self._substeps - self._drawn_substeps("observation_delay")
         )  # substep that the observation shows
@@ -138,7 +138,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return round((self._randomiser.number(term, "ms") or 0.0) / 1000.0 / self.world.timestep)
 
     def _observe(self) -> dict[str, np.ndarray]:
-        self._observed = observe(self.world)
+        self._observed = self.world.reference()
         images = {c.name: self.world.render(c.name) for c in self.contract.cameras}
         sigma = self._randomiser.number("image_noise", "sigma")
         if sigma:
@@ -161,7 +161,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "done_for": self._done_for,
             "rng": self.np_random.bit_generator.state,
             "randomisation": self._randomiser.drawn,
-            "observed": [self._observed.position.tolist(), self._observed.rotation.tolist()],
+            "observed": {name: value.tolist() for name, value in vars(self._observed).items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -172,5 +172,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._steps = int(state["steps"])
         self._done_for = int(state.get("done_for", 0))  # a checkpoint from before hold_steps has none
         self.np_random.bit_generator.state = state["rng"]
-        position, rotation = state["observed"]
-        self._observed = Observed(np.array(position), np.array(rotation))
+        seen = state["observed"]
+        if isinstance(seen, list):  # a checkpoint from when only the pose was kept, which is what its kinds count from
+            seen = {**vars(self.world.reference()), "position": seen[0], "rotation": seen[1]}
+        self._observed = actions.Reference(**{name: np.array(value) for name, value in seen.items()})

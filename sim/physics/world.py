@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
+from robot.actions import KINDS, TARGETS, Reference, Target
 from robot.contract import Contract
+from robot.errors import PixelarmError
 from sim.physics.arm import PANDA, Arm
 from sim.physics.control import (
     ArmIndices,
@@ -117,6 +119,26 @@ class World:
         self.controller.goal_position[:] = np.clip(np.asarray(position, float), *self._workspace) + self.base_position
         if rotation is not None:
             self.controller.goal_rotation[:] = rotation
+        self.set_gripper(gripper)
+
+    def follow(self, target: Target) -> None:
+        """Where the controller and the gripper go from now on.
+
+        Args:
+            target: of the kind that the contract's actions make; a position is clipped to the task's workspace.
+        """
+        wanted = KINDS[self.contract.action.kind].target
+        if target.kind != wanted:
+            raise PixelarmError(f"this world's actions are {TARGETS[wanted]}, got {TARGETS[target.kind]}")
+        if target.position is not None:
+            self.set_target(target.position, target.gripper, target.rotation)
+        else:
+            goal = target.joint_positions if target.joint_velocities is None else target.joint_velocities
+            assert goal is not None
+            self.set_joint_goal(goal, target.gripper)
+
+    def set_gripper(self, gripper: float) -> None:
+        """Above 0 closes, else opens."""
         self._gripper_goal = 1.0 if gripper > 0 else -1.0
 
     def set_joint_goal(self, goal: np.ndarray, gripper: float) -> None:
@@ -125,7 +147,7 @@ class World:
             "this task's actions are end-effector goals"
         )
         self.controller.set_goal(self.data, goal)
-        self._gripper_goal = 1.0 if gripper > 0 else -1.0
+        self.set_gripper(gripper)
 
     def advance(self, substeps: int) -> None:
         """Run ``substeps`` physics steps of ``timestep`` seconds under the controller."""
@@ -167,8 +189,17 @@ class World:
 
     # ------------------------------------------------------------------- state
     def proprio(self) -> dict[str, np.ndarray]:
-        """The contract's proprioception, float32: see ``PROPRIO`` for what there is."""
-        return {p.name: np.asarray(PROPRIO[p.name](self), np.float32) for p in self.contract.proprio}
+        """The contract's proprioception, float32: ``robot.actions.PROPRIO`` says what each field is."""
+        return {p.name: np.asarray(MEASURE[p.name](self), np.float32) for p in self.contract.proprio}
+
+    def reference(self) -> Reference:
+        """What an action counts from that answers an observation of now."""
+        return Reference(
+            position=self.eef_position(),
+            rotation=self.eef_rotation(),
+            joint_positions=self.data.qpos[self.arm.qpos],
+            home_rotation=self.home_rotation,
+        )
 
     def eef_position(self) -> np.ndarray:
         """End-effector position ``(3,)`` m in the base frame, float64."""
@@ -201,6 +232,12 @@ class World:
         arm_effort = self.data.ctrl if self.controller.PER_SUBSTEP else self.data.actuator_force
         effort = np.concatenate([arm_effort[self.arm.actuators], self.data.actuator_force[self._finger_actuators]])
         return [*ARM_JOINTS, *FINGER_JOINTS], qpos, qvel, effort
+
+    def joint_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest position of the arm's joints, each ``(7,)`` rad."""
+        joints = [int(np.flatnonzero(self.model.jnt_qposadr == address)[0]) for address in self.arm.qpos]
+        low, high = self.model.jnt_range[joints].T
+        return low, high
 
     def object_position(self, body: str) -> np.ndarray:
         """Position ``(3,)`` m of a body in the base frame: for success tests and scripted experts, never for a policy."""
@@ -278,11 +315,11 @@ class World:
         self._renderers.clear()
 
 
-# what a contract may ask for, by name; all in the base frame and SI units
-PROPRIO: dict[str, Callable[[World], np.ndarray]] = {
-    "eef_pos": World.eef_position,  # (3,) m
-    "eef_quat": lambda world: world.eef_pose()[1],  # (4,) xyzw
-    "gripper_opening": lambda world: np.array([world.gripper_opening()]),  # (1,) m
-    "joint_pos": lambda world: world.data.qpos[world.arm.qpos],  # (7,) rad
-    "joint_vel": lambda world: world.data.qvel[world.arm.dof],  # (7,) rad/s
+# how the fields of robot.actions.PROPRIO are measured
+MEASURE: dict[str, Callable[[World], np.ndarray]] = {
+    "eef_pos": World.eef_position,
+    "eef_quat": lambda world: world.eef_pose()[1],
+    "gripper_opening": lambda world: np.array([world.gripper_opening()]),
+    "joint_pos": lambda world: world.data.qpos[world.arm.qpos],
+    "joint_vel": lambda world: world.data.qvel[world.arm.dof],
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.actions import rotation_of
+from robot.rotations import from_axis_angle
 from sim.scene.compile import Recipe, body_id, in_spec
 from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, joint_address, place_anchor, tabletop_contract
 
@@ -99,4 +99,4 @@ class DoorExpert:
         """Where the finger would lie on the lever ``(3,)`` m, base frame, were the lever at ``angle``."""
         latch = world.object_position("Door_latch")
         door = world.data.xmat[body_id(world.model, "Door_door")].reshape(3, 3)
-        return latch + door @ rotation_of(np.array([0.0, angle, 0.0])) @ self.LEVER
+        return latch + door @ from_axis_angle(np.array([0.0, angle, 0.0])) @ self.LEVER

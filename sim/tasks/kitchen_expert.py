@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from sim.actions import rotation_of
+from robot.rotations import from_axis_angle
 from sim.scene.compile import body_id, named_id
 from sim.tasks.tabletop import joint_address
 
@@ -55,7 +55,7 @@ class Scene:
         """A point turned about a hinge by an angle (rad)."""
         index = named_id(self.world.model, "joint", joint)
         anchor, axis = self.world.data.xanchor[index], self.world.data.xaxis[index]
-        return anchor + rotation_of(angle * axis) @ (point - anchor)
+        return anchor + from_axis_angle(angle * axis) @ (point - anchor)
 
 
 Place = Callable[[Scene], np.ndarray]
@@ -291,14 +291,14 @@ class KitchenExpert:
         self._position += way * min(1.0, speed / max(float(np.linalg.norm(way)), 1e-9))
         turn = rotation_vector(rotation_for(waypoint, self._scene) @ self._rotation.T)
         turn *= min(1.0, self.TURN / max(float(np.linalg.norm(turn)), 1e-9))
-        self._rotation = rotation_of(turn) @ self._rotation
+        self._rotation = from_axis_angle(turn) @ self._rotation
         self._joints = self._ik.solve(self._joints, self._position, self._rotation)
 
 
 def rotation_for(waypoint: Waypoint, scene: Scene) -> np.ndarray:
     yaw = waypoint.yaw(scene) if callable(waypoint.yaw) else waypoint.yaw
     turned, tilted = np.array([0.0, 0.0, np.radians(yaw)]), np.array([-np.radians(waypoint.pitch), 0.0, 0.0])
-    return rotation_of(turned) @ rotation_of(tilted) @ NATURAL
+    return from_axis_angle(turned) @ from_axis_angle(tilted) @ NATURAL
 
 
 def rotation_vector(rotation: np.ndarray) -> np.ndarray:

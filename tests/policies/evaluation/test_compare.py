@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -495,3 +496,93 @@ def test_a_run_that_was_given_more_steps_is_known_by_its_last_configuration(tmp_
     (two / "config.yaml").write_text(text.replace("  steps: 1000", "  steps: 2000"))
     report = run_compare(tmp_path, one, two, "--curves-only")
     assert [(c["label"], len(c["runs"])) for c in report["curves"]] == [("curl", 2)]
+
+
+# ------------------------------------------------------------------------------------------------- what cannot be written
+def test_a_place_that_takes_no_files_is_refused_before_anything_is_played(tmp_path, scripted):
+    run = write_run(tmp_path / "a1", "a", 1, [(500, 3)])
+    (tmp_path / "FILE").write_text("")
+    with pytest.raises(PixelarmError, match="nothing can be written into .*FILE/out: Not a directory"):
+        main([str(run), "--episodes", "3", "--out", str(tmp_path / "FILE" / "out")])
+    assert scripted.played == []
+
+
+def test_what_was_played_is_printed_when_it_cannot_be_written(tmp_path, scripted, monkeypatch, capsys):
+    """The disk fills up meanwhile: the tables are printed, what is not kept is a remark, and the picture is tried all the same."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    drawn = []
+    monkeypatch.setattr(compare, "write_json", full)
+    monkeypatch.setattr(compare, "_save_figure", lambda curves, results, path: drawn.append(path.name))
+    run = write_run(tmp_path / "a1", "a", 1, [(500, 3)])
+    with pytest.raises(PixelarmError, match="compare.json could not be written: No space left on device$"):
+        main([str(run), "--episodes", "3", "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert "(0 of 3)" in said and f"what {run} did could not be kept for another time" in said
+    assert drawn == ["compare.png"] and (tmp_path / "out" / "compare.md").exists()
+
+
+# ------------------------------------------------------------------------------------------------------- damaged folders
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("config.yaml", b"\x80\x81", "config.yaml is not YAML"),
+        ("config.yaml", b"a: [1", "config.yaml is not YAML"),
+        ("config.yaml", b"experiment: x\ntask: {name: lift}\nrecipe: 3\n", "is not one of `pixelarm train`"),
+        ("policy/policy.json", b"[1]", "policy.json must hold a JSON object .*, got list"),
+        ("policy/policy.json", b"\xff", "policy.json is not JSON"),
+        ("policy/policy.json", b"{}", "does not describe a policy"),
+        ("metrics.jsonl", b'[1]\n"x"\n', r"metrics.jsonl is not a log of `pixelarm train`: a line of it is '\[1\]'"),
+    ],
+)
+def test_a_damaged_run_is_said_in_words(tmp_path, file, content, words):
+    run = write_run(tmp_path / "a1", "a", 1, [(500, 3)])
+    (run / file).write_bytes(content)
+    with pytest.raises(PixelarmError, match=words):
+        main([str(run), "--curves-only", "--out", str(tmp_path / "out")])
+
+
+def test_a_log_that_ends_in_half_a_character_is_read_up_to_there(tmp_path):
+    run = write_run(tmp_path / "a1", "a", 1, [(500, 3)])
+    with (run / "metrics.jsonl").open("ab") as log:
+        log.write(b'{"step": 600, "kind": "eval", "\xe2\x82')
+    assert run_compare(tmp_path, run, "--curves-only")["curves"][0]["steps"] == [500]
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"format": checkpoint.FORMAT}, "policy.json lacks contract and config: the policy cannot be used"),
+        ({"format": "other"}, "has format 'other', expected"),
+    ],
+)
+def test_a_policy_without_its_description_is_not_played(tmp_path, about, words):
+    (tmp_path / "policy.json").write_text(json.dumps(about))
+    with pytest.raises(PixelarmError, match=words):
+        checkpoint.read_policy(tmp_path)
+
+
+def test_weights_of_another_network_are_said_not_to_fit(tmp_path):
+    """As when a policy.json was copied without its policy.safetensors."""
+    from policies.rollout.acting import load_agent
+
+    checkpoint.save_policy(tmp_path, {"encoder.x": torch.zeros(2)}, TrainConfig(), tiny_contract(), ABOUT)
+    with pytest.raises(
+        PixelarmError, match="is damaged .RuntimeError.*; its policy.safetensors does not fit its policy.json"
+    ):
+        load_agent(tmp_path)
+
+
+def test_a_safetensors_file_that_cannot_be_written_is_an_error_of_the_system(tmp_path):
+    """Which a checkpoint takes for what it is, and leaves the one before it whole."""
+    (tmp_path / "FILE").write_text("")
+    with pytest.raises(NotADirectoryError, match="FILE/x"):
+        checkpoint.save_tensors(tmp_path / "FILE" / "x", {"a": torch.zeros(2)})
+
+    def fill(folder):
+        checkpoint.save_tensors(folder / "none" / "agent.safetensors", {"a": torch.zeros(2)})
+
+    with pytest.raises(PixelarmError, match="could not be written .*; the one before it is whole"):
+        checkpoint.write(tmp_path / "checkpoints", 10, fill)

@@ -11,12 +11,15 @@ import torch
 from torch import nn
 
 from policies.config import EncoderConfig
-from policies.networks.convs import CONVS, SpatialSoftmax
+from policies.networks.convs import CONVS, SpatialSoftmax, feature_size
 from policies.networks.encoder import PixelEncoder, Trunk
 from policies.networks.layers import INITS, mlp
 from policies.networks.normalizers import ProprioNormalizer
+from policies.registry import parse
+from policies.training.train import compose
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
+from sim.demonstrations import SMALLEST_IMAGE
 
 # name, its smallest image, and features of one picture of a known size, from the kernels k, strides s, paddings p:
 # out = (n + 2p - k) // s + 1 going down, n = (out - 1) * s + k - 2p coming up from the least a last map may have
@@ -391,3 +394,14 @@ def test_onnx_equals_torch(convs, cameras, history):
         arrays = tuple(observe(contract, 1, seed + 1).values())
         (exported,) = session.run(None, {i.name: v.numpy() for i, v in zip(session.get_inputs(), arrays, strict=True)})
         np.testing.assert_allclose(exported, policy(*arrays).detach().numpy(), rtol=0, atol=1e-4)
+
+
+def test_collect_records_no_picture_that_the_default_recipe_cannot_read():
+    """By hand for its three layers: 25 pixels, 7 of them after 5x5 with stride 4 and a rim of 2, 3 after 3x3 with 2, 1 after 3x3."""
+    cfg = compose([])
+    (name, _), *others = parse(cfg.algo.augmentation, "augmentation")
+    assert (cfg.algo.encoder.convs, name, others) == ("compact", "shift", [])  # a shift keeps the size
+    convs = CONVS["compact"](3)
+    assert feature_size(convs, "compact", 3, (SMALLEST_IMAGE, SMALLEST_IMAGE)) == 64
+    with pytest.raises(PixelarmError, match=f"the smallest they can is {SMALLEST_IMAGE}x{SMALLEST_IMAGE}"):
+        feature_size(convs, "compact", 3, (SMALLEST_IMAGE - 1, SMALLEST_IMAGE - 1))

@@ -139,3 +139,17 @@ def test_an_unknown_task_names_the_known_ones():
 def test_delay_must_fit_the_period():
     with pytest.raises(PixelarmError, match="actuation_delay_ms must be .* period of 100 ms, got .0.0, 150.0."):
         make("lift", actuation_delay_ms=(0.0, 150.0))
+
+
+def test_a_state_from_when_only_the_pose_was_observed_is_taken(env):
+    """``observed`` was then a list of position and rotation."""
+    env.reset(seed=5)
+    action = np.array([0.02, 0.0, 0.04, -1.0], np.float32)
+    env.step(action)
+    state = env.state_dict()
+    straight = env.step(action)[0]
+    older = {**state, "observed": [state["observed"]["position"], state["observed"]["rotation"]]}
+    env.reset(seed=99)
+    env.load_state_dict(older)
+    resumed = env.step(action)[0]
+    assert all(np.array_equal(straight[name], resumed[name]) for name in straight)

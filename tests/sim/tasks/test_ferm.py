@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from sim.actions import applier, observe
+from robot import actions
 from sim.envs.task_env import ACTUATION_DELAY_MS
 from sim.physics.world import World
 from sim.tasks import TASKS, make_task
@@ -39,13 +39,13 @@ def play(world, seed, act):
     """An episode with the environment's actuation delay but without its images: True if it succeeds."""
     world.reset(seed)
     assert not world.success()
-    rng, apply = np.random.default_rng(seed), applier(world.contract.action.kind)
+    rng, kind = np.random.default_rng(seed), world.contract.action.kind
     period = round(world.contract.period_s / world.timestep)
     for _ in range(world.max_steps):
-        observed, action = observe(world), world.contract.clip_action(act(world))
+        target = actions.target(kind, world.reference(), world.contract.clip_action(act(world)))
         delay = round(rng.uniform(*ACTUATION_DELAY_MS) / 1000.0 / world.timestep)
         world.advance(delay)
-        apply(world, observed, action)
+        world.follow(target)
         world.advance(period - delay)
         if world.success():
             return True
@@ -88,9 +88,8 @@ def test_a_restored_world_stands_and_goes_on_as_the_saved_one(world):
     world.reset(11)
     other.reset(12)
     expert = world.task.expert(np.random.default_rng(0))
-    apply = applier(world.contract.action.kind)
     for _ in range(5):
-        apply(world, observe(world), expert.act(world))
+        world.follow(actions.target(world.contract.action.kind, world.reference(), expert.act(world)))
         world.advance(20)
     other.load_state_dict(world.state_dict())
     for _ in range(3):
