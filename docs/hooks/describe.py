@@ -80,7 +80,13 @@ def proprioception() -> list[dict[str, str]]:
     from robot.actions import PROPRIO
 
     return [
-        {"name": name, "size": str(field.size or "joints"), "unit": field.unit, "frame": field.frame, "words": field.words}
+        {
+            "name": name,
+            "size": str(field.size or "joints"),
+            "unit": field.unit,
+            "frame": field.frame,
+            "words": field.words,
+        }
         for name, field in PROPRIO.items()
     ]
 

@@ -32,6 +32,17 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     return MARK.sub(lambda found: KINDS[found[1]](*found[2].split()), markdown)
 
 
+FETCHED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^\"'\s>]+")
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """MkDocs calls this for each page's HTML; one that would fetch something from elsewhere ends the build."""
+    found = FETCHED.findall(output)
+    if found:
+        raise RuntimeError(f"{page.file.src_uri} fetches from elsewhere: {found}")
+    return output
+
+
 # --------------------------------------------------------------------------------------------- from the source alone
 @dataclass(frozen=True)
 class Option:

@@ -242,7 +242,9 @@ def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:
             problems.append(f"{', '.join(ignored)} would do nothing: set trainer.asynchronous=true, or leave them out")
         return problems
     if trainer.num_envs > 1:
-        problems.append(f"trainer.asynchronous acts in one environment: trainer.num_envs must be 1, got {trainer.num_envs}")
+        problems.append(
+            f"trainer.asynchronous acts in one environment: trainer.num_envs must be 1, got {trainer.num_envs}"
+        )
     if processes > 1:
         problems.append(f"trainer.asynchronous learns on one device: trainer.devices must be 1, got {processes}")
     return problems

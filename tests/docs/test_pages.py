@@ -224,6 +224,29 @@ def test_defaults_are_shown_as_they_are_typed() -> None:
     assert "`runs/demos`" in made.options("TrainConfig") and "`false`" in made.options("TrainConfig")
 
 
+class OfPage:
+    class file:
+        src_uri = "index.md"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script async src="https://x/y.js">',
+        "<img alt='' src=//x/y.png>",
+        '<link rel="stylesheet" href="http://x/y.css">',
+    ],
+)
+def test_a_page_that_fetches_from_elsewhere_ends_the_build(html: str) -> None:
+    with pytest.raises(RuntimeError, match="index.md fetches from elsewhere"):
+        made.on_post_page(f"<p>{html}</p>", OfPage)
+
+
+def test_links_to_elsewhere_are_no_fetches() -> None:
+    html = '<a href="https://x/y">y</a><script src="assets/a.js"></script><img src="../images/a.png">'
+    assert made.on_post_page(html, OfPage) == html
+
+
 @pytest.mark.parametrize("page", PAGES, ids=where)
 def test_what_a_page_takes_from_the_code_is_there(page: Path) -> None:
     """Those from the source alone; those from the running code are `make docs`'s business."""

@@ -158,7 +158,10 @@ def test_two_actors_learn_and_resume_exactly(tmp_path):
         (["trainer.num_envs=0"], "trainer.num_envs must be at least 1, got 0"),
         (["trainer.num_envs=600"], "replay_capacity 1000 is too small: each of the 600 environments needs 2 frames"),
         (["trainer.pace=0"], "trainer.pace would do nothing: set trainer.asynchronous=true"),
-        (["trainer.asynchronous=true", "trainer.num_envs=2"], "acts in one environment: trainer.num_envs must be 1, got 2"),
+        (
+            ["trainer.asynchronous=true", "trainer.num_envs=2"],
+            "acts in one environment: trainer.num_envs must be 1, got 2",
+        ),
         (["trainer.asynchronous=true", "trainer.pace=-1"], "trainer.pace must be at least 0, got -1"),
         (["trainer.asynchronous=true", "trainer.publish_every=0"], "publish_every must be at least 1"),
         (
