@@ -63,9 +63,11 @@ class SimArmNode(Node):
 
     def _make_arm(self, options: Options) -> SimArm:
         require_ours("sim")
-        from sim.tasks import make_world
+        from sim.envs.task_world import build_world
+        from sim.tasks import make_task
 
-        world = make_world(options.task, image_size=options.image_size)
+        task = make_task(options.task, image_size=options.image_size)
+        world = build_world(task)
         self.arm_profile.require_contract(world.contract)
         if self.arm_profile.gripper_command.type != "joint_state":
             raise PixelarmError(
@@ -81,10 +83,10 @@ class SimArmNode(Node):
             from tqdm import tqdm
 
             seeds = [options.seed_start + i for i in range(options.episodes)]
-            episodes = Episodes(seeds, world.contract.period_s, world.max_steps)
+            episodes = Episodes(seeds, world.contract.period_s, task.max_steps)
             self._bar = tqdm(total=options.episodes, desc="episodes over ROS 2", unit="ep")
         now_ns = self.get_clock().now
-        arm = SimArm(world, self, options.seed, episodes, options.command_timeout_s, lambda: now_ns().nanoseconds)
+        arm = SimArm(world, task, self, options.seed, episodes, options.command_timeout_s, lambda: now_ns().nanoseconds)
         if self.arm_profile.target_joint_velocity:
             arm.velocity_timeout_s = self.arm_profile.target_joint_velocity.timeout_s
         arm.frames = [] if episodes and options.video_dir else None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from robot.contract import Contract
     from robot.profile import ArmProfile
     from sim.physics.world import World
+    from sim.tasks.base import Task
 
 SLICE_S = 0.010  # s of simulated time per physics call
 STATE_S = 0.020  # s between joint states: 50 Hz, as a driver might
@@ -43,7 +44,7 @@ class ArmState:
     position: np.ndarray  # (3,) m, base frame
     quaternion: np.ndarray  # (4,) xyzw
     joint_names: list[str]
-    joint_position: np.ndarray  # (9,) rad and m
+    joint_position: np.ndarray  # (joints and fingers,) rad and m
     joint_velocity: np.ndarray
     joint_effort: np.ndarray
 
@@ -60,11 +61,12 @@ class Listener(Protocol):
 
 
 class SimArm:
-    """One world in real time. ``start`` and ``stop`` it; ``reset`` and the commands may come from any thread."""
+    """A task's world in real time. ``start`` and ``stop`` it; ``reset`` and the commands may come from any thread."""
 
     def __init__(
         self,
         world: World,
+        task: Task,
         listener: Listener,
         seed: int = 0,
         episodes: Episodes | None = None,
@@ -72,7 +74,7 @@ class SimArm:
         now_ns: Callable[[], int] = time.time_ns,
         velocity_timeout_s: float = 0.25,
     ) -> None:
-        self.world, self.listener, self.episodes = world, listener, episodes
+        self.world, self.task, self.listener, self.episodes = world, task, listener, episodes
         self.command_timeout_s, self.now_ns = command_timeout_s, now_ns
         self.velocity_timeout_s = velocity_timeout_s  # joint velocities end when no other come for so long
         self.camera_s = 1.0 / world.contract.cameras[0].fps if world.contract.cameras else world.contract.period_s
@@ -127,10 +129,15 @@ class SimArm:
         """A new scene (the next seed unless one is given); older commands no longer count. Returns the seed."""
         with self._lock:
             self.seed = self.seed + 1 if seed is None else seed
-            self.world.reset(self.seed)
+            self._new_scene()
             self._moving, self._gripper = None, -1.0
             self._accept_ns = self.now_ns()
             return self.seed
+
+    def _new_scene(self) -> None:
+        from sim.envs.task_world import reset_world
+
+        reset_world(self.world, self.task, self.seed)
 
     def command(self, stamp_ns: int, gripper: float | None = None, **motion: Any) -> bool:
         """A motion and/or a gripper command that answer an observation of ``stamp_ns``; says whether they were accepted.
@@ -212,7 +219,7 @@ class SimArm:
             self._wake.notify_all()
 
     def _episodes_step(self, episodes: Episodes) -> None:
-        event = episodes.step(self._sim_s, self.world.success)
+        event = episodes.step(self._sim_s, lambda: self.task.success(self.world))
         if event is None:
             return
         if event["event"] == "reset":
@@ -229,7 +236,7 @@ class SimArm:
     def _draw(self) -> None:
         names = [camera.name for camera in self.world.contract.cameras]
         with self._lock:
-            self.world.reset(self.seed)
+            self._new_scene()
             snapshot = self.world.snapshot()
         for name in names:
             self.world.render(name, snapshot)  # makes the OpenGL context, half a second, before anybody watches

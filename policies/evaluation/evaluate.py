@@ -97,7 +97,7 @@ def rollout(
     if hasattr(act, "reset"):
         act.reset()  # a policy that remembers forgets the episode before
     success, first, step, total = bool(info["success"]), None, 0, 0.0
-    last = env.task.max_steps
+    last = env.max_steps
     while step < last:
         if film is not None:
             film.append(env.render())
@@ -110,7 +110,7 @@ def rollout(
             last = step + after_steps
     if film is not None:
         film.append(env.render())
-    return Outcome(seed, first is not None, success, first if first is not None else env.task.max_steps, total)
+    return Outcome(seed, first is not None, success, first if first is not None else env.max_steps, total)
 
 
 def evaluate(

@@ -106,18 +106,18 @@ class ToyWorld:
     """A point that goes to its target; each camera shows how often physics had run."""
 
     contract = CONTRACT
-    max_steps = 60
     timestep = 0.005
 
     def __init__(self) -> None:
         self.count, self.target, self.threads = 0, None, set()
-        self.seeds: list[int] = []
         self.targets: list[Target] = []
         self.grippers: list[float] = []
 
-    def reset(self, seed: int) -> None:
-        self.seeds.append(seed)
+    def start(self, rng: np.random.Generator) -> None:
         self.target = None
+
+    def settle(self) -> None:
+        pass
 
     def follow(self, target: Target) -> None:
         self.targets.append(target)
@@ -143,7 +143,17 @@ class ToyWorld:
         self.threads.add(threading.get_ident())
         return np.full((8, 8, 3), snapshot % 256, np.uint8)
 
-    def success(self) -> bool:
+
+class ToyTask:
+    """Never done; remembers the first number of each scene's random stream."""
+
+    def __init__(self) -> None:
+        self.drawn: list[float] = []
+
+    def place_objects(self, world: ToyWorld, rng: np.random.Generator) -> None:
+        self.drawn.append(rng.random())
+
+    def success(self, world: ToyWorld) -> bool:
         return False
 
 
@@ -167,7 +177,7 @@ class Ear:
 
 def test_images_carry_the_stamp_of_the_state_they_show() -> None:
     world, ear = ToyWorld(), Ear()
-    arm = SimArm(world, ear, seed=5)  # type: ignore[arg-type]
+    arm = SimArm(world, ToyTask(), ear, seed=5)  # type: ignore[arg-type]
     arm.start()
     assert ear.enough.wait(20)
     arm.stop()
@@ -183,8 +193,8 @@ def commands(arm: SimArm, age_s: float = 0.0, **what: Any) -> bool:
 
 
 def test_old_senseless_and_pre_reset_commands_are_ignored() -> None:
-    world = ToyWorld()
-    arm = SimArm(world, Ear())  # type: ignore[arg-type]
+    world, task = ToyWorld(), ToyTask()
+    arm = SimArm(world, task, Ear())  # type: ignore[arg-type]
     there = np.array([0.5, 0.1, 0.2])
     assert commands(arm, position=there, gripper=1.0)
     assert world.target == (0.5, 0.1, 0.2, 1.0)
@@ -198,13 +208,14 @@ def test_old_senseless_and_pre_reset_commands_are_ignored() -> None:
     assert arm.reset() == 1
     assert not arm.command(before, position=there)
     assert world.target is None
+    assert task.drawn == [np.random.default_rng(1).random()]  # the scene of seed 1
     assert arm.rejected == 3
 
 
 def test_a_thread_that_fails_ends_the_arm_and_says_why() -> None:
     world = ToyWorld()
     world.advance = lambda substeps: 1 / 0  # type: ignore[assignment]
-    arm = SimArm(world, Ear())  # type: ignore[arg-type]
+    arm = SimArm(world, ToyTask(), Ear())  # type: ignore[arg-type]
     arm.start()
     assert arm.ended.wait(20)
     arm.stop()
