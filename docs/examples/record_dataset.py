@@ -2,11 +2,8 @@
 
 import sys
 
-import numpy as np
-
 import pixelarm
 from robot.dataset import recording
-from robot.dataset.episodes import read_dataset
 
 
 def main(folder: str = "runs/recorded", episodes: int = 3) -> None:
@@ -16,16 +13,16 @@ def main(folder: str = "runs/recorded", episodes: int = 3) -> None:
     with pixelarm.Recorder(folder, env.contract, provenance) as recorder:
         for seed in range(episodes):
             observation, _ = env.reset(seed=seed)
-            expert = env.task.expert(np.random.default_rng(seed))
+            expert = env.expert(seed)
             recorder.start(observation, stamp_ns=0, provenance={"seed": seed})
             step, done = 0, False
             while not done:
-                action = expert.act(env.world)
+                action = expert()
                 observation, reward, terminated, truncated, info = env.step(action)
                 step, done = step + 1, terminated or truncated
                 recorder.add(action, reward, terminated, observation, stamp_ns=step * period_ns)
             recorder.end(success=info["success"])
-    for episode in read_dataset(folder, expect=env.contract):
+    for episode in pixelarm.Dataset(folder, expect=env.contract):
         print(f"{len(episode)} steps, {'success' if episode.success else 'failure'}")
     env.close()
 
