@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,22 @@ def require_file(path: Path) -> None:
     if path.is_dir():
         raise PixelarmError(f"{path} is a folder, and a file is to be written there: add a name, {path / 'NAME'}")
     require_folder(path.parent)
+
+
+def write_results(writes: Mapping[Path, Callable[[], object]]) -> None:
+    """Write what a long task has found, each file whatever becomes of the others. Print the findings first.
+
+    Raises:
+        PixelarmError: naming each that the system refused, and why.
+    """
+    problems = []
+    for path, write in writes.items():
+        try:
+            write()
+        except OSError as error:
+            problems.append(f"{path} could not be written: {error.strerror or error}")
+    if problems:
+        raise PixelarmError("; ".join(problems))
 
 
 # ------------------------------------------------------------------------------------------------ folders with one writer

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from robot.dataset import recording
 from robot.dataset.episodes import Recorder
 from robot.errors import PixelarmError, UnknownName
+from robot.files import require_folder
 from robot.provenance import git_commit, versions
 from sim.envs.config import TaskConfig
 from sim.envs.make import LOOKS, make_env
@@ -19,6 +20,8 @@ from sim.envs.task_env import ACTUATION_DELAY_MS, TaskEnv
 from sim.scene.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS
 
+SMALLEST_IMAGE = 25  # pixels, height and width, of which the convolutions of the default recipe leave anything
+LARGEST_IMAGE = 2048
 DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED + 1000 s
 
 
@@ -119,6 +122,14 @@ def main(argv: list[str]) -> int:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
     if args.task not in TASKS:
         raise UnknownName("task", args.task, TASKS)
+    if not SMALLEST_IMAGE <= args.image_size <= LARGEST_IMAGE:
+        raise PixelarmError(
+            f"--image-size must be {SMALLEST_IMAGE} to {LARGEST_IMAGE} pixels, got {args.image_size}: the networks of "
+            "`pixelarm train` read no smaller pictures"
+        )
+    if args.seed < 0:
+        raise PixelarmError(f"--seed must be at least 0, got {args.seed}")
+    require_folder(args.out)
     low, high = args.actuation_delay_ms
     task = TaskConfig(
         name=args.task,

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from hardware.simulated.arm import ArmState, Options, SimArm
 from hardware.simulated.episodes import Episodes
 from robot import profile
 from robot.errors import PixelarmError
-from robot.files import write_json
+from robot.files import write_json, write_results
 from robot.packages import require_ours
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
@@ -156,7 +158,8 @@ class SimArmNode(Node):
             name = f"episode_{event['seed']}_{'success' if event['success_once'] else 'failure'}.mp4"
             self.films.append((name, frames))
         if self.options.results:
-            write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete=False))
+            with suppress(OSError):  # the end tries once more, and says so
+                write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete=False))
         self._bar.update()
         results = self.arm.episodes.results if self.arm.episodes else []
         self._bar.set_postfix_str(f"{sum(r['success_once'] for r in results)} of {len(results)} succeeded")
@@ -178,18 +181,23 @@ class SimArmNode(Node):
         complete = self.arm.failure is None and self.arm.ended.is_set()
         if self.arm.episodes:
             self.exit_code = 0 if complete else 130
-            if self.options.results:
-                write_json(self.options.results, sim_arm.summary(self.arm, self.options, complete))
-            self._write_films()
+            self._write_results(complete)
         if self.arm.failure is not None:
             raise self.arm.failure
 
-    def _write_films(self) -> None:
-        if self.options.video_dir is None or not self.films:
-            return
+    def _write_results(self, complete: bool) -> None:
+        results, folder = self.options.results, self.options.video_dir
+        writes: dict[Path, Callable[[], object]] = {}
+        if results:
+            writes[results] = lambda: write_json(results, sim_arm.summary(self.arm, self.options, complete))
+        if folder and self.films:
+            writes[folder] = lambda: self._write_films(folder)
+        write_results(writes)
+
+    def _write_films(self, folder: Path) -> None:
         for name, frames in self.films:
-            write_video(self.options.video_dir / name, frames, 1.0 / self.arm.camera_s, enlarge=3)
-        print(f"{len(self.films)} films in {self.options.video_dir}")
+            write_video(folder / name, frames, 1.0 / self.arm.camera_s, enlarge=3)
+        print(f"{len(self.films)} films in {folder}")
 
 
 def run(options: Options, ros_args: Sequence[str] = ()) -> int:

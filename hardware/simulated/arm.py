@@ -21,6 +21,7 @@ import numpy as np
 
 from hardware.simulated.episodes import Episodes
 from robot.errors import PixelarmError
+from robot.files import require_file, require_folder
 from robot.stats import AFTER_STEPS
 
 if TYPE_CHECKING:
@@ -284,6 +285,12 @@ def main(argv: list[str]) -> int:
     args = parser().parse_args(own)
     if args.episodes < 0 or not args.command_timeout > 0 or args.image_size < 1:
         raise PixelarmError("--episodes must not be negative, --command-timeout and --image-size must be positive")
+    if min(args.seed, args.seed_start) < 0:
+        raise PixelarmError(f"--seed and --seed-start must be at least 0, got {args.seed} and {args.seed_start}")
+    if args.results:
+        require_file(args.results)
+    if args.video_dir:
+        require_folder(args.video_dir)
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
     options = Options(

@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from policies.bench.updates import COMPARED, GROUP, PARTS, configured, contract_of, eager, ours
 from robot.errors import MissingDependency, PixelarmError, UnknownName
-from robot.files import write_json
-from sim.bench.harness import BUSY, Row, Sample, Subject, cores, one_thread, provenance, say
+from robot.files import require_folder
+from sim.bench.harness import BUSY, Row, Sample, Subject, cores, keep, one_thread, provenance
 
 RECIPES = ("curl", "rad", "ferm", "ferm_plus", "atc", "flare", "drq", "drqv2", "rlpd")
 AGAINST = {"eager": False, "eager-kept-memory": True}  # whether the baseline's process keeps freed memory, as ours does
@@ -144,7 +144,7 @@ def table(rows: list[LearnerRow]) -> str:
     return "\n".join(lines)
 
 
-def plot(rows: list[LearnerRow], device: str, path: Path) -> None:
+def plot(rows: list[LearnerRow], device: str, path: Path) -> Path:
     """Updates/s as bars, the baseline beside what is held against it."""
     import matplotlib
 
@@ -167,9 +167,9 @@ def plot(rows: list[LearnerRow], device: str, path: Path) -> None:
     axes.set(xlabel=f"updates per second {clock}, sampling included", xscale="log")
     axes.margins(x=0.15)
     axes.grid(axis="x", alpha=0.3)
-    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+    return path
 
 
 def choose_device(wanted: str) -> str:
@@ -229,6 +229,7 @@ def main(argv: list[str]) -> int:
         )
     if args.batch < 0 or args.batch == 1:
         raise PixelarmError(f"--batch must be at least 2, or 0 for each recipe's own, got {args.batch}")
+    require_folder(args.out)
     one_thread()
     device = choose_device(args.device)
     rows = plan(recipes, args.batch, device, args.precision, args.compile.split(","), args.against is not None)
@@ -243,10 +244,8 @@ def main(argv: list[str]) -> int:
         "rounds": args.rounds,
         "rows": [row.to_dict() for row in rows],
     }
-    write_json(args.out / "bench.json", result)
-    plot(rows, device, args.out / "bench.png")
     print(json.dumps(result, indent=1) if args.json else table(rows))
-    say(f"wrote {args.out / 'bench.json'} and {args.out / 'bench.png'}")
+    keep(args.out, result, "bench.png", lambda: plot(rows, device, args.out / "bench.png"))
     return 0
 
 

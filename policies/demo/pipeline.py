@@ -7,16 +7,16 @@ run folder; the same command after Ctrl-C, or after a crash, goes on with the fi
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from policies.runs.provenance import git_commit, hardware, versions
 from robot.errors import MissingDependency, PixelarmError
-from robot.files import write_json
+from robot.files import LOCK, Claim, require_folder, write_json
 from robot.stats import rate
 
 FORMER_AFTER_STEPS = 5  # of episodes over ROS 2 from before their results said it; see robot.stats.AFTER_STEPS
@@ -59,7 +59,19 @@ class Demo:
         self.seconds: dict[str, float] = {}  # stage -> wall time
 
     def run(self) -> dict[str, Any]:
-        self._open()
+        """The summary, once all stages are done. Raises PixelarmError, if need be before the first one begins."""
+        from policies.rl.actor_critic import check_agent
+        from policies.training.checks import check_recipe
+
+        cfg = self.config()
+        check_recipe(cfg)
+        check_agent(cfg.algo)
+        require_folder(self.folder)
+        with Claim(self.folder, "running the demo"):
+            self._open()
+            return self._stages()
+
+    def _stages(self) -> dict[str, Any]:
         for number, stage in enumerate(STAGES, 1):
             if stage in self.done or (stage == "ros" and self.skip_ros):
                 continue
@@ -68,7 +80,8 @@ class Demo:
             try:
                 result = getattr(self, stage)()
             except BaseException:
-                self._spend(stage, start)
+                with suppress(OSError):  # a full disk ended the stage
+                    self._spend(stage, start)
                 raise
             self._spend(stage, start)
             if stage == "report":
@@ -84,7 +97,8 @@ class Demo:
 
     def _open(self) -> None:
         """Start a folder, or go on in one of the same demo."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        from policies.runs.checkpoint import read_json, reading
+
         asked = {
             "task": self.task,
             "seed": self.seed,
@@ -94,16 +108,17 @@ class Demo:
         }
         path = self.folder / "demo.json"
         if not path.exists():
-            if any(self.folder.iterdir()):
+            if any(found.name != LOCK for found in self.folder.iterdir()):
                 raise PixelarmError(f"{self.folder} is not empty and holds no demo; choose another folder with --run")
             write_json(path, asked)
-        found = json.loads(path.read_text())
+        found = read_json(path)
         if found != asked:
             raise PixelarmError(f"{self.folder} holds another demo: {found}; choose another folder with --run")
         stages = self.folder / "stages.json"
         if stages.exists():
-            kept = json.loads(stages.read_text())
-            self.done, self.seconds = kept["done"], kept["seconds"]
+            with reading(stages, "remove it, and the demo begins anew"):
+                kept = read_json(stages)
+                self.done, self.seconds = dict(kept["done"]), dict(kept["seconds"])
             print(
                 f"{self.folder}: {', '.join(s for s in STAGES if s in self.done) or 'nothing'} done before, going on from there"
             )

@@ -21,7 +21,7 @@ from policies.runs.checkpoint import read_json
 from policies.runs.find import Group, Source, find, make_groups
 from policies.runs.provenance import git_commit, versions
 from robot.errors import PixelarmError
-from robot.files import write_json, write_text
+from robot.files import require_folder, write_json, write_results, write_text
 from robot.stats import bootstrap_interval, mcnemar, mean, rate
 
 FORMAT, CACHED = "pixelarm-compare/1", "pixelarm-evaluation/1"
@@ -66,7 +66,10 @@ def play(sources: Sequence[Source], seeds: range, out: Path) -> tuple[dict[Path,
                 "format": CACHED, "policy": str(source.path), "digest": source.digest, "seeds": [seeds[0], seeds[-1]],
                 "metric": getattr(env, "metric", "success"), "git": now, "versions": versions(), **found,
             }  # fmt: skip
-            write_json(_cache(source, seeds, out), records[source.path])
+            try:
+                write_json(_cache(source, seeds, out), records[source.path])
+            except OSError as error:
+                notes.append(f"what {source.path} did could not be kept for another time: {error}")
     return records, notes
 
 
@@ -188,13 +191,21 @@ def scene_differences(one: Source, two: Source, records: dict[Path, Record]) -> 
 
 
 # ------------------------------------------------------------------------------------------------------------ the command
-def compare(paths: Sequence[Path], out: Path, episodes: int | None = EPISODES) -> dict[str, Any]:
+def compare(
+    paths: Sequence[Path],
+    out: Path,
+    episodes: int | None = EPISODES,
+    show: Callable[[dict[str, Any]], object] = lambda report: None,
+) -> dict[str, Any]:
     """Compare what ``paths`` hold and write ``compare.json``, ``compare.md`` and ``compare.png`` into ``out``.
 
-    ``episodes`` None plays nothing: the curves alone, without a simulator.
+    Args:
+        episodes: None plays nothing: the curves alone, without a simulator.
+        show: called with the report before it is written, which may fail.
     """
     sources, notes = find(paths)
     groups, more = make_groups(sources)
+    require_folder(out)
     curves, remarks = make_curves(groups)
     notes += more + remarks
     report: dict[str, Any] = {
@@ -219,9 +230,14 @@ def compare(paths: Sequence[Path], out: Path, episodes: int | None = EPISODES) -
     report["runs"] = [_run(s, g, records.get(s.path)) for g in groups for s in g.sources]
     if not curves and not records:
         raise PixelarmError("nothing to compare:\n  - " + "\n  - ".join(notes))
-    write_json(out / "compare.json", report)
-    write_text(out / "compare.md", to_markdown(report))
-    _save_figure(curves, report["results"], out / "compare.png")
+    show(report)
+    write_results(
+        {
+            out / "compare.json": lambda: write_json(out / "compare.json", report),
+            out / "compare.md": lambda: write_text(out / "compare.md", to_markdown(report)),
+            out / "compare.png": lambda: _save_figure(curves, report["results"], out / "compare.png"),
+        }
+    )
     return report
 
 
@@ -272,8 +288,11 @@ def main(argv: list[str]) -> int:
     episodes = EPISODES if args.episodes is None else args.episodes
     if episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {episodes}")
-    report = compare(args.paths, args.out, None if args.curves_only else episodes)
-    print(json.dumps(report, indent=2) if args.json else to_markdown(report))
+
+    def show(report: dict[str, Any]) -> None:
+        print(json.dumps(report, indent=2) if args.json else to_markdown(report), flush=True)
+
+    compare(args.paths, args.out, None if args.curves_only else episodes, show)
     if not args.json:
         print(f"wrote {args.out / 'compare.png'}, compare.md and compare.json")
     return 0

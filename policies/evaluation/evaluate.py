@@ -18,7 +18,7 @@ from tqdm import tqdm
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import PixelarmError
-from robot.files import write_json
+from robot.files import require_file, require_folder, write_json, write_results
 from robot.stats import AFTER_STEPS, Rate, mcnemar, rate
 from sim.envs.make import make_env_for
 from sim.envs.task_env import TaskEnv
@@ -175,8 +175,15 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
+    if args.seed_start < 0:
+        raise PixelarmError(f"--seed-start must be at least 0, got {args.seed_start}")
+    if args.json:
+        require_file(args.json)
+    if args.video:
+        require_folder(args.video)
     seeds = range(args.seed_start, args.seed_start + args.episodes)
     act, contract, config = load_actor(args.policy)
+    rival = load_actor(args.against, expect=contract)[0] if args.against else None
     env = make_env_for(contract, config)
     result = evaluate(env, act, seeds, films=3 if args.video else 0, title=str(args.policy))
     report: dict[str, Any] = {"policy": str(args.policy), "seeds": [seeds[0], seeds[-1]], **result.to_dict()}
@@ -186,9 +193,8 @@ def main(argv: list[str]) -> int:
         print(f"success at any step {result.once}")
         print(f"success at the end  {result.end}, {AFTER_STEPS} steps after the first success")
         print(f"95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}")
-    if args.against:
-        act2, _, _ = load_actor(args.against, expect=contract)
-        other = evaluate(env, act2, seeds, title=str(args.against))
+    if rival is not None:
+        other = evaluate(env, rival, seeds, title=str(args.against))
         here, there, p = mcnemar([o.success_once for o in result.outcomes], [o.success_once for o in other.outcomes])
         report["against"] = {
             "policy": str(args.against),
@@ -201,14 +207,19 @@ def main(argv: list[str]) -> int:
             f"{args.against}: {other.once}\n"
             f"only the first succeeded {here} times, only the second {there} times (exact McNemar p = {p:.3f})"
         )
-    if args.video:
-        from robot.video import write_video
-
-        for outcome in result.outcomes:
-            if outcome.seed in result.films:
-                name = f"{'success' if outcome.success_once else 'failure'}_{outcome.seed}.mp4"
-                print(f"wrote {write_video(args.video / name, result.films[outcome.seed], contract.rate_hz)}")
-    if args.json:
-        write_json(args.json, report)
     env.close()
+    writes: dict[Path, Callable[[], object]] = {args.json: lambda: write_json(args.json, report)} if args.json else {}
+    if args.video:
+        writes[args.video] = lambda: write_films(args.video, result, contract.rate_hz)
+    write_results(writes)
     return 0
+
+
+def write_films(folder: Path, evaluation: Evaluation, fps: float) -> None:
+    """Films of an evaluation, named by outcome and seed."""
+    from robot.video import write_video
+
+    for outcome in evaluation.outcomes:
+        if outcome.seed in evaluation.films:
+            name = f"{'success' if outcome.success_once else 'failure'}_{outcome.seed}.mp4"
+            print(f"wrote {write_video(folder / name, evaluation.films[outcome.seed], fps)}")

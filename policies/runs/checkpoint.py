@@ -129,7 +129,8 @@ def reading(folder: Path, cure: str) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, FileNotFoundError, EOFError) as error:
-        raise PixelarmError(f"{folder} is damaged ({type(error).__name__}: {error}); {cure}") from error
+        what = " ".join(str(error).split())  # torch's words go over several lines
+        raise PixelarmError(f"{folder} is damaged ({type(error).__name__}: {what}); {cure}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -48,12 +48,12 @@ class Metrics(Callback):
     """A line of the run's log every so many updates."""
 
     def __init__(self, log: RunLog, every: int) -> None:
-        self.log, self.every = log, every
+        self.run_log, self.every = log, every
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
         step = trainer.global_step
         if step % self.every == 0 or step == trainer.max_steps:
-            self.log.write(step, "fit", **{name: float(value) for name, value in module.metrics.items()})
+            self.run_log.write(step, "fit", **{name: float(value) for name, value in module.metrics.items()})
 
 
 def fit(cfg: TrainConfig, env: TaskEnv, demos: list[Episode], folder: Path) -> None:

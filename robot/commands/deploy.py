@@ -9,6 +9,7 @@ from typing import Any
 
 from robot import profile
 from robot.errors import PixelarmError
+from robot.files import require_file
 from robot.profile import ArmProfile
 from robot.ros import runtime
 
@@ -57,10 +58,11 @@ def main(argv: list[str]) -> int:
         made.append(PolicyNode(overrides))
         return made[-1]
 
-    code = runtime.run(make, ros_args)
-    if made and made[-1].final_stats:
-        print(digest(made[-1].final_stats))
-    return code
+    try:
+        return runtime.run(make, ros_args)
+    finally:  # also when the statistics could not be written
+        if made and made[-1].final_stats:
+            print(digest(made[-1].final_stats), flush=True)
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -71,6 +73,10 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         raise PixelarmError(f"there is no policy bundle at {args.bundle}; `pixelarm export` writes one")
     if args.speed_scale is not None and not 0 < args.speed_scale <= 1:
         raise PixelarmError(f"--speed-scale must lie in (0, 1], got {args.speed_scale}")
+    if args.max_age_ms is not None and not 0 < args.max_age_ms <= 10_000:
+        raise PixelarmError(f"--max-age-ms must lie in (0, 10000], got {args.max_age_ms}")
+    if args.stats:
+        require_file(args.stats)
     wanted = {
         "dry_run": args.dry_run,
         "require_enable": args.require_enable,

@@ -207,9 +207,11 @@ class PolicyNode(LifecycleNode):
         if loop is None:
             return
         loop.close()
-        self._write_stats(loop)
         self.final_stats = loop.stats()
-        self._cleanup()
+        try:
+            self._write_stats(loop)
+        finally:
+            self._cleanup()
 
     def _write_stats(self, loop: ControlLoop) -> None:
         path = str(self.get_parameter("stats_path").value)

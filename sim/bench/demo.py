@@ -21,9 +21,9 @@ import numpy as np
 from tqdm import tqdm
 
 from robot.errors import PixelarmError
-from robot.files import write_json
+from robot.files import require_folder
 from robot.stats import Rate, mcnemar, rate
-from sim.bench.harness import Row, Sample, Subject, Unit, cores, one_thread, provenance, say, table
+from sim.bench.harness import Row, Sample, Subject, Unit, cores, keep, one_thread, provenance, table
 from sim.bench.stock import HORIZON, INEXACT, unit_of
 from sim.bench.tasks import Tick, play_all, without_terms
 from sim.physics.world import World
@@ -227,6 +227,7 @@ def main(argv: list[str]) -> int:
         raise PixelarmError(
             f"--seconds must be positive and --rounds at least 1, got {args.seconds:g} and {args.rounds}"
         )
+    require_folder(args.out)
     one_thread()
     rows = measure_cost(args.seconds, args.rounds, cores()[-1])
     success = measure_success()
@@ -240,7 +241,6 @@ def main(argv: list[str]) -> int:
         "minutes": {"before": minutes(rows[-1].stock), "after": minutes(rows[-1].ours)},
         "success": success,
     }
-    write_json(args.out / "bench.json", result)
     print(json.dumps(result, indent=1) if args.json else table(rows, {}) + "\n" + words(rows[-1], success))
-    say(f"wrote {args.out / 'bench.json'}")
+    keep(args.out, result)
     return 0

@@ -8,7 +8,6 @@ all threads together, which other programs on the machine disturb less than the 
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import platform
@@ -25,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from robot.errors import PixelarmError
+from robot.files import write_json, write_results
 from robot.provenance import git_commit, hardware, versions
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -211,9 +211,15 @@ def provenance(command: str) -> dict[str, Any]:
     }
 
 
-def write_json(path: Path, result: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+def keep(folder: Path, result: dict[str, Any], picture: str = "", plot: Callable[[], object] = lambda: None) -> None:
+    """Write ``bench.json``, and with ``plot`` the file called ``picture``, and say so; the table has been printed by then.
+
+    Raises:
+        PixelarmError: what could not be written.
+    """
+    file, drawn = folder / "bench.json", folder / picture
+    write_results({file: lambda: write_json(file, result)} | ({drawn: plot} if picture else {}))
+    say(f"wrote {file}" + (f" and {drawn}" if picture and drawn.exists() else ""))
 
 
 def say(message: str) -> None:

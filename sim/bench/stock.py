@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from robot.contract import Action, Contract
 from robot.errors import PixelarmError, UnknownName
-from sim.bench.harness import Row, Subject, Unit, cores, one_thread, provenance, say, table, write_json
+from robot.files import require_folder
+from sim.bench.harness import Row, Subject, Unit, cores, keep, one_thread, provenance, table
 from sim.rendering import gl
 from sim.tasks import TASKS, make_task
 from sim.tasks.base import Task
@@ -272,6 +273,7 @@ def main(argv: list[str]) -> int:
         raise PixelarmError(
             f"--seconds must be positive and --rounds at least 1, got {args.seconds:g} and {args.rounds}"
         )
+    require_folder(args.out)
     one_thread()
     available = cores()
     rows, absent = measure_rows(args.task, args.against is not None, args.seconds, args.rounds, available[-1])
@@ -287,11 +289,6 @@ def main(argv: list[str]) -> int:
         "sizes": measure_sizes(args.task, args.against is not None, each, available[-1]),
         "workers": measure_workers(args.task, args.seconds, worker_counts(len(available))),
     }
-    write_json(args.out / "bench.json", result)
-    picture = plot(result, args.out)
     print(json.dumps(result, indent=1) if args.json else table(rows, absent))
-    say(
-        f"wrote {args.out / 'bench.json'}"
-        + (f" and {picture}" if picture else "; no plot, matplotlib is not installed")
-    )
+    keep(args.out, result, "bench.png", lambda: plot(result, args.out))
     return 0

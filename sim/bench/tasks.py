@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
-from robot.files import write_json
+from robot.files import require_folder
 from robot.stats import Rate, rate
-from sim.bench.harness import one_thread, provenance, say
+from sim.bench.harness import keep, one_thread, provenance
 from sim.envs.task_env import ACTUATION_DELAY_MS, TaskEnv
 from sim.physics.world import World
 from sim.tasks import TASKS, make_task
@@ -222,6 +222,7 @@ def main(argv: list[str]) -> int:
             raise UnknownName("task", name, TASKS)
     if args.seeds < 1:
         raise PixelarmError(f"--seeds must be at least 1, got {args.seeds}")
+    require_folder(args.out)
     one_thread()
     tasks, images, absent = measure(names, args.seeds)
     result = {
@@ -234,8 +235,6 @@ def main(argv: list[str]) -> int:
         "tasks": tasks,
         "absent": absent,
     }
-    write_json(args.out / "bench.json", result)
-    picture = plot(images, args.out)
     print(json.dumps(result, indent=1) if args.json else table(tasks, absent))
-    say(f"wrote {args.out / 'bench.json'}" + (f" and {picture}" if picture else ""))
+    keep(args.out, result, "tasks.png", lambda: plot(images, args.out))
     return 0

@@ -12,7 +12,7 @@ import pytest
 
 from robot import bundle
 from robot.contract import Action, Camera, Contract, Proprio
-from robot.errors import BundleError
+from robot.errors import BundleError, PixelarmError
 
 CONTRACT = Contract(
     task="lift",
@@ -96,3 +96,24 @@ def test_an_older_bundle_is_loaded_and_its_card_said_to_be_unverified(
         assert bundle.main([str(path)]) == 0
     assert "network and contract verified, the card is not" in capsys.readouterr().out
     assert "nobody can tell whether its figures (success, latency) were edited" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: card.update(files=[1]),
+        lambda card: card.update(config=[1]),
+        lambda card: card.pop("files"),
+    ],
+)
+def test_a_card_of_other_things_is_refused_in_words(written: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    edit(written, change)
+    with pytest.raises(BundleError, match="is not a policy card: "):
+        bundle.read(written)
+
+
+def test_a_contract_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "contract.yaml").write_bytes(b"\xff\xfe")
+    for path, words in (("contract.yaml", "utf-8"), ("none.yaml", "No such file"), (".", "Is a directory")):
+        with pytest.raises(PixelarmError, match=f"cannot read the contract .*{words}"):
+            Contract.load(tmp_path / path)

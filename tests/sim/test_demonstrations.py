@@ -5,6 +5,7 @@ import pytest
 
 from robot.dataset.episodes import read_dataset
 from robot.errors import DatasetError, PixelarmError
+from sim import demonstrations
 from sim.demonstrations import main
 from sim.envs.config import TaskConfig
 from sim.envs.make import make_env, make_env_for
@@ -78,3 +79,22 @@ def test_returns_cannot_be_held():
     pytest.importorskip("dm_control")
     with pytest.raises(PixelarmError, match="dmc/cartpole_swingup has returns alone"):
         make_env(TaskConfig(name="dmc/cartpole_swingup", hold_steps=4))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--image-size", "7"], "--image-size must be 25 to 2048 pixels, got 7: the networks of `pixelarm train`"),
+        (["--image-size", "24"], "must be 25 to 2048"),
+        (["--image-size", "0"], "must be 25 to 2048"),
+        (["--image-size", "100000"], "must be 25 to 2048"),
+        (["--seed", "-5"], "--seed must be at least 0, got -5"),
+        (["--out", "FILE/demos"], "nothing can be written into FILE/demos: Not a directory"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_before_the_scene_is_built(options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demonstrations, "make_env", lambda *_: pytest.fail("built"))
+    (tmp_path / "FILE").write_text("")
+    with pytest.raises(PixelarmError, match=words):
+        main(["--task", "reach", *options])

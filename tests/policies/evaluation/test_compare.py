@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from pathlib import Path
@@ -206,3 +207,29 @@ def test_a_run_and_a_bundle_for_real(tmp_path, capsys):
     bad.write_bytes(bad.read_bytes() + b"x")
     with pytest.raises(PixelarmError, match="was altered"):
         main([str(still), "--out", str(tmp_path / "out")])
+
+
+# ------------------------------------------------------------------------------------------------- what cannot be written
+def test_a_place_that_takes_no_files_is_refused_before_anything_is_played(tmp_path, scripted):
+    run = write_run(tmp_path / "a1", "a", 1, [(500, 3)])
+    (tmp_path / "FILE").write_text("")
+    with pytest.raises(PixelarmError, match="nothing can be written into .*FILE/out: Not a directory"):
+        main([str(run), "--episodes", "3", "--out", str(tmp_path / "FILE" / "out")])
+    assert scripted.played == []
+
+
+def test_what_was_played_is_printed_when_it_cannot_be_written(tmp_path, scripted, monkeypatch, capsys):
+    """The disk fills up meanwhile: the tables are printed, what is not kept is a remark, and the picture is tried all the same."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    drawn = []
+    monkeypatch.setattr(compare, "write_json", full)
+    monkeypatch.setattr(compare, "_save_figure", lambda curves, results, path: drawn.append(path.name))
+    run = write_run(tmp_path / "a1", "a", 1, [(500, 3)])
+    with pytest.raises(PixelarmError, match="compare.json could not be written: No space left on device$"):
+        main([str(run), "--episodes", "3", "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert "(0 of 3)" in said and f"what {run} did could not be kept for another time" in said
+    assert drawn == ["compare.png"] and (tmp_path / "out" / "compare.md").exists()

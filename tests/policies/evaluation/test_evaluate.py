@@ -1,9 +1,13 @@
 """Evaluation: success at any step and at the end are two things, and every policy meets the same seeds."""
 
+import errno
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from policies.evaluation.evaluate import evaluate, load_actor, rollout
+from policies.evaluation import evaluate as module
+from policies.evaluation.evaluate import evaluate, load_actor, main, rollout
 from robot.errors import PixelarmError
 from robot.stats import AFTER_STEPS
 
@@ -73,3 +77,67 @@ def test_seeds_intervals_and_films():
     assert env.seeds == [5, 6, 7, 8] and result.once.n == 4 and result.once.successes == 4
     assert list(result.films) == [5] and len(result.films[5]) == 4  # 3 steps and the last view
     assert (result.to_dict()["at_end"]["success"], result.to_dict()["after_steps"]) == (1.0, 1)
+
+
+# ------------------------------------------------------------------------------------------------------- the command
+@pytest.fixture
+def played(monkeypatch):
+    """The policies that were played, in order; each solves every scene in step 3."""
+    seen = []
+
+    def play(env, policy, seeds, **options):
+        seen.append(policy)
+        return evaluate(env, act, seeds, films=options.get("films", 0), quiet=True)
+
+    contract = SimpleNamespace(rate_hz=10)
+    env = ScriptedEnv(set(range(3, 20)))
+    env.close = lambda: None
+    monkeypatch.setattr(module, "load_actor", lambda path, expect=None: (str(path), contract, {}))
+    monkeypatch.setattr(module, "make_env_for", lambda *_: env)
+    monkeypatch.setattr(module, "evaluate", play)
+    return seen
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_played(played, tmp_path):
+    (tmp_path / "FILE").write_text("")
+    for option, place, words in (
+        ("--json", tmp_path / "FILE" / "r.json", "FILE: File exists"),
+        ("--json", tmp_path, "is a folder, and a file is to be written there"),
+        ("--video", tmp_path / "FILE" / "films", "FILE/films: Not a directory"),
+    ):
+        with pytest.raises(PixelarmError, match=words):
+            main(["policy", "--episodes", "2", option, str(place)])
+    with pytest.raises(PixelarmError, match="--seed-start must be at least 0, got -5"):
+        main(["policy", "--seed-start", "-5"])
+    assert played == []
+
+
+def test_both_policies_are_loaded_before_the_first_is_played(played, monkeypatch):
+    def load(path, expect=None):
+        if expect is not None:
+            raise PixelarmError("no such policy")
+        return "first", SimpleNamespace(rate_hz=10), {}
+
+    monkeypatch.setattr(module, "load_actor", load)
+    with pytest.raises(PixelarmError, match="no such policy"):
+        main(["policy", "--episodes", "2", "--against", "other"])
+    assert played == []
+
+
+def test_what_was_played_is_printed_when_it_cannot_be_written_and_the_rest_is_written(
+    played, tmp_path, monkeypatch, capsys
+):
+    """The disk fills up while the first policy is played."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "write_json", full)
+    monkeypatch.setattr("robot.video.write_video", lambda path, *_: path.write_bytes(b"film") and path)
+    command = ["policy", "--episodes", "2", "--against", "other", "--json", str(tmp_path / "r.json")]
+    with pytest.raises(PixelarmError, match="r.json could not be written: No space left on device$"):
+        main([*command, "--video", str(tmp_path / "films")])
+    said = capsys.readouterr().out
+    assert "success at any step 1.00 [0.34, 1.00] (2 of 2)" in said and "only the first succeeded 0 times" in said
+    assert played == ["policy", "other"]
+    assert sorted(p.name for p in (tmp_path / "films").iterdir()) == ["success_10000.mp4", "success_10001.mp4"]

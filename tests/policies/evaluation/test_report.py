@@ -1,7 +1,11 @@
 """The table that the report shows and the demo prints: success rates with intervals, and when their end was read."""
 
+import pytest
+
 from policies.demo.pipeline import ros_summary
+from policies.evaluation import report
 from policies.evaluation.report import headline_rows
+from robot.errors import PixelarmError
 
 
 def rate(success: float, **more: object) -> dict[str, object]:
@@ -30,3 +34,13 @@ def test_a_summary_over_ros_keeps_what_the_arm_says_and_knows_that_older_arms_wa
     arm = {"episodes": [{"success_once": True, "success_end": False}]}
     assert ros_summary({"arm": {**arm, "after_steps": 10}, "loop": loop})["ros"]["after_steps"] == 10
     assert ros_summary({"arm": arm, "loop": loop})["ros"]["after_steps"] == 5
+
+
+@pytest.mark.parametrize(
+    "files", [{"summary.json": "{}"}, {"summary.json": "[]"}, {"summary.json": "{"}, {}, {"FILE": ""}]
+)
+def test_a_folder_that_is_no_demos_is_said_to_be_none(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(PixelarmError, match="a report needs the files of a whole `pixelarm demo`|summary.json"):
+        report.main([str(tmp_path / "FILE" if "FILE" in files else tmp_path)])

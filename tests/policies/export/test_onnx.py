@@ -6,7 +6,7 @@ from conftest_policies import DETERMINISTIC, make_agent, make_cqn_as, random_obs
 
 from policies.export import onnx as export
 from robot import bundle
-from robot.errors import BundleError
+from robot.errors import BundleError, PixelarmError
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,26 @@ def test_a_network_that_answers_nan_is_refused(contract, agent):
     policy = bundle.Policy(export.to_onnx(agent.policy), contract, {})
     with pytest.raises(BundleError, match="not exported"):
         export.check_parity(policy, agent.policy, [random_observation(contract, np.random.default_rng(0))])
+
+
+# ------------------------------------------------------------------------------------------------------- the command
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--out", "FILE/bundle"], "nothing can be written into .*FILE: File exists"),
+        (["--out", "there"], "there exists already; choose another name or remove it"),
+        (["--evaluation", "list.json"], "must hold a JSON object"),
+        (["--evaluation", "other.json"], "is no result of `pixelarm eval --json`: it must hold success, n, low, high"),
+        (["--evaluation", "there"], "there cannot be read: Is a directory"),
+        (["--evaluation", "none.json"], "none.json does not exist"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_before_the_export(options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export, "export", lambda *_: pytest.fail("exported"))
+    for file, text in (("FILE", ""), ("run/policy.json", "{}"), ("list.json", "[]"), ("other.json", '{"n": 3}')):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(PixelarmError, match=words):
+        export.main(["run", *options])

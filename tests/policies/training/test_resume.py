@@ -81,6 +81,65 @@ def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path):
 
 
 @pytest.mark.train
+@pytest.mark.parametrize("more", [[], ["resume=true"]])
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_goes_on(demos, tmp_path, more):
+    """The second as a user would start it. The first ends as if it had been alone, its log unmixed."""
+    command = [sys.executable, "-m", "robot.cli", "train", *OVERRIDES, f"demos={demos}", f"run={tmp_path / 'r'}"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    limit = time.monotonic() + 120
+    while not (tmp_path / "r" / "checkpoints").exists():
+        assert first.poll() is None and time.monotonic() < limit
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # it lives, however quick it is
+    second = subprocess.run([*command, *more], capture_output=True, text=True, timeout=120)
+    first.send_signal(signal.SIGCONT)
+    assert second.returncode == 2 and f"r is in use by process {first.pid} on" in second.stderr, second.stderr
+    assert first.wait(120) == 0
+    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["kind"] == "train"] == [70, 80, 90]
+    assert final_state(tmp_path / "r")
+
+
+def damage(checkpoint_folder: Path, how: str) -> None:
+    if how == "state":
+        (checkpoint_folder / "state.json").write_text("{}")
+    elif how == "not json":
+        (checkpoint_folder / "state.json").write_text("{")
+    elif how == "agent":
+        (checkpoint_folder / "agent.safetensors").write_bytes(b"x")
+    elif how == "pickle":
+        (checkpoint_folder / "online" / "action.npy").write_bytes(b"x")
+    elif how == "missing":
+        (checkpoint_folder / "online" / "action.npy").unlink()
+    else:
+        shutil.copy(checkpoint_folder / "online" / "reward.npy", checkpoint_folder / "online" / "action.npy")
+
+
+@pytest.fixture(scope="module")
+def finished(demos, tmp_path_factory):
+    run = tmp_path_factory.mktemp("finished") / "r"
+    train(compose([*OVERRIDES, "recipe.steps=20", f"demos={demos}", f"run={run}"]))
+    return run
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("how", ["state", "not json", "agent", "pickle", "missing", "another array"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_whole(demos, finished, tmp_path, how):
+    run = shutil.copytree(finished, tmp_path / "r")
+    (run / "checkpoints" / "rank0" / "step_of_somebody").mkdir()  # no checkpoint, and no trouble
+    newest = checkpoint.newest(run / "checkpoints" / "rank0")
+    damage(newest, how)
+    resume = [*OVERRIDES, "recipe.steps=20", f"demos={demos}", f"run={run}", "resume=true"]
+    with pytest.raises(
+        PixelarmError, match="step_000000020(/.* is not| is damaged .*; remove it, and resume=true goes on)"
+    ):
+        train(compose(resume))
+    shutil.rmtree(newest)
+    train(compose(resume))
+    assert checkpoint.newest(run / "checkpoints" / "rank0").name == "step_000000020"
+
+
+@pytest.mark.train
 def test_a_resumed_run_must_be_the_same_run(demos, tmp_path, capfd):
     short = [*OVERRIDES, "recipe.steps=20", f"demos={demos}", f"run={tmp_path / 'r'}"]
     train(compose([*short, "resume=true"]))

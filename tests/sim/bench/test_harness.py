@@ -1,6 +1,8 @@
 """The benchmark's arithmetic, by hand, and one tiny run of the command."""
 
+import errno
 import functools
+import importlib
 import json
 import time
 
@@ -86,3 +88,30 @@ def test_a_tiny_run_against_stock(tmp_path, capsys, monkeypatch):
     assert printed["workers"][0]["workers"] == 1 and printed["sizes"][0]["pixels"] == 32
     assert printed["versions"]["mujoco"] and printed["hardware"]["cpu"] and printed["command"].endswith(str(out))
     assert (out / "bench.png").stat().st_size > 10_000
+
+
+def test_a_result_is_printed_before_it_is_written_and_both_files_are_tried(tmp_path, monkeypatch, capsys):
+    """``keep`` alone: the commands print their tables before they call it."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bench.keep(tmp_path, {"a": 1}, "bench.png", lambda: (tmp_path / "bench.png").write_bytes(b"x"))
+    assert json.loads((tmp_path / "bench.json").read_text()) == {"a": 1}
+    assert capsys.readouterr().err == f"wrote {tmp_path / 'bench.json'} and {tmp_path / 'bench.png'}\n"
+    with pytest.raises(PixelarmError, match="bench.png could not be written: No space left"):
+        bench.keep(tmp_path, {"a": 2}, "bench.png", full)
+    assert json.loads((tmp_path / "bench.json").read_text()) == {"a": 2}
+    monkeypatch.setattr(bench, "write_json", full)
+    drawn = []
+    with pytest.raises(PixelarmError, match="bench.json could not be written: No space left on device$"):
+        bench.keep(tmp_path, {"a": 3}, "bench.png", lambda: drawn.append(1))
+    assert drawn == [1]
+
+
+@pytest.mark.parametrize("suite", ["sim.bench.stock", "sim.bench.tasks", "sim.bench.demo", "policies.bench.learner"])
+def test_a_place_that_takes_no_files_is_refused_before_anything_is_measured(suite, tmp_path):
+    """All suites, here because they share the harness; policies' is found by name."""
+    (tmp_path / "FILE").write_text("")
+    with pytest.raises(PixelarmError, match="nothing can be written into .*FILE/out: Not a directory"):
+        importlib.import_module(suite).main(["--out", str(tmp_path / "FILE" / "out")])

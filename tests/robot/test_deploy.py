@@ -1,0 +1,32 @@
+"""``pixelarm deploy``: what cannot be run is refused before ROS starts, and a run's figures are printed in any case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from robot import deploy
+from robot.errors import PixelarmError
+from robot.ros import runtime
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--stats", "FILE/stats.json"], "nothing can be written into FILE: File exists"),
+        (["--stats", "bundle"], "bundle is a folder, and a file is to be written there"),
+        (["--max-age-ms", "-1"], r"--max-age-ms must lie in \(0, 10000\], got -1"),
+        (["--max-age-ms", "nan"], "--max-age-ms must lie in"),
+        (["--speed-scale", "2"], "--speed-scale must lie in"),
+    ],
+)
+def test_options_are_checked_before_ros_starts(
+    options: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "require_rclpy", lambda: pytest.fail("ROS is started"))
+    (tmp_path / "FILE").write_text("")
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(PixelarmError, match=words):
+        deploy.main(["bundle", *options])
