@@ -45,7 +45,7 @@ class Work(NamedTuple):
     resets: int
 
 
-# `pixelarm demo`, seed 1 in docs/results.md: recorded demonstrations; online learning to step 4000; eight validations of 30
+# `pixelarm demo`, seed 1 in docs/results: recorded demonstrations; online learning to step 4000; eight validations of 30
 # episodes; 50 test episodes of the learned policy and 50 of the cloned one. Its films and its episodes over ROS 2 are left out.
 WORK = {
     "collection": Work(175, 10),

@@ -232,7 +232,7 @@ VELOCITIES = dataclasses.replace(
 def test_velocities_end_when_nobody_speaks() -> None:
     world = ToyWorld()
     world.contract = VELOCITIES  # type: ignore[misc]
-    arm = SimArm(world, Ear(), velocity_timeout_s=0.05)  # type: ignore[arg-type]
+    arm = SimArm(world, ToyTask(), Ear(), velocity_timeout_s=0.05)  # type: ignore[arg-type]
     arm.start()
     wanted, end = np.array([0.5, -0.5]), time.monotonic() + 20
     while not commands(arm, joint_velocities=wanted, gripper=1.0) and time.monotonic() < end:
