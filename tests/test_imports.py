@@ -219,7 +219,6 @@ ROOMS = {
 # (file, module): imports inside functions that point upwards for now
 UPWARDS = {
     ("hardware.simulated.arm", "hardware.ros.sim_arm_node"),  # the command `pixelarm sim-arm`
-    ("sim.tasks", "sim.envs.task_env"),  # sim.tasks.make
 }
 
 
