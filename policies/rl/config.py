@@ -28,7 +28,7 @@ class PixelAgentConfig:
     proprio_scaling: list[float] = field(default_factory=list)  # [low, high] of RAD's amplitude scaling; empty: off
     auxiliary: list[Any] = field(default_factory=list)  # of policies.rl.auxiliary.AUXILIARY_LOSSES, on every update
     learning_rate: float = 3e-4  # Adam of encoder, critics, actor and auxiliary losses
-    beta1: float = 0.9
+    beta1: float = 0.9  # of Adam: decay of its running mean of gradients
     clip: float = 0.0  # bound of each optimiser's gradient norm; 0: none
 
 
