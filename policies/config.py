@@ -68,7 +68,7 @@ class TrainerConfig:
     precision: str = "32-true"
     compile: str = "off"  # off | default | cuda-graphs (policies/runtime/compiling.py): torch.compile of the losses
     threads: int = 0  # torch threads on a CPU; 0 leaves torch's choice
-    actors: int = 1  # environments that collect experience, in worker processes when more than one
+    num_envs: int = 1  # environments that collect experience, in worker processes when more than one
     asynchronous: bool = False  # acting in a process of its own that never waits for updates
     pace: float = 1.0  # of asynchronous acting: environment seconds a second of the clock; 0: as fast as it can
     # updates between the weights that an asynchronous actor is given (rail-berkeley/serl's examples)

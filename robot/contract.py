@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from robot.actions import KINDS, PROPRIO
 from robot.errors import ContractMismatch, PixelarmError
 
 SCHEMA = 1
-
-ACTION_KINDS: dict[str, str] = {
-    "eef_delta_position": "metres added to the measured end-effector position; orientation is held; last entry is the gripper",
-    "eef_delta_pose": "metres and axis-angle radians added to the measured end-effector pose; last entry is the gripper",
-    "eef_delta_position_yaw": "metres added to the measured position, radians about the vertical; last entry is the gripper",
-    "joint_velocity": "radians per second for each arm joint; last entry is the gripper",
-    "joint_position": "radians for each arm joint; last entry is the gripper",
-    "normalized": "each actuator's own range scaled to -1 to 1; benchmarks without an arm, and nothing a robot understands",
-}
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Proprio:
-    """One named vector of the arm's own state: ``(size,)`` float32."""
+    """One named vector of the arm's own state: ``(size,)`` float32. ``robot.actions.PROPRIO`` says what arms measure."""
 
     name: str
     size: int
@@ -65,7 +57,7 @@ class Proprio:
 class Action:
     """The action vector ``(size,)`` float32, in physical units per control period."""
 
-    kind: str  # one of ACTION_KINDS
+    kind: str  # one of robot.actions.KINDS
     names: tuple[str, ...]
     units: tuple[str, ...]
     low: tuple[float, ...]
@@ -76,8 +68,8 @@ class Action:
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", tuple(float(v) for v in self.low))
         object.__setattr__(self, "high", tuple(float(v) for v in self.high))
-        if self.kind not in ACTION_KINDS:
-            raise PixelarmError(f"unknown action kind {self.kind!r}; the valid kinds are: {', '.join(ACTION_KINDS)}")
+        if self.kind not in KINDS:
+            raise PixelarmError(f"unknown action kind {self.kind!r}; the valid kinds are: {', '.join(KINDS)}")
         lengths = {"names": len(self.names), "units": len(self.units), "low": len(self.low), "high": len(self.high)}
         if len(set(lengths.values())) != 1:
             raise PixelarmError(f"action fields must have one length, got {lengths}")
@@ -128,6 +120,19 @@ class Contract:
 
     def camera(self, name: str) -> Camera:
         return next(c for c in self.cameras if c.name == name)
+
+    @property
+    def joints(self) -> int | None:
+        """Joints of the arm, where something has one number for each of them: the action, else the proprioception."""
+        if KINDS[self.action.kind].each_joint:
+            return self.action.size - 1
+        return next((p.size for p in self.proprio if p.name in PROPRIO and PROPRIO[p.name].size is None), None)
+
+    def require_arm(self) -> None:
+        """Raise PixelarmError, naming each reason, unless actions and proprioception are what ``robot.actions`` says of arms."""
+        words = [*_action_problems(self), *_proprio_problems(self)]
+        if words:
+            raise PixelarmError(f"the contract of {self.task!r} is not one for an arm: " + "; ".join(words))
 
     # ------------------------------------------------------------------ text
     def to_dict(self) -> dict[str, Any]:
@@ -230,6 +235,32 @@ def _action(data: dict[str, Any]) -> Action:
     """An action from plain data, lists as tuples."""
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Action(**fields)
+
+
+def _action_problems(contract: Contract) -> Iterator[str]:
+    action, kind = contract.action, KINDS[contract.action.kind]
+    if kind.make is None:
+        yield f"no arm takes {action.kind!r} actions ({kind.words})"
+        return
+    wanted = kind.units_of(action.size)
+    if action.units != wanted:
+        yield f"the units of {action.kind!r} actions are {', '.join(wanted)}, not {', '.join(action.units)}"
+    for name in kind.needs:
+        if name not in [entry.name for entry in contract.proprio]:
+            yield f"{action.kind!r} actions need the proprioception {name!r} ({PROPRIO[name].words})"
+
+
+def _proprio_problems(contract: Contract) -> Iterator[str]:
+    for entry in contract.proprio:
+        known = PROPRIO.get(entry.name)
+        if known is None:
+            yield f"arms have no proprioception {entry.name!r}, only {', '.join(PROPRIO)}"
+            continue
+        wanted = (known.size or contract.joints or entry.size, known.unit, known.frame)
+        if wanted != (entry.size, entry.unit, entry.frame):
+            size, unit, frame = wanted
+            is_ = f"{entry.size} numbers in {entry.unit}, frame {entry.frame!r}"
+            yield f"{entry.name!r} has {size} numbers in {unit}, frame {frame!r}, not {is_}"
 
 
 def _check_array(observation: dict[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: type) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from robot.actions import JOINT_POSITION, JOINT_VELOCITY, KINDS, POSE, PROPRIO
 from robot.contract import Contract
 from robot.control.limits import LimitConfig
 from robot.errors import PixelarmError, UnknownName
@@ -23,6 +24,7 @@ from robot.errors import PixelarmError, UnknownName
 QOS = ("best_effort", "reliable")
 IMAGE_TYPES = ("image", "compressed")
 GRIPPER_TYPES = ("joint_state", "float64_multi_array")
+JOINT_TYPES = ("joint_trajectory", "float64_multi_array")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,43 @@ class PoseTopic:
     """A geometry_msgs/PoseStamped in the base frame."""
 
     topic: str
+
+
+@dataclass(frozen=True)
+class JointStateTopic:
+    """A sensor_msgs/JointState that holds the profile's ``joint_names`` among others, in any order."""
+
+    topic: str
+
+
+@dataclass(frozen=True)
+class JointPositionTopic:
+    """Where a position (rad) for each of ``joint_names`` goes.
+
+    As joint_trajectory: a trajectory_msgs/JointTrajectory of one point, one control period ahead, whose stamp of zero means now.
+    As float64_multi_array: a std_msgs/Float64MultiArray in the order of ``joint_names``.
+    """
+
+    topic: str
+    type: str = "joint_trajectory"
+
+    def __post_init__(self) -> None:
+        _one_of("joint position type", self.type, JOINT_TYPES)
+
+
+@dataclass(frozen=True)
+class JointVelocityTopic:
+    """Where a velocity (rad/s) for each of ``joint_names`` goes: a std_msgs/Float64MultiArray in that order.
+
+    A driver that never gives up follows the last velocity for ever when this program dies, so it must state its time-out.
+    """
+
+    topic: str
+    timeout_s: float  # the driver itself stops the arm when nothing came for this long
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout_s < float("inf"):
+            raise PixelarmError(f"joint velocity timeout_s must be positive and finite, got {self.timeout_s}")
 
 
 @dataclass(frozen=True)
@@ -102,19 +141,34 @@ class EstopConfig:
     topic: str = "estop"
 
 
+OUTPUTS = {  # kind of target -> key of the profile
+    POSE: "target_pose",
+    JOINT_POSITION: "target_joint_position",
+    JOINT_VELOCITY: "target_joint_velocity",
+}
+
+
 @dataclass(frozen=True)
 class ArmProfile:
     """One driver: topics, frames, joints and limits. Relative topics live in the namespace of the node."""
 
     name: str
     description: str
-    base_frame: str  # frame of eef_pose, target_pose and the limits
+    base_frame: str  # frame of eef_pose, target_pose and the box
     joint_names: tuple[str, ...]  # of the arm, in the order of its documentation
     cameras: Mapping[str, CameraTopic]  # contract name -> topic
-    eef_pose: PoseTopic  # measured pose of the point between the finger tips
     gripper_state: GripperState
-    target_pose: PoseTopic  # commanded pose; header.stamp is that of the observation it answers
     gripper_command: GripperCommand
+    # what it measures beside cameras and gripper
+    eef_pose: PoseTopic | None = None  # pose of the point between the finger tips
+    joint_state: JointStateTopic | None = None
+    # what it can be told; a policy uses the one that its kind of action needs
+    target_pose: PoseTopic | None = None  # header.stamp is that of the observation it answers
+    target_joint_position: JointPositionTopic | None = None
+    target_joint_velocity: JointVelocityTopic | None = None
+    home_xyzw: tuple[float, ...] | None = (
+        None  # orientation of eef_pose with the arm at home: eef_delta_position_yaw's yaw of 0
+    )
     limits: LimitConfig = field(default_factory=LimitConfig)
     enable: EnableConfig = field(default_factory=EnableConfig)
     estop: EstopConfig = field(default_factory=EstopConfig)
@@ -127,17 +181,66 @@ class ArmProfile:
     def __post_init__(self) -> None:
         if not self.verified and not self.dry_run:
             raise PixelarmError(f"arm profile {self.name!r}: one that is not verified must have dry_run: true")
+        if not self.outputs:
+            raise PixelarmError(
+                f"arm profile {self.name!r}: it must have at least one of {', '.join(OUTPUTS.values())}"
+            )
+        norm = sum(v * v for v in self.home_xyzw) if self.home_xyzw else 1.0
+        if (self.home_xyzw is not None and len(self.home_xyzw) != 4) or abs(norm - 1.0) > 1e-6:
+            raise PixelarmError(f"home_xyzw must be a unit quaternion x, y, z, w, got {self.home_xyzw}")
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """Kind of target (``robot.actions.TARGETS``) -> where it goes, for those that the arm takes."""
+        found = {target: getattr(self, key) for target, key in OUTPUTS.items()}
+        return {target: topic for target, topic in found.items() if topic is not None}
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of action that this arm can be driven with."""
+        return [
+            name
+            for name, kind in KINDS.items()
+            if kind.target in self.outputs and (self.home_xyzw or not kind.needs_home)
+        ]
+
+    @property
+    def proprio(self) -> dict[str, int]:
+        """The proprioception that this arm measures, and the size of each field."""
+        sources: dict[str, Any] = {
+            "eef_pos": self.eef_pose,
+            "eef_quat": self.eef_pose,
+            "gripper_opening": self.gripper_state,
+        }
+        sources |= {"joint_pos": self.joint_state, "joint_vel": self.joint_state}
+        return {name: PROPRIO[name].size or len(self.joint_names) for name, source in sources.items() if source}
 
     def require_contract(self, contract: Contract) -> None:
-        """Raise PixelarmError unless this arm can feed a policy of ``contract``; every gap is named."""
+        """Raise PixelarmError unless this arm can feed and follow a policy of ``contract``; every gap is named."""
+        contract.require_arm()
+        self._require_output(contract)
         gaps = [f"camera {c.name!r}" for c in contract.cameras if c.name not in self.cameras]
         gaps += [f"camera {c.name!r} as {c.encoding} (only rgb8)" for c in contract.cameras if c.encoding != "rgb8"]
-        known = {"eef_pos": 3, "gripper_opening": 1}
-        gaps += [f"{p.name!r} with {p.size} numbers" for p in contract.proprio if known.get(p.name) != p.size]
+        gaps += [f"{p.name!r} with {p.size} numbers" for p in contract.proprio if self.proprio.get(p.name) != p.size]
         if gaps:
-            has = ", ".join([*self.cameras, *known])
+            has = ", ".join([*self.cameras, *self.proprio])
             raise PixelarmError(
                 f"the arm profile {self.name!r} offers {has}, but the policy needs also: {', '.join(gaps)}"
+            )
+
+    def _require_output(self, contract: Contract) -> None:
+        kind, target = contract.action.kind, KINDS[contract.action.kind].target
+        if kind not in self.kinds:
+            key = "home_xyzw" if target in self.outputs else OUTPUTS[target]
+            takes = f"the arm profile {self.name!r} takes {', '.join(self.kinds)} actions"
+            raise PixelarmError(f"{takes}, but the policy's are {kind}, for which it lacks the key {key}")
+        if KINDS[kind].each_joint and contract.action.size - 1 != len(self.joint_names):
+            has = f"the arm profile {self.name!r} has {len(self.joint_names)} joint_names"
+            raise PixelarmError(f"{has}, but the policy's actions are for {contract.action.size - 1} joints")
+        if target == JOINT_VELOCITY and self.outputs[target].timeout_s <= contract.period_s:
+            raise PixelarmError(
+                f"the driver of {self.name!r} stops {self.outputs[target].timeout_s:g} s after a velocity, sooner than the "
+                f"policy's next one comes ({contract.period_s:g} s)"
             )
 
     @staticmethod

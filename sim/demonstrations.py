@@ -6,7 +6,6 @@ import argparse
 import itertools
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from robot.dataset import recording
@@ -15,8 +14,9 @@ from robot.errors import PixelarmError, UnknownName
 from robot.files import require_folder
 from robot.provenance import git_commit, versions
 from sim.envs.config import TaskConfig
+from sim.envs.interface import Environment
 from sim.envs.make import LOOKS, make_env
-from sim.envs.task_env import ACTUATION_DELAY_MS, TaskEnv
+from sim.envs.task_env import ACTUATION_DELAY_MS
 from sim.scene.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS
 
@@ -26,7 +26,7 @@ DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED +
 
 
 def collect(
-    env: TaskEnv, folder: Path, episodes: int, seed: int, append: bool = False, device: str = "scripted expert"
+    env: Environment, folder: Path, episodes: int, seed: int, append: bool = False, device: str = "scripted expert"
 ) -> int:
     """Record ``episodes`` successful demonstrations into ``folder``; returns their total number of steps.
 
@@ -57,11 +57,11 @@ def collect(
             episode_seed = next(seeds)
             attempts += 1
             observation, info = env.reset(seed=episode_seed)
-            expert = env.task.expert(np.random.default_rng(episode_seed))
+            expert = env.expert(episode_seed)
             recorder.start(observation, 0, {"seed": episode_seed, "randomisation": info.get("randomisation", {})})
             done, success, step = False, False, 0
             while not done:
-                action = expert.act(env.world)
+                action = expert()
                 observation, reward, terminated, truncated, info = env.step(action)
                 step += 1
                 recorder.add(action, reward, terminated, observation, step * period_ns)
@@ -77,6 +77,27 @@ def collect(
 
 
 def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    _check(args)
+    low, high = args.actuation_delay_ms
+    task = TaskConfig(
+        name=args.task,
+        image_size=args.image_size,
+        look=args.look,
+        actuation_delay_ms=(low, high),
+        hold_steps=args.hold_steps,
+        randomise=args.randomise,
+    )
+    env = make_env(task)
+    steps = collect(env, args.out, args.episodes, args.seed, args.append)
+    env.close()
+    print(
+        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pixelarm collect",
         description="Record scripted demonstrations of a task: one HDF5 file an episode, robomimic layout, contract inside.",
@@ -117,7 +138,11 @@ def main(argv: list[str]) -> int:
         f"(default {low:g} {high:g})",
     )
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before anything slow what cannot work."""
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
     if args.task not in TASKS:
@@ -130,19 +155,3 @@ def main(argv: list[str]) -> int:
     if args.seed < 0:
         raise PixelarmError(f"--seed must be at least 0, got {args.seed}")
     require_folder(args.out)
-    low, high = args.actuation_delay_ms
-    task = TaskConfig(
-        name=args.task,
-        image_size=args.image_size,
-        look=args.look,
-        actuation_delay_ms=(low, high),
-        hold_steps=args.hold_steps,
-        randomise=args.randomise,
-    )
-    env = make_env(task)
-    steps = collect(env, args.out, args.episodes, args.seed, args.append)
-    env.close()
-    print(
-        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
-    )
-    return 0

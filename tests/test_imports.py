@@ -55,6 +55,7 @@ ROS = {
     "diagnostic_msgs",
     "lifecycle_msgs",
     "rcl_interfaces",
+    "trajectory_msgs",
 }
 
 

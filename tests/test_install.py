@@ -114,7 +114,7 @@ half = (np.array(policy.contract.action.high) - policy.contract.action.low) / 2
 np.testing.assert_allclose(action[0] / half, np.array(policy.card["expected"]) / half, atol=1e-4)
 
 sent = []
-limits = default_limits(LimitConfig(speed_scale=1.0), policy.contract.period_s)
+limits = default_limits(LimitConfig(speed_scale=1.0), policy.contract)
 loop = ControlLoop(policy, limits, lambda command, hold: sent.append((command, hold)))
 loop.warm_up()
 loop.start()
@@ -128,7 +128,7 @@ for _ in range(8):
 loop.close()
 commands = [command for command, hold in sent if not hold]
 assert commands, loop.stats()
-step = np.asarray(commands[-1].position) - proprio["eef_pos"]
+step = commands[-1].target.position - proprio["eef_pos"]
 assert 0 < np.linalg.norm(step) <= np.linalg.norm(action[0][:3]) + 1e-6, (step, action)
 assert not {"torch", "mujoco", "rclpy"} & set(sys.modules)
 print("ran", len(commands), "commands with numpy", np.__version__)

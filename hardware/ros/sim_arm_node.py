@@ -2,7 +2,8 @@
 
 Out: one Image per camera, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
 (JSON), and the contract of the scene, latched, where the profile names a topic for it.
-In: target PoseStamped and gripper JointState. Service ``~/reset`` (std_srvs/Trigger): the next seed.
+In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's JointState.
+A target without a stamp counts from its arrival. Service ``~/reset`` (std_srvs/Trigger): the next seed.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hardware.simulated import arm as sim_arm
 from hardware.simulated.arm import ArmState, Options, SimArm
 from hardware.simulated.episodes import Episodes
-from robot import profile
+from robot import profile, rotations
+from robot.actions import JOINT_VELOCITY, KINDS, POSE
 from robot.errors import PixelarmError
 from robot.files import write_json, write_results
 from robot.packages import require_ours
@@ -35,8 +37,12 @@ from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Image, JointState  # noqa: E402
-from std_msgs.msg import String  # noqa: E402
+from std_msgs.msg import Float64MultiArray, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+
+if TYPE_CHECKING:
+    from sim.physics.world import World
 
 
 class SimArmNode(Node):
@@ -57,9 +63,11 @@ class SimArmNode(Node):
 
     def _make_arm(self, options: Options) -> SimArm:
         require_ours("sim")
-        from sim.tasks import make_world
+        from sim.envs.task_world import build_world
+        from sim.tasks import make_task
 
-        world = make_world(options.task, image_size=options.image_size)
+        task = make_task(options.task, image_size=options.image_size)
+        world = build_world(task)
         self.arm_profile.require_contract(world.contract)
         if self.arm_profile.gripper_command.type != "joint_state":
             raise PixelarmError(
@@ -69,17 +77,37 @@ class SimArmNode(Node):
         lacking = [n for n in (*self.arm_profile.joint_names, *self.arm_profile.gripper_state.joints) if n not in names]
         if lacking:
             raise PixelarmError(f"the simulated arm has no joints {', '.join(lacking)}; it has {', '.join(names)}")
+        self._require_range(world)
         episodes = None
         if options.episodes:
             from tqdm import tqdm
 
             seeds = [options.seed_start + i for i in range(options.episodes)]
-            episodes = Episodes(seeds, world.contract.period_s, world.max_steps)
+            episodes = Episodes(seeds, world.contract.period_s, task.max_steps)
             self._bar = tqdm(total=options.episodes, desc="episodes over ROS 2", unit="ep")
         now_ns = self.get_clock().now
-        arm = SimArm(world, self, options.seed, episodes, options.command_timeout_s, lambda: now_ns().nanoseconds)
+        arm = SimArm(world, task, self, options.seed, episodes, options.command_timeout_s, lambda: now_ns().nanoseconds)
+        if self.arm_profile.target_joint_velocity:
+            arm.velocity_timeout_s = self.arm_profile.target_joint_velocity.timeout_s
         arm.frames = [] if episodes and options.video_dir else None
         return arm
+
+    def _require_range(self, world: World) -> None:
+        """Refuse a profile whose joint limits are another arm's, where joints are commanded."""
+        limits, names = self.arm_profile.limits, self.arm_profile.joint_names
+        if not KINDS[world.contract.action.kind].each_joint or len(limits.joint_low) != len(names):
+            return  # the policy node refuses limits of another number
+        low, high = (messages.by_name(world.joint_state()[0], ends.tolist(), names) for ends in world.joint_range())
+        wrong = [
+            f"{name} {a:g} to {b:g} rad, the simulated arm {c:g} to {d:g}"
+            for name, a, b, c, d in zip(names, limits.joint_low, limits.joint_high, low, high)
+            if a < c - 1e-3 or b > d + 1e-3
+        ]
+        if wrong:
+            raise PixelarmError(
+                f"the arm profile {self.arm_profile.name!r} is not for this scene's arm; its limits say: {'; '.join(wrong)}. "
+                "The kitchen tasks want --arm sim_kitchen"
+            )
 
     def _connect(self, arm: ArmProfile) -> None:
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -94,8 +122,9 @@ class SimArmNode(Node):
             for name, source in cameras
         }
         self._frame_ids = {c.name: c.frame_id for c in self.arm.world.contract.cameras}
-        self._pose = self.create_publisher(PoseStamped, arm.eef_pose.topic, 10)
-        self._joints = self.create_publisher(JointState, arm.gripper_state.topic, 10)
+        self._pose = self.create_publisher(PoseStamped, arm.eef_pose.topic, 10) if arm.eef_pose else None
+        states = {source.topic for source in (arm.gripper_state, arm.joint_state) if source}
+        self._joints = [self.create_publisher(JointState, topic, 10) for topic in sorted(states)]
         self._episode = self.create_publisher(String, "~/episode", 10)
         if arm.contract:
             latched = QoSProfile(
@@ -103,18 +132,51 @@ class SimArmNode(Node):
             )
             self._contract = self.create_publisher(String, arm.contract.topic, latched)
             self._contract.publish(messages.to_contract(String(), self.arm.world.contract))
-        self.create_subscription(PoseStamped, arm.target_pose.topic, self._on_target, reliable)
+        kind = KINDS[self.arm.world.contract.action.kind]
+        output, self._turns = arm.outputs[kind.target], kind.turns
+        self._joint_order = self.arm.world.joint_state()[0][: len(arm.joint_names)]
+        if kind.target == POSE:
+            self.create_subscription(PoseStamped, output.topic, self._on_pose, reliable)
+        elif kind.target == JOINT_VELOCITY or output.type == "float64_multi_array":
+            field = "joint_velocities" if kind.target == JOINT_VELOCITY else "joint_positions"
+            self.create_subscription(Float64MultiArray, output.topic, lambda m: self._on_array(field, m), reliable)
+        else:
+            self.create_subscription(JointTrajectory, output.topic, self._on_trajectory, reliable)
         self.create_subscription(JointState, arm.gripper_command.topic, self._on_gripper, reliable)
         self.create_service(Trigger, "~/reset", self._on_reset)
 
     # --------------------------------------------------------------------- in
-    def _on_target(self, message: PoseStamped) -> None:
+    def _ignore(self, words: str) -> None:
+        self.get_logger().warning(f"{words}: ignored", throttle_duration_sec=5.0)
+
+    def _on_pose(self, message: PoseStamped) -> None:
         if message.header.frame_id != self.arm_profile.base_frame:
             wanted = f"targets must be in frame {self.arm_profile.base_frame!r}"
-            self.get_logger().warning(f"{wanted}, got {message.header.frame_id!r}: ignored", throttle_duration_sec=5.0)
+            self._ignore(f"{wanted}, got {message.header.frame_id!r}")
             return
-        point = message.pose.position
-        self.arm.command(stamp_ns(message.header.stamp), position=np.array([point.x, point.y, point.z]))
+        position, xyzw = messages.from_pose(message.pose)
+        motion: dict[str, Any] = {"position": position}
+        if self._turns:  # else the arm keeps its own orientation, as in training
+            motion["rotation"] = rotations.from_quaternion(xyzw)
+        self.arm.command(stamp_ns(message.header.stamp), **motion)
+
+    def _on_array(self, field: str, message: Float64MultiArray) -> None:
+        self._on_joints(field, lambda names: messages.from_multi_array(message, names), 0)
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        stamp = stamp_ns(message.header.stamp)
+        self._on_joints("joint_positions", lambda names: messages.from_trajectory(message, names), stamp)
+
+    def _on_joints(self, field: str, read: Callable[[Sequence[str]], np.ndarray], stamp: int) -> None:
+        """A stamp of 0 is now."""
+        try:
+            values = read(self.arm_profile.joint_names)
+        except PixelarmError as error:
+            self._ignore(str(error))
+            return
+        ordered = messages.by_name(self.arm_profile.joint_names, values.tolist(), self._joint_order)
+        motion: dict[str, Any] = {field: ordered}
+        self.arm.command(stamp or self.arm.now_ns(), **motion)
 
     def _on_gripper(self, message: JointState) -> None:
         command = self.arm_profile.gripper_command
@@ -135,13 +197,12 @@ class SimArmNode(Node):
         set_stamp(joints.header, state.stamp_ns)
         joints.position, joints.velocity = state.joint_position.tolist(), state.joint_velocity.tolist()
         joints.effort = state.joint_effort.tolist()
-        self._joints.publish(joints)
-        if with_pose:
+        for publisher in self._joints:
+            publisher.publish(joints)
+        if with_pose and self._pose:
             pose = PoseStamped()
             set_stamp(pose.header, state.stamp_ns, self.arm_profile.base_frame)
-            point, turn = pose.pose.position, pose.pose.orientation
-            point.x, point.y, point.z = state.position.tolist()
-            turn.x, turn.y, turn.z, turn.w = state.quaternion.tolist()
+            messages.to_pose(pose.pose, state.position, state.quaternion)
             self._pose.publish(pose)
 
     def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
@@ -168,7 +229,8 @@ class SimArmNode(Node):
     def _check(self) -> None:
         if self.arm.ready and not self._said_ready:
             self._said_ready = True
-            words = sim_arm.ready_words(self.options, self.arm_profile, self.get_namespace(), runtime.where())
+            contract = self.arm.world.contract
+            words = sim_arm.ready_words(self.options, self.arm_profile, contract, self.get_namespace(), runtime.where())
             self._bar.write(words) if self._bar is not None else print(words, flush=True)
         if self.arm.ended.is_set():
             self.done.set()

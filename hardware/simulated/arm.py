@@ -1,9 +1,9 @@
 """A simulated arm in wall-clock time: physics in one thread, cameras in another, commands from whoever sends them.
 
 ``SimArm`` knows no ROS; ``hardware/ros/sim_arm_node.py`` gives it the topics of a real driver. It behaves like one:
-it follows the newest target, keeps it when nobody speaks, and ignores commands that answer observations from before
-the last reset or that are too old. The stamp of an image is the instant of the simulated state it shows, taken before
-it is drawn.
+it follows the newest target, keeps it when nobody speaks (a velocity only for a while), and ignores commands that
+answer observations from before the last reset or that are too old. The stamp of an image is the instant of the
+simulated state it shows, taken before it is drawn.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hardware.simulated.episodes import Episodes
+from robot.actions import JOINT_VELOCITY, KINDS, Target
 from robot.errors import PixelarmError
 from robot.files import require_file, require_folder
 from robot.stats import AFTER_STEPS
 
 if TYPE_CHECKING:
+    from robot.contract import Contract
     from robot.profile import ArmProfile
     from sim.physics.world import World
+    from sim.tasks.base import Task
 
 SLICE_S = 0.010  # s of simulated time per physics call
 STATE_S = 0.020  # s between joint states: 50 Hz, as a driver might
@@ -41,7 +44,7 @@ class ArmState:
     position: np.ndarray  # (3,) m, base frame
     quaternion: np.ndarray  # (4,) xyzw
     joint_names: list[str]
-    joint_position: np.ndarray  # (9,) rad and m
+    joint_position: np.ndarray  # (joints and fingers,) rad and m
     joint_velocity: np.ndarray
     joint_effort: np.ndarray
 
@@ -58,19 +61,22 @@ class Listener(Protocol):
 
 
 class SimArm:
-    """One world in real time. ``start`` and ``stop`` it; ``reset`` and the commands may come from any thread."""
+    """A task's world in real time. ``start`` and ``stop`` it; ``reset`` and the commands may come from any thread."""
 
     def __init__(
         self,
         world: World,
+        task: Task,
         listener: Listener,
         seed: int = 0,
         episodes: Episodes | None = None,
         command_timeout_s: float = 0.5,
         now_ns: Callable[[], int] = time.time_ns,
+        velocity_timeout_s: float = 0.25,
     ) -> None:
-        self.world, self.listener, self.episodes = world, listener, episodes
+        self.world, self.task, self.listener, self.episodes = world, task, listener, episodes
         self.command_timeout_s, self.now_ns = command_timeout_s, now_ns
+        self.velocity_timeout_s = velocity_timeout_s  # joint velocities end when no other come for so long
         self.camera_s = 1.0 / world.contract.cameras[0].fps if world.contract.cameras else world.contract.period_s
         self.seed = episodes.seeds[0] if episodes else seed
         self.rejected = 0  # commands ignored as too old, from before a reset, or senseless
@@ -79,8 +85,9 @@ class SimArm:
         self.ended = threading.Event()  # set when the episodes are done, or a thread failed
         self.frames: list[np.ndarray] | None = None  # images of the episode in progress, side by side, when filming
         self._lock = threading.RLock()  # guards the world and the fields below
-        self._target: np.ndarray | None = None
         self._gripper = -1.0
+        self._moving: Target | None = None  # joint velocities that are being followed
+        self._moved_s = 0.0  # simulated time when they came
         self._accept_ns = 0  # commands answering older observations are ignored
         self._sim_s = 0.0  # simulated time since start
         self._ready = threading.Event()
@@ -122,14 +129,28 @@ class SimArm:
         """A new scene (the next seed unless one is given); older commands no longer count. Returns the seed."""
         with self._lock:
             self.seed = self.seed + 1 if seed is None else seed
-            self.world.reset(self.seed)
-            self._target, self._gripper = None, -1.0
+            self._new_scene()
+            self._moving, self._gripper = None, -1.0
             self._accept_ns = self.now_ns()
             return self.seed
 
-    def command(self, stamp_ns: int, position: np.ndarray | None = None, gripper: float | None = None) -> bool:
-        """A target ``(3,)`` m in the base frame and/or a gripper command; says whether it was accepted."""
-        values = np.append([] if position is None else position, [] if gripper is None else gripper)
+    def _new_scene(self) -> None:
+        from sim.envs.task_world import reset_world
+
+        reset_world(self.world, self.task, self.seed)
+
+    def command(self, stamp_ns: int, gripper: float | None = None, **motion: Any) -> bool:
+        """A motion and/or a gripper command that answer an observation of ``stamp_ns``; says whether they were accepted.
+
+        Args:
+            gripper: -1 opens, +1 closes.
+            motion: what a ``robot.actions.Target`` sets: ``position`` and perhaps ``rotation``, or ``joint_positions``, or
+                ``joint_velocities``, as the contract's kind of action makes them.
+
+        Raises:
+            PixelarmError: a motion of another kind than the contract's.
+        """
+        values = np.concatenate([*(np.ravel(v) for v in motion.values()), [] if gripper is None else [gripper]])
         with self._lock:
             late = self.now_ns() - stamp_ns > self.command_timeout_s * 1e9
             if late or stamp_ns < self._accept_ns or not np.isfinite(values).all():
@@ -137,13 +158,23 @@ class SimArm:
                 return False
             if gripper is not None:
                 self._gripper = float(gripper)
-            if position is not None:
-                self._target = np.asarray(position, float)
-                if self.episodes:
-                    self.episodes.on_command(self._sim_s)
-            if self._target is not None:
-                self.world.set_target(self._target, self._gripper)
+                self.world.set_gripper(self._gripper)
+            if motion:
+                self._move(Target(self._gripper, **motion))
             return True
+
+    def _move(self, target: Target) -> None:
+        self.world.follow(target)
+        if target.kind == JOINT_VELOCITY:
+            self._moving, self._moved_s = target, self._sim_s
+        if self.episodes:
+            self.episodes.on_command(self._sim_s)
+
+    def _end_motion(self) -> None:
+        """What drivers do with velocities when nobody speaks any more."""
+        if self._moving is not None and self._sim_s - self._moved_s > self.velocity_timeout_s:
+            self.world.follow(self._moving.replace(gripper=self._gripper).to_hold())
+            self._moving = None
 
     # ---------------------------------------------------------------- physics
     def _simulate(self) -> None:
@@ -159,6 +190,7 @@ class SimArm:
                 self.world.advance(substeps)
                 count += 1
                 self._sim_s = count * SLICE_S
+                self._end_motion()
                 if count % per_camera == 0:
                     self._expose()
                 elif count % per_state == 0:
@@ -187,7 +219,7 @@ class SimArm:
             self._wake.notify_all()
 
     def _episodes_step(self, episodes: Episodes) -> None:
-        event = episodes.step(self._sim_s, self.world.success)
+        event = episodes.step(self._sim_s, lambda: self.task.success(self.world))
         if event is None:
             return
         if event["event"] == "reset":
@@ -204,7 +236,7 @@ class SimArm:
     def _draw(self) -> None:
         names = [camera.name for camera in self.world.contract.cameras]
         with self._lock:
-            self.world.reset(self.seed)
+            self._new_scene()
             snapshot = self.world.snapshot()
         for name in names:
             self.world.render(name, snapshot)  # makes the OpenGL context, half a second, before anybody watches
@@ -248,7 +280,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="pixelarm sim-arm",
         description="A simulated arm in wall-clock time that speaks the topics of a driver: images, joint states and "
-        "the end-effector pose out, target poses and gripper targets in. Ctrl-C ends it.",
+        "the end-effector pose out, targets of the task's kind of action and gripper targets in. Ctrl-C ends it.",
         epilog="example: pixelarm sim-arm --task lift --episodes 20 --seed-start 10000 --results runs/mine/ros.json",
     )
     add = made.add_argument
@@ -309,17 +341,19 @@ def main(argv: list[str]) -> int:
     return sim_arm_node.run(options, ros_args)
 
 
-def ready_words(options: Options, arm: ArmProfile, namespace: str, where: str) -> str:
+def ready_words(options: Options, arm: ArmProfile, contract: Contract, namespace: str, where: str) -> str:
     """One line: what is simulated, its topics and where they are heard, and how it ends."""
     scenes = f"scene {options.seed}"
     end = "Ctrl-C ends it"
     if options.episodes:
         scenes = f"scenes {options.seed_start} to {options.seed_start + options.episodes - 1}"
         end = f"it ends after {options.episodes} episodes, or with Ctrl-C"
-    sent = [source.topic for source in arm.cameras.values()] + [arm.eef_pose.topic, arm.gripper_state.topic]
+    others = [source.topic for source in (arm.eef_pose, arm.joint_state, arm.gripper_state) if source]
+    sent = dict.fromkeys([*(source.topic for source in arm.cameras.values()), *others])  # a topic may have two uses
+    heard = [arm.outputs[KINDS[contract.action.kind].target].topic, arm.gripper_command.topic]
     return (
         f"ready: simulated arm {arm.name}, task {options.task}, {scenes}; out: {', '.join(sent)}; "
-        f"in: {arm.target_pose.topic}, {arm.gripper_command.topic}; namespace {namespace}, {where}; {end}"
+        f"in: {', '.join(heard)} ({contract.action.kind}); namespace {namespace}, {where}; {end}"
     )
 
 

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from policies.augment import AUGMENTATIONS, make_augmentation
@@ -34,9 +33,9 @@ def lift_frame(seed: int = 0, size: int = SIZE, steps: int = STEPS) -> dict[str,
 
     env = make("lift", image_size=size)
     observation, _ = env.reset(seed=seed)
-    expert = env.task.expert(np.random.default_rng(seed))
+    expert = env.expert(seed)
     for _ in range(steps):
-        observation, *_ = env.step(expert.act(env.world))
+        observation, *_ = env.step(expert())
     cameras = [c.name for c in env.contract.cameras]
     env.close()
     return {name: torch.from_numpy(observation[name].copy()).permute(2, 0, 1)[None] for name in cameras}

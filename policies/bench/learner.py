@@ -183,7 +183,7 @@ def choose_device(wanted: str) -> str:
     return wanted if wanted != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def main(argv: list[str]) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pixelarm bench learner",
         description="Measure updates per second of each recipe, sampling included, and of an eager baseline of CURL's losses.",
@@ -208,14 +208,22 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/bench-learner"), help="folder for bench.json and bench.png"
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _recipes(args: argparse.Namespace) -> list[str]:
+    return list(dict.fromkeys(args.recipes.split(",")))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before anything slow what cannot work."""
     if importlib.util.find_spec("torch") is None:
         raise MissingDependency(
             "pixelarm bench learner needs the extra [train] (torch is not installed): pip install 'pixelarm[train]'"
         )
     if args.against is not None and args.against not in AGAINST:
         raise UnknownName("thing to measure against", args.against, AGAINST)
-    recipes = list(dict.fromkeys(args.recipes.split(",")))
+    recipes = _recipes(args)
     for recipe in recipes:
         if recipe not in RECIPES:
             raise UnknownName("recipe", recipe, RECIPES)
@@ -230,8 +238,13 @@ def main(argv: list[str]) -> int:
     if args.batch < 0 or args.batch == 1:
         raise PixelarmError(f"--batch must be at least 2, or 0 for each recipe's own, got {args.batch}")
     require_folder(args.out)
+
+
+def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    _check(args)
     one_thread()
-    device = choose_device(args.device)
+    device, recipes = choose_device(args.device), _recipes(args)
     rows = plan(recipes, args.batch, device, args.precision, args.compile.split(","), args.against is not None)
     measure(rows, args.against, args.seconds, args.rounds)
     result = {

@@ -97,7 +97,7 @@ def rollout(
     if hasattr(act, "reset"):
         act.reset()  # a policy that remembers forgets the episode before
     success, first, step, total = bool(info["success"]), None, 0, 0.0
-    last = env.task.max_steps
+    last = env.max_steps
     while step < last:
         if film is not None:
             film.append(env.render())
@@ -110,7 +110,7 @@ def rollout(
             last = step + after_steps
     if film is not None:
         film.append(env.render())
-    return Outcome(seed, first is not None, success, first if first is not None else env.task.max_steps, total)
+    return Outcome(seed, first is not None, success, first if first is not None else env.max_steps, total)
 
 
 def evaluate(
@@ -156,8 +156,7 @@ def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[Action
     return GreedyPolicy(made), made.contract, asdict(config)
 
 
-def main(argv: list[str]) -> int:
-    """``pixelarm eval``."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pixelarm eval",
         description="Play a policy on fixed seeds and report success with its 95 % Wilson interval, or the return "
@@ -172,7 +171,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--against", type=Path, help="a second policy on the same seeds, compared in pairs")
     parser.add_argument("--video", type=Path, metavar="FOLDER", help="write films of up to 3 successes and 3 failures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome as JSON")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before anything slow what cannot work."""
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
     if args.seed_start < 0:
@@ -181,6 +184,12 @@ def main(argv: list[str]) -> int:
         require_file(args.json)
     if args.video:
         require_folder(args.video)
+
+
+def main(argv: list[str]) -> int:
+    """``pixelarm eval``."""
+    args = _parser().parse_args(argv)
+    _check(args)
     seeds = range(args.seed_start, args.seed_start + args.episodes)
     act, contract, config = load_actor(args.policy)
     rival = load_actor(args.against, expect=contract)[0] if args.against else None

@@ -59,7 +59,7 @@ BOUNDS = {
     "recipe.random_steps": Bounds(0),
     "trainer.devices": Bounds(1),
     "trainer.threads": Bounds(0),
-    "trainer.actors": Bounds(1),
+    "trainer.num_envs": Bounds(1),
     "trainer.pace": Bounds(0),
     "trainer.publish_every": Bounds(1),
     "trainer.frames_waiting": Bounds(2, MOST_SLOTS),
@@ -228,9 +228,9 @@ def _critic(cfg: TrainConfig) -> str:
 def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:
     """Options of who acts that do not fit together."""
     trainer, problems = cfg.trainer, []
-    if cfg.recipe.replay_capacity < 2 * trainer.actors:
+    if cfg.recipe.replay_capacity < 2 * trainer.num_envs:
         problems.append(
-            f"replay_capacity {cfg.recipe.replay_capacity} is too small: each of the {trainer.actors} actors needs 2 frames"
+            f"replay_capacity {cfg.recipe.replay_capacity} is too small: each of the {trainer.num_envs} environments needs 2 frames"
         )
     if not trainer.asynchronous:
         ignored = [
@@ -241,8 +241,10 @@ def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:
         if ignored:
             problems.append(f"{', '.join(ignored)} would do nothing: set trainer.asynchronous=true, or leave them out")
         return problems
-    if trainer.actors > 1:
-        problems.append(f"trainer.asynchronous acts in one environment: trainer.actors must be 1, got {trainer.actors}")
+    if trainer.num_envs > 1:
+        problems.append(
+            f"trainer.asynchronous acts in one environment: trainer.num_envs must be 1, got {trainer.num_envs}"
+        )
     if processes > 1:
         problems.append(f"trainer.asynchronous learns on one device: trainer.devices must be 1, got {processes}")
     return problems

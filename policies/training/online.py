@@ -291,7 +291,7 @@ class Run:
 
 def make_memory(cfg: TrainConfig, contract: Contract, lookup: Lookup, rank: int) -> Replay | VectorReplay:
     """The memory of online experience: a lane for each actor where there are several."""
-    recipe, actors = cfg.recipe, cfg.trainer.actors
+    recipe, actors = cfg.recipe, cfg.trainer.num_envs
     place = Path(recipe.replay_folder) / f"rank{rank}" if recipe.replay_folder else None
     if actors == 1:
         return Replay(contract, recipe.replay_capacity, lookup, place, reuse=cfg.resume)

@@ -237,6 +237,7 @@ from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
 PoseStamped(), Image(), Trigger.Request()
 print(json.dumps({"rmw": get_rmw_implementation_identifier(), "at": os.path.dirname(rclpy.__file__)}))
 """

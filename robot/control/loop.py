@@ -2,9 +2,10 @@
 
 No ROS inside: a node (or a test with a clock of its own) hands in observations with ``put_image`` and ``put_proprio``
 and gets commands through a callback. At each tick the loop takes the newest complete set of observations, asks the
-policy for an action, turns it into a target for the arm's own controller, passes it through the safety limits and
-publishes it. When a rule of ``RULES`` fires instead, the loop *holds*: it publishes its last target again (never
-zeros, never the measured position, and nothing at all before the first command), counts the rule and says why.
+policy for an action, turns it into a target for the arm's own controller (``robot.actions``), passes it through the
+safety limits and publishes it. When a rule of ``RULES`` fires instead, the loop *holds*: it publishes its last target
+again (never the measured position, and nothing at all before the first command; velocities become zero, since an arm
+that is told its last velocity again goes on moving), counts the rule and says why.
 Holding ends by itself when good data return; only an emergency stop and repeated inference errors latch, until
 ``clear``.
 
@@ -22,48 +23,25 @@ from typing import Any
 
 import numpy as np
 
+from robot import actions, rotations
+from robot.actions import Reference, Target
 from robot.contract import Contract
 from robot.control import inference
+from robot.control.config import LoopConfig, require_supported
 from robot.control.inference import Policy, Result, Worker
-from robot.control.limits import Command, Context, Limits, Stop
+from robot.control.limits import Context, Limits
 from robot.control.mailbox import Mailbox, ObservationSet
+from robot.control.rules import RULES, Stop
 from robot.control.timing import Clock, Pacer, Samples, StageTimes
-from robot.errors import PixelarmError
 from robot.history import History, stack
 
-RULES: dict[str, str] = {
-    "missing_stream": "a camera or proprioceptive stream has not sent anything yet",
-    "wrong_shape": "a stream sent an array of the wrong size or type",
-    "clock_domain": "a stamp lies in the future or over a second back: two clocks that differ",
-    "stale_observation": "the newest observation is older than the contract's max_age_ms",
-    "skew": "streams of one observation are further apart than one control period",
-    "out_of_order": "a message not newer than one already received was dropped",
-    "repeated_observation": "nothing new came since the last tick",
-    "deadline_missed": "no command within deadline_ms of the observation's stamp",
-    "late_result": "an inference that finished after its deadline was dropped",
-    "inference_error": "the policy raised an exception or returned a wrong shape; repeated ones latch",
-    "not_finite": "the policy returned nan or infinity",
-    "enable": "the deadman is released or silent",
-    "estop": "the emergency stop is set or not yet cleared",
-    "operator_hold": "an operator asked for a hold",
-    "arm_contract": "the arm has not said its contract yet, or it is another than the policy's",
-    "length": "a command of the wrong length",
-    "box": "the arm stands outside its workspace",
-    "expiry": "a command came too late to be right",
-    "tick_overrun": "the loop itself fell behind and skipped ticks",
-}
 
+@dataclass(frozen=True, eq=False)
+class Command:
+    """What is published."""
 
-@dataclass(frozen=True)
-class LoopConfig:
-    """Settings of one deployment that are not part of the contract."""
-
-    grace_ms: float = 20.0  # longest wait of a tick for an observation that is about to arrive
-    slow_stop_after_s: float = 1.0  # continuous hold after which the state reads "stopped"
-    max_age_ms: float | None = None  # overrides the contract's
-    max_errors: int = 3  # consecutive inference errors that latch
-    enable_timeout_s: float | None = None  # deadman: silent for longer is released; None: no deadman required
-    compare_contract: bool = False  # the arm says its contract: command nothing before it is known and fits
+    obs_stamp_ns: int  # stamp of the observation it answers
+    target: Target
 
 
 @dataclass
@@ -91,7 +69,9 @@ class ControlLoop:
         self.config = config or LoopConfig()
         self.clock = clock or Clock()
         self._publish, self._on_event = publish, on_event or (lambda rule, words: None)
-        _require_supported(self.contract)
+        require_supported(self.contract, self.config)
+        home = self.config.home_xyzw
+        self._home_rotation = None if home is None else rotations.from_quaternion(np.array(home))
         self.max_age_ms = self.config.max_age_ms or self.contract.max_age_ms
         self.rules = dict.fromkeys(RULES, 0)
         self.mailbox = Mailbox(self.contract, self.clock, self.max_age_ms, self._count)
@@ -182,17 +162,24 @@ class ControlLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop ticking; returns when the tick in progress has ended."""
+        """Stop ticking; returns when the tick in progress has ended and the arm has been told to hold."""
         self._stopping = True
         self.clock.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is None:
+            return
+        if self._thread is not threading.current_thread():
             self._thread.join(timeout=2.0)
         self._thread = None
+        self._publish_hold()
 
-    def publish_last(self) -> None:
-        """Publish the last target once more, if there is one: what ``stop`` leaves the arm with."""
-        if self._last is not None:
-            self._publish(self._last, True)
+    def _publish_hold(self) -> None:
+        """Publish the last target once more, if there is one, without its velocities: what a hold and ``stop`` leave behind."""
+        if self._last is None:
+            return
+        held = self._last.target.to_hold()
+        if held is not self._last.target:
+            self._last = dataclasses.replace(self._last, target=held)
+        self._publish(self._last, True)
 
     def close(self) -> None:
         self.stop()
@@ -321,21 +308,21 @@ class ControlLoop:
         return None
 
     def _limited(self, action: np.ndarray, found: ObservationSet) -> Command | Stop:
-        action = self.contract.clip_action(action).astype(np.float64)
-        measured = found.values["eef_pos"].astype(np.float64)
-        command = Command(found.stamp_ns, measured + action[:3], float(action[-1]))
+        measured = Reference.of(found.measured, self._home_rotation)
+        target = actions.target(self.contract.action.kind, measured, self.contract.clip_action(action))
         timeout, seen = self.config.enable_timeout_s, self._enable_s
         context = Context(
             measured=measured,
-            previous=None if self._last is None else self._last.position,
+            previous=None if self._last is None else self._last.target,
+            stamp_ns=found.stamp_ns,
             now_ns=self.clock.now_ns(),
             enabled=timeout is None or (seen is not None and self.clock.steady() - seen <= timeout),
             estopped=self._estop,
         )
-        verdict = self.limits.apply(command, context)
-        if isinstance(verdict, Stop) and verdict.rule == "finite":
-            return dataclasses.replace(verdict, rule="not_finite")
-        return verdict
+        verdict = self.limits.apply(target, context)
+        if isinstance(verdict, Stop):
+            return dataclasses.replace(verdict, rule="not_finite") if verdict.rule == "finite" else verdict
+        return Command(found.stamp_ns, verdict)
 
     def _rest_of_chunk(self, why: Stop, found: ObservationSet | None = None) -> Stop | None:
         """Bridge a missed inference with the part of the last chunk meant for now; ``why`` when there is none."""
@@ -356,7 +343,7 @@ class ControlLoop:
         if stop.rule != self._rule:
             self._on_event(stop.rule, stop.words)
         self._rule = stop.rule
-        self.publish_last()
+        self._publish_hold()
 
     # ---------------------------------------------------------------- report
     def stats(self, raw: bool = False) -> dict[str, Any]:
@@ -378,17 +365,3 @@ class ControlLoop:
         if raw:
             report["latency_samples_ms"] = [round(v, 3) for v in self.latency.raw]
         return report
-
-
-def _require_supported(contract: Contract) -> None:
-    """Refuse at start-up what the loop cannot do right."""
-    if contract.action.kind != "eef_delta_position" or contract.action.size != 4:
-        got = f"{contract.action.kind!r} with {contract.action.size} entries"
-        raise PixelarmError(
-            f"the control loop drives 'eef_delta_position' actions (dx, dy, dz, gripper); this policy has {got}"
-        )
-    if not any(p.name == "eef_pos" and p.size == 3 for p in contract.proprio):
-        raise PixelarmError("the contract needs the proprioception 'eef_pos' (3 numbers): targets are relative to it")
-    if contract.deadline_ms >= 1e3 * contract.period_s:
-        period_ms = 1e3 * contract.period_s
-        raise PixelarmError(f"deadline_ms {contract.deadline_ms:g} must be shorter than the period, {period_ms:g} ms")

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from robot.contract import Contract
-from robot.control.limits import Stop
+from robot.control.rules import Stop
 from robot.errors import UnknownName
 
 KEEP = 64  # samples kept per proprioceptive stream, to find the one nearest to the images: 60 ms at 1 kHz
@@ -45,7 +45,8 @@ class Sample:
 class ObservationSet:
     """A complete observation: images ``(H, W, C)`` uint8 and proprioception ``(n,)`` float32, by name."""
 
-    values: dict[str, np.ndarray]
+    values: dict[str, np.ndarray]  # what a policy sees
+    measured: dict[str, np.ndarray]  # the proprioception as it came, float64: what actions count from
     stamp_ns: int  # of its oldest part
     age_ms: float  # of its oldest part, when it was put together
 
@@ -60,6 +61,7 @@ class Mailbox:
         self._period_ms = 1e3 * contract.period_s
         self._shapes: dict[str, tuple[int, ...]] = {c.name: c.shape for c in contract.cameras}
         self._shapes.update({p.name: (p.size,) for p in contract.proprio})
+        self._proprio = [p.name for p in contract.proprio]
         # images pace the loop and proprioception is matched to them; without cameras every stream paces it
         self._leading = [c.name for c in contract.cameras] or [p.name for p in contract.proprio]
         self._samples: dict[str, deque[Sample]] = {
@@ -80,8 +82,8 @@ class Mailbox:
         self._put(name, array, np.dtype(np.uint8), stamp_ns)
 
     def put_proprio(self, name: str, value: np.ndarray, stamp_ns: int) -> None:
-        """A proprioceptive vector ``(n,)``, stored as float32."""
-        self._put(name, np.asarray(value, np.float32), np.dtype(np.float32), stamp_ns)
+        """A proprioceptive vector ``(n,)``."""
+        self._put(name, np.asarray(value, np.float64), np.dtype(np.float64), stamp_ns)
 
     def fault(self, name: str, words: str) -> None:
         """A stream sent something unusable; the next good message of that stream ends the fault."""
@@ -153,8 +155,11 @@ class Mailbox:
             words = "only some streams sent something new" if new else "no stream sent anything new"
             return Stop("repeated_observation", f"{words} since the last tick")
         stamp_ns = min(sample.stamp_ns for sample in chosen.values())
+        values = {name: sample.value for name, sample in chosen.items()}
+        measured = {name: values[name] for name in self._proprio}
         self.last = ObservationSet(
-            values={name: sample.value for name, sample in chosen.items()},
+            values={**values, **{name: value.astype(np.float32) for name, value in measured.items()}},
+            measured=measured,
             stamp_ns=stamp_ns,
             age_ms=(self._clock.now_ns() - stamp_ns) * 1e-6,
         )

@@ -1,15 +1,17 @@
-"""ROS messages to plain values and back: images without element-wise copies, stamps as integer nanoseconds.
+"""ROS messages to plain values and back: images without element-wise copies, stamps as integer nanoseconds, joints by name.
 
 Nothing here imports rclpy: functions take messages, or an empty message to fill.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import yaml
 
+from robot import rotations
 from robot.contract import Contract
 from robot.errors import MissingDependency, PixelarmError
 
@@ -80,6 +82,56 @@ def from_contract(message: Any) -> Contract:
     return contract
 
 
+# -------------------------------------------------------------------------------------------------- poses and joints
+def from_pose(pose: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Position ``(3,)`` and canonical quaternion ``(4,)`` xyzw of a ``geometry_msgs/Pose``."""
+    point, turn = pose.position, pose.orientation
+    return np.array([point.x, point.y, point.z]), rotations.canonical(np.array([turn.x, turn.y, turn.z, turn.w]))
+
+
+def to_pose(pose: Any, position: np.ndarray, xyzw: np.ndarray) -> Any:
+    """Fill a ``geometry_msgs/Pose``."""
+    point, turn = pose.position, pose.orientation
+    point.x, point.y, point.z = (float(v) for v in position)
+    turn.x, turn.y, turn.z, turn.w = (float(v) for v in xyzw)
+    return pose
+
+
+def by_name(names: Sequence[str], values: Sequence[float], wanted: Sequence[str]) -> np.ndarray:
+    """The values of ``wanted`` names, in their order; raises PixelarmError for those without one."""
+    found = dict(zip(names, values))  # a driver may leave efforts, or velocities, out
+    if missing := [name for name in wanted if name not in found]:
+        raise PixelarmError(f"no value for {', '.join(missing)}")
+    return np.array([found[name] for name in wanted])
+
+
+def to_trajectory(message: Any, point: Any, names: Sequence[str], positions: np.ndarray, after_s: float) -> Any:
+    """Fill a ``trajectory_msgs/JointTrajectory`` with one ``JointTrajectoryPoint``, to be reached ``after_s`` from its arrival on.
+
+    It has positions alone: ros2_control refuses a last point with a velocity other than zero.
+    """
+    message.joint_names = list(names)
+    point.positions = [float(v) for v in positions]
+    point.time_from_start.sec, point.time_from_start.nanosec = divmod(round(after_s * 1e9), 1_000_000_000)
+    message.points = [point]
+    return message
+
+
+def from_trajectory(message: Any, names: Sequence[str]) -> np.ndarray:
+    """Positions of the last point of a ``JointTrajectory``, in the order of ``names``; raises PixelarmError if it has none."""
+    if not message.points:
+        raise PixelarmError("the joint trajectory has no points")
+    return by_name(message.joint_names, message.points[-1].positions, names)
+
+
+def from_multi_array(message: Any, names: Sequence[str]) -> np.ndarray:
+    """The numbers of a ``std_msgs/Float64MultiArray``, one for each of ``names``; raises PixelarmError for another number."""
+    if len(message.data) != len(names):
+        raise PixelarmError(f"an array for {len(names)} joints must have as many numbers, got {len(message.data)}")
+    return np.array(message.data, np.float64)
+
+
+# ------------------------------------------------------------------------------------------------------------ headers
 def stamp_ns(stamp: Any) -> int:
     """Nanoseconds of a ``builtin_interfaces/Time``."""
     return int(stamp.sec * 1_000_000_000 + stamp.nanosec)

@@ -3,7 +3,7 @@
 configure  loads the bundle (hashes, contract), checks that the arm can feed it, and measures inference on this machine
 activate   starts commanding; refused when the measured inference cannot meet the contract's deadline. Where the arm
            says its own contract (the profile's ``contract``), nothing is commanded before it is known to fit
-deactivate publishes the last target once more and falls silent: the arm's own controller holds it
+deactivate publishes the last target once more, with velocities of zero, and falls silent: the arm's own controller holds it
 ``~/hold`` (std_srvs/SetBool): true holds, false clears the hold and whatever is latched
 """
 
@@ -17,28 +17,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from robot import bundle, profile
-from robot.control.limits import Command, LimitConfig, default_limits
-from robot.control.loop import ControlLoop, LoopConfig
+from robot.control.limits import LimitConfig, default_limits
+from robot.control.loop import Command, ControlLoop, LoopConfig
 from robot.control.timing import Clock
 from robot.errors import PixelarmError
 from robot.files import write_text
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
-from robot.ros.messages import set_stamp, stamp_ns
+from robot.ros.inputs import Inputs
+from robot.ros.outputs import Outputs
 
 runtime.require_rclpy()
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
-from geometry_msgs.msg import PoseStamped, Quaternion  # noqa: E402
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor  # noqa: E402
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image, JointState, Joy  # noqa: E402
-from std_msgs.msg import Bool, Float64MultiArray, String  # noqa: E402
+from sensor_msgs.msg import Joy  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
 OK, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -62,7 +60,6 @@ class PolicyNode(LifecycleNode):
         self.done, self.exit_code = threading.Event(), 0
         self.loop: ControlLoop | None = None
         self.final_stats: dict[str, Any] | None = None  # of the loop that ended last
-        self._orientation: Quaternion | None = None  # held from activation on
         self._unfit = ""  # why this arm must not be driven, by the contract that it says
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
         self._declare()
@@ -145,12 +142,13 @@ class PolicyNode(LifecycleNode):
         required = self._choice("require_enable", arm.enable.required)
         self.loop = ControlLoop(
             policy,
-            default_limits(self._limits(arm.limits), policy.contract.period_s),
+            default_limits(self._limits(arm.limits), policy.contract),
             self._publish,
             LoopConfig(
                 max_age_ms=float(self.get_parameter("max_age_ms").value) or None,
                 enable_timeout_s=arm.enable.timeout_s if required else None,
                 compare_contract=arm.contract is not None,
+                home_xyzw=arm.home_xyzw,
             ),
             Clock(lambda: self.get_clock().now().nanoseconds),
             on_event=self._log_event,
@@ -185,13 +183,12 @@ class PolicyNode(LifecycleNode):
                 f"commanding once the arm's contract on {self.arm.contract.topic} has been compared (for an arm that "
                 f"says none, leave the key 'contract' out of the profile {self.arm.name!r})"
             )
-        self._orientation = None
+        self._outputs.let_go()
         self.loop.start()
 
     def _deactivate(self) -> None:
         if self.loop is not None:
             self.loop.stop()
-            self.loop.publish_last()
 
     def _cleanup(self) -> None:
         if self.loop is not None:
@@ -222,8 +219,16 @@ class PolicyNode(LifecycleNode):
 
     # ------------------------------------------------------------------ topics
     def _connect(self, loop: ControlLoop, arm: ArmProfile, enable_required: bool) -> None:
-        def subscribe(kind: Any, topic: str, callback: Callable[[Any], None], quality: QoSProfile) -> None:
-            self._entities.append((self.destroy_subscription, self.create_subscription(kind, topic, callback, quality)))
+        def subscribe(
+            kind: Any,
+            topic: str,
+            callback: Callable[[Any], None],
+            depth: int,
+            reliable: bool = False,
+            latched: bool = False,
+        ) -> None:
+            made = self.create_subscription(kind, topic, callback, qos(depth, reliable, latched))
+            self._entities.append((self.destroy_subscription, made))
 
         def publisher(kind: Any, topic: str) -> Any:
             made = self.create_publisher(
@@ -232,45 +237,18 @@ class PolicyNode(LifecycleNode):
             self._entities.append((self.destroy_publisher, made))
             return made
 
-        for camera in loop.contract.cameras:
-            source = arm.cameras[camera.name]
-            kind, decode = (
-                (Image, messages.from_image) if source.type == "image" else (CompressedImage, messages.from_compressed)
-            )
-            subscribe(kind, source.topic, self._image_callback(camera.name, decode), qos(1, source.qos == "reliable"))
         if arm.contract:
-            subscribe(String, arm.contract.topic, self._on_contract, qos(1, reliable=True, latched=True))
-        subscribe(PoseStamped, arm.eef_pose.topic, self._on_pose, qos(5))
-        if any(p.name == "gripper_opening" for p in loop.contract.proprio):
-            subscribe(JointState, arm.gripper_state.topic, self._on_joints, qos(10))
+            subscribe(String, arm.contract.topic, self._on_contract, 1, reliable=True, latched=True)
         if enable_required:
-            subscribe(Joy, arm.enable.topic, self._on_joy, qos(1))
+            subscribe(Joy, arm.enable.topic, self._on_joy, 1)
         for latched in (False, True):  # a latched subscription alone would not hear a publisher that does not latch
-            subscribe(
-                Bool,
-                arm.estop.topic,
-                lambda message: loop.put_estop(message.data),
-                qos(1, reliable=True, latched=latched),
-            )
-        self._target = publisher(PoseStamped, arm.target_pose.topic)
-        as_joint = arm.gripper_command.type == "joint_state"
-        self._gripper = publisher(JointState if as_joint else Float64MultiArray, arm.gripper_command.topic)
+            subscribe(Bool, arm.estop.topic, self._on_estop, 1, reliable=True, latched=latched)
+        self._outputs = Outputs(publisher, arm, loop.contract)
+        self._inputs = Inputs(subscribe, arm, loop, self._outputs.measured)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._entities.append((self.destroy_publisher, self._diagnostics))
         self._entities.append((self.destroy_timer, self.create_timer(1.0, self._diagnose)))
         self._entities.append((self.destroy_service, self.create_service(SetBool, "~/hold", self._on_hold)))
-
-    def _image_callback(self, name: str, decode: Callable[[Any], np.ndarray]) -> Callable[[Any], None]:
-        def callback(message: Any) -> None:
-            assert self.loop is not None
-            try:
-                pixels = decode(message)
-            except PixelarmError as error:
-                self.loop.mailbox.fault(name, f"{name!r}: {error}")
-                return
-            self.loop.put_image(name, pixels, stamp_ns(message.header.stamp))
-
-        return callback
 
     def _on_contract(self, message: String) -> None:
         """What the arm's scene is. Another than the policy's ends a node that started itself, and holds any other."""
@@ -280,7 +258,9 @@ class PolicyNode(LifecycleNode):
             self.loop.put_contract(messages.from_contract(message))
         except PixelarmError as error:
             wanted = self.loop.contract
-            command = f"pixelarm sim-arm --task {wanted.task} --image-size {wanted.cameras[0].height}"
+            command = (
+                f"pixelarm sim-arm --task {wanted.task} --image-size {wanted.cameras[0].height} --arm {self.arm.name}"
+            )
             self._unfit = (
                 f"{error}\nstart the arm as the policy was trained ({command}), or deploy a bundle made for this arm"
             )
@@ -289,34 +269,14 @@ class PolicyNode(LifecycleNode):
                 self.exit_code = 2
                 self.done.set()
 
-    def _on_pose(self, message: PoseStamped) -> None:
-        assert self.loop is not None
-        if message.header.frame_id != self.arm.base_frame:
-            got = f"{self.arm.eef_pose.topic} is in frame {message.header.frame_id!r}"
-            self.loop.mailbox.fault("eef_pos", f"{got}, the profile says {self.arm.base_frame!r}")
-            return
-        if self._orientation is None:
-            self._orientation = message.pose.orientation
-        point = message.pose.position
-        self.loop.put_proprio("eef_pos", np.array([point.x, point.y, point.z]), stamp_ns(message.header.stamp))
-
-    def _on_joints(self, message: JointState) -> None:
-        """Fingers by name, never by index; a message without any of them is another device on the same topic."""
-        assert self.loop is not None
-        wanted = self.arm.gripper_state.joints
-        found = dict(zip(message.name, message.position, strict=False))
-        if not any(joint in found for joint in wanted):
-            return
-        if missing := [joint for joint in wanted if joint not in found]:
-            self.loop.mailbox.fault("gripper_opening", f"joint states lack {', '.join(missing)}")
-            return
-        opening = self.arm.gripper_state.scale * sum(found[joint] for joint in wanted)
-        self.loop.put_proprio("gripper_opening", np.array([opening]), stamp_ns(message.header.stamp))
-
     def _on_joy(self, message: Joy) -> None:
         assert self.loop is not None
         button = self.arm.enable.button
         self.loop.put_enable(button < len(message.buttons) and message.buttons[button] == 1)
+
+    def _on_estop(self, message: Bool) -> None:
+        assert self.loop is not None
+        self.loop.put_estop(message.data)
 
     def _on_hold(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         assert self.loop is not None
@@ -330,21 +290,7 @@ class PolicyNode(LifecycleNode):
 
     def _publish(self, command: Command, hold: bool) -> None:
         """Called from the loop's thread."""
-        if self._orientation is None:
-            return
-        pose = PoseStamped()
-        set_stamp(pose.header, command.obs_stamp_ns, self.arm.base_frame)
-        pose.pose.position.x, pose.pose.position.y, pose.pose.position.z = (float(v) for v in command.position)
-        pose.pose.orientation = self._orientation
-        self._target.publish(pose)
-        value = self.arm.gripper_command.value(command.gripper)
-        if self.arm.gripper_command.type == "joint_state":
-            # velocity and effort are filled because rosbag readers stumble over empty arrays
-            joint = JointState(name=[self.arm.gripper_command.joint], position=[value], velocity=[0.0], effort=[0.0])
-            joint.header = pose.header
-            self._gripper.publish(joint)
-        else:
-            self._gripper.publish(Float64MultiArray(data=[value]))
+        self._outputs.publish(command)
 
     def _diagnose(self) -> None:
         assert self.loop is not None

@@ -26,7 +26,7 @@ from robot.stats import Rate, mcnemar, rate
 from sim.bench.harness import Row, Sample, Subject, Unit, cores, keep, one_thread, provenance, table
 from sim.bench.stock import HORIZON, INEXACT, unit_of
 from sim.bench.tasks import Tick, play_all, without_terms
-from sim.physics.world import World
+from sim.envs.task_world import build_world, reset_world
 from sim.rendering import gl
 from sim.tasks import make, make_task
 from sim.tasks.tabletop import MAX_DELTA
@@ -44,7 +44,7 @@ class Work(NamedTuple):
     resets: int
 
 
-# `pixelarm demo`, seed 1 in docs/results.md: recorded demonstrations; online learning to step 4000; eight validations of 30
+# `pixelarm demo`, seed 1 in docs/results: recorded demonstrations; online learning to step 4000; eight validations of 30
 # episodes; 50 test episodes of the learned policy and 50 of the cloned one. Its films and its episodes over ROS 2 are left out.
 WORK = {
     "collection": Work(175, 10),
@@ -75,7 +75,7 @@ def stock_lift(images: bool = True) -> Any:
     from robosuite.controllers import load_composite_controller_config
 
     task = make_task(TASK, image_size=PIXELS)
-    controller = load_composite_controller_config(robot=task.recipe.robot)
+    controller = load_composite_controller_config(robot=task.arm.robosuite)
     controller["body_parts"]["right"] |= {
         "type": "OSC_POSITION",
         "output_max": [MAX_DELTA] * 3,
@@ -83,7 +83,7 @@ def stock_lift(images: bool = True) -> Any:
     }
     return robosuite.make(
         task.recipe.environment,
-        robots=task.recipe.robot,
+        robots=task.arm.robosuite,
         controller_configs=controller,
         has_renderer=False,
         has_offscreen_renderer=images,
@@ -130,29 +130,29 @@ def minutes(samples: Sequence[Sample]) -> float:
 class StockWorld:
     """robosuite's environment, as far as Lift's expert looks at a world. Positions ``(3,)`` m, world frame."""
 
-    def __init__(self, env: Any) -> None:
-        self._data = env.sim.data._data
+    def __init__(self, env: Any, site: str) -> None:
+        self._data, self._site = env.sim.data._data, site
 
     def object_position(self, body: str) -> np.ndarray:
         return self._data.body(body).xpos.copy()
 
     def eef_position(self) -> np.ndarray:
-        return self._data.site("gripper0_right_grip_site").xpos.copy()
+        return self._data.site(self._site).xpos.copy()
 
 
 def play_stock(seeds: Sequence[int], tick: Tick) -> list[bool]:
     """The expert's successes in stock robosuite on the scenes that these seeds are here, without an actuation delay."""
     task = make_task(TASK)
-    scenes, outcomes = World(without_terms(task, *INEXACT)), []
+    scenes, outcomes = build_world(without_terms(task, *INEXACT)), []
     with _quiet():
         env = stock_lift(images=False)
         for seed in seeds:
-            scenes.reset(seed)
+            reset_world(scenes, task, seed)
             env.reset()
             env.sim.data._data.qpos[:] = scenes.data.qpos
             env.sim.forward()
             expert: Any = task.expert(np.random.default_rng(seed))
-            success, seen, steps = False, StockWorld(env), 0
+            success, seen, steps = False, StockWorld(env, task.arm.site), 0
             while not success and steps < task.max_steps:
                 action = expert.act(seen)
                 env.step(np.append(action[:3] / MAX_DELTA, action[3]))

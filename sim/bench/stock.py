@@ -33,7 +33,7 @@ HORIZON = 1000  # control steps an episode, robosuite's default
 SLICES = 5  # of the time for each number of workers
 SIZES = (32, 64, 84, 128, 256)
 INEXACT = ("fewer_collisions", "fast_physics")  # the terms that change how a scene moves
-# robosuite's OSC_POSE moves 0.05 m and 0.5 rad at most a step (its default_panda.json)
+# robosuite's OSC_POSE moves 0.05 m and 0.5 rad at most a step (its default)
 POSE = Action(
     kind="eef_delta_pose",
     names=("dx", "dy", "dz", "rx", "ry", "rz", "gripper"),
@@ -77,7 +77,7 @@ def stock(name: str, pixels: int = PIXELS, cameras: int = 1, reset: bool = False
     names = [task.camera_in_scene[camera.name] for camera in task.contract.cameras[:cameras]]
     env = robosuite.make(
         task.recipe.environment,
-        robots=task.recipe.robot,
+        robots=task.arm.robosuite,
         has_renderer=False,
         has_offscreen_renderer=True,
         use_camera_obs=True,

@@ -19,7 +19,7 @@ from robot.files import require_folder
 from robot.stats import Rate, rate
 from sim.bench.harness import keep, one_thread, provenance
 from sim.envs.task_env import ACTUATION_DELAY_MS, TaskEnv
-from sim.physics.world import World
+from sim.envs.task_world import build_world, reset_world
 from sim.tasks import TASKS, make_task
 from sim.tasks.base import Task
 
@@ -42,9 +42,9 @@ Images = dict[tuple[str, str], np.ndarray]  # (look, renderer) -> the first scen
 def play(env: TaskEnv, seed: int) -> tuple[bool, int]:
     """One episode of the task's scripted expert: whether it succeeded, and its control steps."""
     _, info = env.reset(seed=seed)
-    expert, steps, done = env.task.expert(np.random.default_rng(seed)), 0, False
+    expert, steps, done = env.expert(seed), 0, False
     while not done:
-        _, _, terminated, truncated, info = env.step(expert.act(env.world))
+        _, _, terminated, truncated, info = env.step(expert())
         steps, done = steps + 1, terminated or truncated
     return bool(info["success"]), steps
 
@@ -101,10 +101,11 @@ def measure_pictures(name: str, tick: Tick) -> tuple[dict[str, Any], Images]:
     differences: dict[str, list[float]] = {camera.name: [] for camera in make_task(name).contract.cameras}
     refused, shown = "", True
     for look, terms in LOOKS.items():
-        worlds = {kind: World(without_terms(make_task(name, image_size=PIXELS), *terms), kind) for kind in DRAWN_BY}
+        task = without_terms(make_task(name, image_size=PIXELS), *terms)
+        worlds = {kind: build_world(task, kind) for kind in DRAWN_BY}
         for seed in range(PICTURE_SEEDS):
             for world in worlds.values():
-                world.reset(seed)
+                reset_world(world, task, seed)
             for camera in differences:
                 drawn = worlds["opengl"].render(camera)
                 shown = shown and bool(drawn.std() > BLANK)

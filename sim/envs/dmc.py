@@ -1,9 +1,9 @@
-"""DeepMind Control with pixels, as an environment of the same surface as ``sim.envs.task_env.TaskEnv``; needs the extra ``[dmc]``.
+"""DeepMind Control with pixels, as a ``sim.envs.interface.Environment``; needs the extra ``[dmc]``.
 
 CURL, RAD, ATC, FLARE, DrQ and DrQ-v2 published on this suite (arXiv 1801.00690). What they share is kept, so that numbers can be
 compared: dm_control's own picture, its first camera, actions scaled to [-1, 1], an action held for ``action_repeat`` control steps
 whose rewards are added, episodes of 1000 control steps. Budgets are published in control steps ("100k steps", "frames"), that is
-decisions times ``action_repeat``; ``task.max_steps`` and a training run's steps count decisions.
+decisions times ``action_repeat``; ``max_steps`` and a training run's steps count decisions.
 
 dm_control 1.0.39 is the newest that works with MuJoCo 3.9.0: 1.0.40 and 1.0.41 ask it for a field it lacks, later ones refuse it.
 """
@@ -11,7 +11,6 @@ dm_control 1.0.39 is the newest that works with MuJoCo 3.9.0: 1.0.40 and 1.0.41 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import gymnasium
@@ -20,6 +19,8 @@ import numpy as np
 
 from robot.contract import Action, Camera, Contract
 from robot.errors import MissingDependency, PixelarmError, UnknownName
+from sim.envs.interface import Act
+from sim.envs.spaces import action_space, checked_action, observation_space
 from sim.rendering.renderer import OpenGLRenderer
 
 PREFIX = "dmc/"  # of the tasks' names in contracts and configurations
@@ -62,20 +63,11 @@ class SuiteRenderer(OpenGLRenderer):
             mujoco.mjr_uploadHField(self._model, self._context, number)
 
 
-@dataclass(frozen=True)
-class DMCTask:
-    """What policies ask of a task."""
-
-    name: str
-    language: str
-    max_steps: int  # decisions until the episode is cut
-
-
 class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     """One task of DeepMind Control.
 
-    * observation: ``{"camera": (image_size, image_size, 3) uint8}``
-    * action: ``(size,)`` float32 in [-1, 1], scaled to each actuator's range
+    * observation: ``{"camera": (image_size, image_size, 3) uint8}``, no proprioception
+    * action: in [-1, 1], scaled to each actuator's range
     * reward: the sum over the control steps of the action, each in [0, 1]
     * the episode is cut (``truncated``) after ``EPISODE`` control steps; no task of the suite ends earlier (``terminated``)
     * info: ``{"success": False}``, since the suite has no success; its measure is the return
@@ -90,6 +82,7 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
     metric: ClassVar[str] = "return"
+    render_mode: ClassVar[str] = "rgb_array"
 
     def __init__(
         self,
@@ -111,22 +104,21 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         bounds = self._suite.action_spec()
         self._low, self._range = bounds.minimum, bounds.maximum - bounds.minimum
         self.action_repeat = action_repeat or PUBLISHED_REPEAT.get(domain, OTHER_REPEAT)
-        self.task = DMCTask(PREFIX + name, f"{domain}: {task}".replace("_", " "), -(-EPISODE // self.action_repeat))
-        self.contract = self._contract(image_size)
-        self.look, self.view_size, self.render_mode = look, view_size, "rgb_array"
+        self.max_steps = -(-EPISODE // self.action_repeat)
+        self.contract = self._contract(PREFIX + name, image_size)
+        self.look, self.view_size = look, view_size
         self._camera = self._model.camera(SCENE_CAMERA.get(domain, 0)).name
         self._renderers: dict[int, SuiteRenderer] = {}
         self._seed = self._steps = 0  # of the episode; control steps so far
         self._over = True
-        camera, action = self.contract.cameras[0], self.contract.action
-        self.observation_space = gymnasium.spaces.Dict({CAMERA: gymnasium.spaces.Box(0, 255, camera.shape, np.uint8)})
-        self.action_space = gymnasium.spaces.Box(np.array(action.low, np.float32), np.array(action.high, np.float32))
+        self.observation_space = observation_space(self.contract)
+        self.action_space = action_space(self.contract)
 
-    def _contract(self, image_size: int) -> Contract:
+    def _contract(self, task: str, image_size: int) -> Contract:
         period = self._suite.control_timestep() * self.action_repeat
         names = tuple(self._model.actuator(number).name for number in range(self._model.nu))
         return Contract(
-            task=self.task.name,
+            task=task,
             cameras=(Camera(CAMERA, image_size, image_size, fps=round(1.0 / period, 6)),),
             proprio=(),
             action=Action(
@@ -139,7 +131,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     @property
     def recording(self) -> dict[str, Any]:
-        """As ``TaskEnv.recording``."""
         return {"look": self.look, "renderer": "opengl"}
 
     # ----------------------------------------------------------------- episodes
@@ -159,14 +150,10 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             renderer.reload_terrain()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        action = np.asarray(action, np.float32)
-        if action.shape != (self.contract.action.size,) or not np.all(np.isfinite(action)):
-            raise ValueError(
-                f"an action is {self.contract.action.size} finite numbers {self.contract.action.names}, got {action!r}"
-            )
+        action = checked_action(self.contract, action)
         if self._over:
-            raise PixelarmError(f"this episode of {self.task.name} is over: call reset() before the next step()")
-        command = self._low + 0.5 * (self.contract.clip_action(action).astype(float) + 1.0) * self._range
+            raise PixelarmError(f"this episode of {self.contract.task} is over: call reset() before the next step()")
+        command = self._low + 0.5 * (action.astype(float) + 1.0) * self._range
         reward, terminated = 0.0, False
         for _ in range(min(self.action_repeat, EPISODE - self._steps)):
             moment = self._suite.step(command)
@@ -179,12 +166,14 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._over = terminated or truncated
         return self._observe(), reward, terminated, truncated, {"success": False}
 
+    def expert(self, seed: int) -> Act:
+        raise PixelarmError(f"{self.contract.task} has no scripted expert; the tasks of sim.tasks have one")
+
     # ------------------------------------------------------------------- images
     def _observe(self) -> dict[str, np.ndarray]:
         return {CAMERA: self._draw(self.contract.cameras[0].height)}
 
     def render(self) -> np.ndarray:
-        """The same view for people, ``(view_size, view_size, 3)`` uint8."""
         return self._draw(self.view_size)
 
     def _draw(self, size: int) -> np.ndarray:
@@ -199,7 +188,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     # ------------------------------------------------------------------- resume
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides the future of a running episode and of the ones after it."""
         kind = mujoco.mjtState.mjSTATE_INTEGRATION
         physics = np.empty(mujoco.mj_stateSize(self._model, kind))
         mujoco.mj_getState(self._model, self._data, physics, kind)
@@ -214,7 +202,6 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was taken. ``state["world"]`` holds arrays, the rest is plain data."""
         # the start of an episode writes targets, gains and terrain into the model, which the physics' state does not hold
         self._begin(int(state["seed"]))
         position, has_gauss, gauss = state["random"]

@@ -1,4 +1,7 @@
-"""The environment that a configuration, or a policy's contract, asks for: one of sim.tasks, or DeepMind Control."""
+"""The one place where a task, its look and its options become an environment: one of sim.tasks, or DeepMind Control.
+
+``make`` and ``make_vec`` take a name and keyword arguments, ``make_env`` a configuration, ``make_env_for`` a policy's contract.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +11,90 @@ from typing import Any
 
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
+from sim.envs import dmc
 from sim.envs.config import TaskConfig
-from sim.envs.task_env import TaskEnv
+from sim.envs.task_env import VIEW_SIZE, TaskEnv
+from sim.envs.vector import VectorEnv
 from sim.tasks import TASKS, make_task
 from sim.tasks.base import Task
 
-DMC = "dmc/"  # prefix of DeepMind Control's tasks
+DMC = dmc.PREFIX  # of DeepMind Control's tasks
 LOOKS = ("plain", "textured")  # of sim.tasks; the first is the default
+RENDER_MODE = "rgb_array"  # gymnasium's word for pictures as arrays
+DRAWING = ("renderer", "view_size")  # options of ``make_env`` beside the configuration
+
+
+# ----------------------------------------------------------------------------------------------------------- by a name
+def make(name: str, *, render_mode: str | None = RENDER_MODE, **options: Any) -> TaskEnv | dmc.DMCEnv:
+    """An environment of a task.
+
+    Args:
+        name: one of ``sim.tasks.TASKS``, or dmc/DOMAIN-TASK.
+        render_mode: gymnasium's; "rgb_array" is the only one.
+        options: ``image_size`` and the other fields of ``TaskConfig``; ``renderer`` and ``view_size`` of ``make_env``.
+
+    Raises:
+        UnknownName: a task, option or value that does not exist; the message lists those that do.
+    """
+    if render_mode not in (None, RENDER_MODE):
+        raise UnknownName("render mode", render_mode, [RENDER_MODE])
+    cfg, drawing = _configured(name, options)
+    return make_env(cfg, **drawing)
+
+
+def make_vec(
+    name: str,
+    num_envs: int,
+    *,
+    workers: int | None = None,
+    copy: bool = True,
+    render_mode: str | None = RENDER_MODE,
+    **options: Any,
+) -> VectorEnv:
+    """``num_envs`` environments of a task in ``workers`` processes, see ``VectorEnv``; other arguments as of ``make``."""
+    if render_mode not in (None, RENDER_MODE):
+        raise UnknownName("render mode", render_mode, [RENDER_MODE])
+    cfg, drawing = _configured(name, options)
+    contract = contract_for(cfg)
+    return VectorEnv(cfg, num_envs, workers, copy=copy, make=make_env, contract=contract, **drawing)
+
+
+def _configured(name: str, options: dict[str, Any]) -> tuple[TaskConfig, dict[str, Any]]:
+    """The configuration, and how to draw."""
+    fields = {field.name for field in dataclasses.fields(TaskConfig)} - {"name"}
+    for option in options:
+        if option not in fields | set(DRAWING):
+            raise UnknownName("option of an environment", option, [*fields, *DRAWING, "render_mode"])
+    drawing = {option: value for option, value in options.items() if option in DRAWING}
+    return TaskConfig(name, **{option: value for option, value in options.items() if option in fields}), drawing
+
+
+# -------------------------------------------------------------------------------------------------- by a configuration
+def make_env(cfg: TaskConfig, *, renderer: str = "auto", view_size: int = VIEW_SIZE) -> TaskEnv | dmc.DMCEnv:
+    """A task's environment; its contract says how many observations the policy sees, the environment gives one at a time.
+
+    Args:
+        renderer: "auto", "opengl" or "raycast"; see ``sim.rendering.renderer.make_renderer``.
+        view_size: pixels, height and width of what ``render`` returns.
+    """
+    check_task(cfg.name)
+    if cfg.name.startswith(DMC):
+        return _deepmind_control(cfg, renderer, view_size)
+    low, high = cfg.actuation_delay_ms
+    return TaskEnv(
+        configured_task(cfg),
+        actuation_delay_ms=(low, high),
+        view_size=view_size,
+        randomise=cfg.randomise,
+        renderer=renderer,
+        hold_steps=cfg.hold_steps,
+    )
 
 
 def check_task(name: str) -> None:
     """Raise UnknownName unless there is such a task; DeepMind Control checks its own names when made."""
     if name not in TASKS and not name.startswith(DMC):
         raise UnknownName("task", name, [*TASKS, f"{DMC}DOMAIN-TASK"])
-
-
-def make_env(cfg: TaskConfig) -> TaskEnv:
-    """A task's environment; its contract holds one observation and one action, whatever a policy stacks and returns."""
-    check_task(cfg.name)
-    if cfg.name.startswith(DMC):
-        return _deepmind_control(cfg)
-    low, high = cfg.actuation_delay_ms
-    return TaskEnv(
-        configured_task(cfg), actuation_delay_ms=(low, high), randomise=cfg.randomise, hold_steps=cfg.hold_steps
-    )
 
 
 def configured_task(cfg: TaskConfig) -> Task:
@@ -45,18 +108,19 @@ def configured_task(cfg: TaskConfig) -> Task:
     return task
 
 
-def _deepmind_control(cfg: TaskConfig) -> TaskEnv:
-    from sim.envs import dmc
-
+def _deepmind_control(cfg: TaskConfig, renderer: str, view_size: int) -> dmc.DMCEnv:
     if cfg.randomise:
         raise PixelarmError(f"task.randomise draws what sim.tasks have; {cfg.name} has none of it")
     if cfg.hold_steps != 1:
         raise PixelarmError(f"task.hold_steps is of tasks with a success; {cfg.name} has returns alone")
-    return dmc.make(
+    if renderer not in ("auto", "opengl"):
+        raise UnknownName(f"renderer of {cfg.name}", renderer, ["auto", "opengl"])
+    return dmc.DMCEnv(
         cfg.name.removeprefix(DMC),
         image_size=cfg.image_size,
         action_repeat=cfg.action_repeat,
         look=_look(cfg, dmc.LOOKS),
+        view_size=view_size,
     )
 
 
@@ -67,7 +131,8 @@ def _look(cfg: TaskConfig, known: Iterable[str]) -> str:
     return cfg.look or looks[0]
 
 
-def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv:
+# -------------------------------------------------------------------------------------------------------- by a contract
+def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv | dmc.DMCEnv:
     """What a policy is judged in: its own task without randomisation, where the first success counts.
 
     Raises:
@@ -79,3 +144,13 @@ def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv:
     env = make_env(TaskConfig(**task))
     env.contract.require_equal(contract.recorded(), here=f"task {contract.task}", there="the policy")
     return env
+
+
+def contract_for(cfg: TaskConfig) -> Contract:
+    """The contract of the environment that a configuration asks for, without its scene where that can be."""
+    check_task(cfg.name)
+    if not cfg.name.startswith(DMC):
+        return configured_task(cfg).contract
+    env = make_env(cfg)
+    env.close()
+    return env.contract

@@ -1,7 +1,7 @@
 """A task as a ``gymnasium.Env``: dictionary observations, physical actions, sparse reward.
 
-* observation: one ``(H, W, 3)`` uint8 image a camera and one ``(n,)`` float32 vector a proprioception field, named as in the contract
-* action: ``(size,)`` float32 in the contract's units
+It meets ``sim.envs.interface.Environment``. Beyond that:
+
 * reward: 1 on the step that succeeds, else 0; success ends the episode (``terminated``), ``max_steps`` cuts it (``truncated``)
 * info: ``{"success": bool}``; a success may have to last (``hold_steps``) to count
 """
@@ -14,13 +14,16 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
+from robot import actions
 from robot.errors import PixelarmError
-from sim.actions import Observed, applier, observe
-from sim.physics.world import World
+from sim.envs.interface import Act
+from sim.envs.spaces import action_space, checked_action, observation_space
+from sim.envs.task_world import build_world, reset_world
 from sim.scene.randomise import Randomiser, add_noise, make_terms
 from sim.tasks.base import Task
 
 ACTUATION_DELAY_MS = (0.0, 50.0)
+VIEW_SIZE = 256  # pixels, height and width of what people look at
 
 
 class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
@@ -34,20 +37,21 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         task: what to do, and the contract.
         actuation_delay_ms: (low, high) of the delay; (0, 0) switches it off.
         randomise: names of ``sim.scene.randomise.TERMS`` to draw for each episode; what was drawn is in the reset's info.
+        view_size: pixels, height and width of what ``render`` returns.
         renderer: "auto", "opengl" or "raycast"; see ``sim.rendering.renderer.make_renderer``.
         hold_steps: control steps in a row that a task must stay done before that is a success; 1: the first one is.
     """
 
-    metric: ClassVar[str] = "success"  # what an episode is judged by: success, or its return
-    action_repeat: ClassVar[int] = 1  # physics control steps that an action lasts
+    metric: ClassVar[str] = "success"
+    action_repeat: ClassVar[int] = 1
+    render_mode: ClassVar[str] = "rgb_array"
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
     def __init__(
         self,
         task: Task,
         actuation_delay_ms: tuple[float, float] = ACTUATION_DELAY_MS,
-        render_mode: str | None = "rgb_array",
-        view_size: int = 256,
+        view_size: int = VIEW_SIZE,
         randomise: Sequence[str] = (),
         renderer: str = "auto",
         hold_steps: int = 1,
@@ -55,8 +59,8 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if not 1 <= hold_steps <= task.max_steps:
             raise PixelarmError(f"hold_steps must be 1 to the task's {task.max_steps} steps, got {hold_steps}")
         self.hold_steps = hold_steps
-        self.task, self.contract, self.render_mode, self.view_size = task, task.contract, render_mode, view_size
-        self.world = World(task, renderer)
+        self.task, self.contract, self.view_size = task, task.contract, view_size
+        self.world = build_world(task, renderer)
         self._substeps = round(self.contract.period_s / self.world.timestep)
         self._delay_ms = [float(ms) for ms in actuation_delay_ms]
         self._delay = tuple(round(ms / 1000.0 / self.world.timestep) for ms in actuation_delay_ms)
@@ -67,20 +71,16 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             )
         self._randomiser = Randomiser(self.world.model, make_terms(randomise))
         self._steps = self._done_for = 0  # control steps so far; those in a row that the task has been done for
-        self._apply, self._observed = applier(self.contract.action.kind), observe(self.world)
-        spaces: dict[str, gymnasium.Space] = {
-            c.name: gymnasium.spaces.Box(0, 255, c.shape, np.uint8) for c in self.contract.cameras
-        }
-        spaces.update(
-            {p.name: gymnasium.spaces.Box(-np.inf, np.inf, (p.size,), np.float32) for p in self.contract.proprio}
-        )
-        self.observation_space = gymnasium.spaces.Dict(spaces)
-        action = self.contract.action
-        self.action_space = gymnasium.spaces.Box(np.array(action.low, np.float32), np.array(action.high, np.float32))
+        self._observed = self.world.reference()
+        self.observation_space = observation_space(self.contract)
+        self.action_space = action_space(self.contract)
+
+    @property
+    def max_steps(self) -> int:
+        return self.task.max_steps
 
     @property
     def recording(self) -> dict[str, Any]:
-        """What its episodes depend on beside the contract, as plain data; see ``robot.dataset.recording``."""
         return {
             "look": "plain" if "plain_look" in self.task.recipe.terms else "textured",
             "renderer": self.world.drawn_by,
@@ -96,7 +96,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if self._randomiser.terms:
             self._randomiser.draw(self.np_random)
         # a given seed is the scene's own, so that a simulated arm over ROS can show the very same one
-        self.world.reset(int(self.np_random.integers(2**31)) if seed is None else seed)
+        reset_world(self.world, self.task, int(self.np_random.integers(2**31)) if seed is None else seed)
         self._steps = self._done_for = 0
         info: dict[str, Any] = {"success": self._lasting_success()}
         if self._randomiser.terms:
@@ -104,15 +104,10 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observe(), info
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        action = np.asarray(action, np.float32)
-        if action.shape != (self.contract.action.size,) or not np.all(np.isfinite(action)):
-            raise ValueError(
-                f"an action is {self.contract.action.size} finite numbers {self.contract.action.names}, got {action!r}"
-            )
-        action = self.contract.clip_action(action)
+        action = checked_action(self.contract, action)
         delay = self._draw_delay()
         self.world.advance(delay)
-        self._apply(self.world, self._observed, action)
+        self.world.follow(actions.target(self.contract.action.kind, self._observed, action))
         seen = max(
             delay, self._substeps - self._drawn_substeps("observation_delay")
         )  # substep that the observation shows
@@ -121,11 +116,11 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.world.advance(self._substeps - seen)
         self._steps += 1
         success = self._lasting_success()
-        truncated = self._steps >= self.task.max_steps and not success
+        truncated = self._steps >= self.max_steps and not success
         return observation, float(success), success, truncated, {"success": success}
 
     def _lasting_success(self) -> bool:
-        self._done_for = self._done_for + 1 if self.world.success() else 0
+        self._done_for = self._done_for + 1 if self.task.success(self.world) else 0
         return self._done_for >= self.hold_steps
 
     def _draw_delay(self) -> int:
@@ -138,15 +133,18 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return round((self._randomiser.number(term, "ms") or 0.0) / 1000.0 / self.world.timestep)
 
     def _observe(self) -> dict[str, np.ndarray]:
-        self._observed = observe(self.world)
+        self._observed = self.world.reference()
         images = {c.name: self.world.render(c.name) for c in self.contract.cameras}
         sigma = self._randomiser.number("image_noise", "sigma")
         if sigma:
             images = {name: add_noise(image, sigma, self.np_random) for name, image in images.items()}
         return {**images, **self.world.proprio()}
 
+    def expert(self, seed: int) -> Act:
+        expert = self.task.expert(np.random.default_rng(seed))
+        return lambda: expert.act(self.world)
+
     def render(self) -> np.ndarray:
-        """The task's view for people, ``(view_size, view_size, 3)`` uint8."""
         return self.world.render_view(self.task.view, self.view_size, self.view_size)
 
     def close(self) -> None:
@@ -154,23 +152,23 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     # ----------------------------------------------------------------- resume
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides the future of a running episode and of the ones after it."""
         return {
             "world": self.world.state_dict(),
             "steps": self._steps,
             "done_for": self._done_for,
             "rng": self.np_random.bit_generator.state,
             "randomisation": self._randomiser.drawn,
-            "observed": [self._observed.position.tolist(), self._observed.rotation.tolist()],
+            "observed": {name: value.tolist() for name, value in vars(self._observed).items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was taken. ``state["world"]`` holds arrays, the rest is plain data."""
         if self._randomiser.terms:
             self._randomiser.set(state["randomisation"])
         self.world.load_state_dict(state["world"])
         self._steps = int(state["steps"])
         self._done_for = int(state.get("done_for", 0))  # a checkpoint from before hold_steps has none
         self.np_random.bit_generator.state = state["rng"]
-        position, rotation = state["observed"]
-        self._observed = Observed(np.array(position), np.array(rotation))
+        seen = state["observed"]
+        if isinstance(seen, list):  # a checkpoint from when only the pose was kept, which is what its kinds count from
+            seen = {**vars(self.world.reference()), "position": seen[0], "rotation": seen[1]}
+        self._observed = actions.Reference(**{name: np.array(value) for name, value in seen.items()})

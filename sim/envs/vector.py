@@ -1,11 +1,12 @@
 """Many environments of one task at once, in worker processes that write into memory shared with this one.
 
-    with VectorEnv("lift", 8, workers=2) as envs:
+    with make_vec("lift", 8, workers=2) as envs:  # sim.envs.make
         observations, _ = envs.reset(seed=0)
         observations, rewards, terminated, truncated, infos = envs.step(actions)  # actions (8, size)
 
-It is a ``gymnasium.vector.VectorEnv`` in gymnasium's same-step mode: an environment that ends an episode is reset within the same
-``step``; the observation returned is the new episode's first, the old one's last is in ``infos["final_obs"]``.
+It meets ``sim.envs.interface.VectorEnvironment``, and is a ``gymnasium.vector.VectorEnv`` in gymnasium's same-step mode: an
+environment that ends an episode is reset within the same ``step``; the observation returned is the new episode's first, the old
+one's last is in ``infos["final_obs"]``.
 
 What environment ``i`` sees depends on ``(seed, i)`` and its actions alone, not on how many workers share the work. Each episode
 has a seed of its own (``episode_seeds``), so any one of them can be played again alone: ``TaskEnv.reset(seed=...)`` and the same actions.
@@ -35,8 +36,9 @@ from gymnasium.vector.utils import batch_space
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from sim.envs.processes import how_it_ended, shut_down, start_worker
-from sim.envs.vector_worker import Layout, Named, run
-from sim.tasks import make_task
+from sim.envs.shared_memory import Layout
+from sim.envs.spaces import action_space, observation_space
+from sim.envs.vector_worker import Named, run
 from sim.tasks.base import Task
 
 Observations = dict[str, np.ndarray]  # name -> (N, ...), images uint8, proprioception float32
@@ -60,19 +62,19 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     """``num_envs`` environments of a task in ``workers`` processes.
 
     Args:
-        task: a name from ``sim.tasks.TASKS``, or a task; it must be picklable.
+        task: what each environment is made of; it must be picklable.
         num_envs: how many environments, N.
         workers: how many processes; by default one a core, at most N.
         copy: return fresh arrays; False returns views of the shared memory, overwritten by the next step.
         timeout_s: a worker that is silent for longer counts as hung. Compiling a scene for the first time takes some 30 s.
         make: what makes an environment in a worker, ``make(task, **env_options)``; by default ``TaskEnv``. It must be picklable.
         contract: of those environments, where ``task`` is something that has a name and none.
-        env_options: keyword arguments of ``TaskEnv``.
+        env_options: keyword arguments of ``make``.
     """
 
     def __init__(
         self,
-        task: Task | Named | str,
+        task: Task | Named,
         num_envs: int,
         workers: int | None = None,
         *,
@@ -82,14 +84,16 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         contract: Contract | None = None,
         **env_options: Any,
     ) -> None:
-        self.task = make_task(task) if isinstance(task, str) else task
-        self.contract = contract = contract or self.task.contract  # type: ignore[union-attr]
+        self.task = task
+        self.contract = contract = contract or task.contract  # type: ignore[union-attr]
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if num_envs < 1 or (workers is not None and workers < 1):
             raise PixelarmError(f"a vector has at least 1 environment and 1 worker, got {num_envs} and {workers}")
         self.num_envs, self.workers = num_envs, min(workers or cores, num_envs)
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": contract.rate_hz}
-        self._set_spaces()
+        self.single_observation_space, self.single_action_space = observation_space(contract), action_space(contract)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
 
         self._copy, self._timeout_s = copy, timeout_s
         self._share = [[int(i) for i in part] for part in np.array_split(np.arange(num_envs), self.workers)]
@@ -98,45 +102,43 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._last_action: list[np.ndarray | None] = [None] * num_envs
         self._pending = ""  # the verb that workers are busy with
 
-        context = multiprocessing.get_context("spawn")
-        layout = Layout.of(contract, num_envs, self.workers)
-        memory = context.RawArray("B", layout.size)
-        self._views = layout.views(memory)
-        self._views["at"][:] = -1
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []
         self._finalizer = weakref.finalize(self, shut_down, os.getpid(), self._pipes, self._processes)
         try:
-            for worker, indices in enumerate(self._share):
-                ours, theirs = context.Pipe()
-                self._pipes.append(ours)
-                process = context.Process(
-                    target=run,
-                    args=(theirs, memory, layout, worker, indices, self.task, make, env_options, os.getpid()),
-                    name=f"pixelarm-worker-{worker}",
-                    daemon=True,
-                )
-                try:
-                    start_worker(process)
-                finally:
-                    theirs.close()  # or this process would keep a dead worker's end open and never see it end
-                self._processes.append(process)
+            self._start_workers(make, env_options)
             self._pending = "start"
-            self._collect()
+            about = self._collect()[0]
         except BaseException:
             self.close()
             raise
+        self.metric, self.action_repeat, self.max_steps = about["metric"], about["action_repeat"], about["max_steps"]
+        self.render_mode = about["render_mode"]
 
-    def _set_spaces(self) -> None:
-        box, contract = gymnasium.spaces.Box, self.contract
-        spaces: dict[str, gymnasium.Space] = {c.name: box(0, 255, c.shape, np.uint8) for c in contract.cameras}
-        spaces.update({p.name: box(-np.inf, np.inf, (p.size,), np.float32) for p in contract.proprio})
-        self.single_observation_space = gymnasium.spaces.Dict(spaces)
-        self.single_action_space = box(
-            np.array(contract.action.low, np.float32), np.array(contract.action.high, np.float32)
-        )
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
+    def _start_workers(self, make: Callable[..., Any] | None, env_options: dict[str, Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        layout = Layout.of(self.contract, self.num_envs, self.workers)
+        memory = context.RawArray("B", layout.size)
+        self._views = layout.views(memory)
+        self._views["at"][:] = -1
+        for worker, indices in enumerate(self._share):
+            ours, theirs = context.Pipe()
+            self._pipes.append(ours)
+            process = context.Process(
+                target=run,
+                args=(theirs, memory, layout, worker, indices, self.task, make, env_options, os.getpid()),
+                name=f"pixelarm-worker-{worker}",
+                daemon=True,
+            )
+            try:
+                start_worker(process)
+            finally:
+                theirs.close()  # or this process would keep a dead worker's end open and never see it end
+            self._processes.append(process)
+
+    @property
+    def recording(self) -> dict[str, Any]:
+        return self._call("recording", [None] * self.num_envs)[0]
 
     # ----------------------------------------------------------------- episodes
     def reset(
@@ -220,6 +222,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         for i in np.flatnonzero(ended):
             infos[i]["final_obs"] = {name: view[i].copy() for name, view in self._group("final").items()}
         return self._observations("obs"), rewards, terminated, truncated, self._merged(infos)
+
+    def render(self) -> tuple[np.ndarray, ...]:
+        frames = self._call("render", [None] * self.num_envs)
+        return tuple(frames[i] for i in range(self.num_envs))
 
     # ------------------------------------------------------------------- resume
     def state_dict(self) -> dict[str, Any]:

@@ -1,9 +1,7 @@
-"""What a worker process of ``sim.envs.vector`` does, and the shared memory it does it in.
+"""What a worker process of ``sim.envs.vector`` does.
 
-Numbers travel through one block of memory that both sides see; the pipe carries only words ("step", "done") and the small
-dictionaries of ``info``. The block has no name: the standard library makes it in ``/dev/shm``, removes the name at once and hands
-the open file to the children, so nothing can stay behind there, not even when every process is killed at the same instant
-(a named block needs somebody who lives on to remove it).
+Numbers travel through one block of memory that both sides see (``sim.envs.shared_memory``); the pipe carries only words ("step",
+"done"), the small dictionaries of ``info``, and what is asked for seldom: states, and pictures for people.
 """
 
 from __future__ import annotations
@@ -12,17 +10,15 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 import numpy as np
 
-from robot.contract import Contract
 from robot.errors import PixelarmError
+from sim.envs.shared_memory import Layout
 from sim.tasks.base import Task
 
-ALIGNMENT = 64  # bytes; a cache line, so that two workers never write to the same one
 PARENT_CHECK_S = 5.0  # how often an idle worker looks whether its parent still lives, beside the pipe's own end
 
 
@@ -30,42 +26,6 @@ class Named(Protocol):
     """What stands for a task where something else than ``TaskEnv`` makes its environments."""
 
     name: str
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where each array lies in the shared block: name -> (offset in bytes, shape, dtype). Rows are environments."""
-
-    arrays: dict[str, tuple[int, tuple[int, ...], str]]
-    size: int  # bytes
-
-    @staticmethod
-    def of(contract: Contract, envs: int, workers: int) -> Layout:
-        """Observations and final observations ``(envs, ...)``, actions, rewards, flags, and each worker's place of work."""
-        wanted: list[tuple[str, tuple[int, ...], str]] = []
-        for group in ("obs", "final"):
-            wanted += [(f"{group}/{c.name}", (envs, *c.shape), "uint8") for c in contract.cameras]
-            wanted += [(f"{group}/{p.name}", (envs, p.size), "float32") for p in contract.proprio]
-        wanted += [("action", (envs, contract.action.size), "float32"), ("reward", (envs,), "float32")]
-        wanted += [("terminated", (envs,), "bool"), ("truncated", (envs,), "bool"), ("next_seed", (envs,), "int64")]
-        return Layout.pack([*wanted, ("at", (workers,), "int64")])
-
-    @staticmethod
-    def pack(wanted: list[tuple[str, tuple[int, ...], str]]) -> Layout:
-        """Arrays of these names, shapes and dtypes, one after the other."""
-        arrays, end = {}, 0
-        for name, shape, dtype in wanted:
-            arrays[name] = (end, shape, dtype)
-            end += -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // ALIGNMENT) * ALIGNMENT
-        return Layout(arrays, end)
-
-    def views(self, memory: Any) -> dict[str, np.ndarray]:
-        """The arrays, by name, as views of ``memory`` (a ctypes array of bytes)."""
-        raw = np.frombuffer(memory, np.uint8)
-        return {
-            name: raw[start : start + int(np.prod(shape)) * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
-            for name, (start, shape, dtype) in self.arrays.items()
-        }
 
 
 def run(
@@ -95,7 +55,7 @@ def run(
             at[worker] = index
             envs[index] = build(task, **options)
         at[worker] = -1
-        pipe.send(("done", {}))
+        pipe.send(("done", {index: _about(env) for index, env in envs.items()}))
         while True:
             while not pipe.poll(PARENT_CHECK_S):
                 if os.getppid() != parent:  # somebody else may hold a copy of the pipe's other end
@@ -120,6 +80,11 @@ def run(
     finally:
         for env in envs.values():
             env.close()
+
+
+def _about(env: Any) -> dict[str, Any]:
+    """What an environment says of itself."""
+    return {name: getattr(env, name) for name in ("metric", "action_repeat", "max_steps", "render_mode")}
 
 
 def _step(env: Any, index: int, views: dict[str, np.ndarray], arguments: Any) -> dict[str, Any]:
@@ -149,9 +114,19 @@ def _load(env: Any, index: int, views: dict[str, np.ndarray], arguments: Any) ->
     env.load_state_dict(arguments[index])
 
 
+def _recording(env: Any, index: int, views: dict[str, np.ndarray], arguments: Any) -> dict[str, Any]:
+    return env.recording
+
+
+def _render(env: Any, index: int, views: dict[str, np.ndarray], arguments: Any) -> np.ndarray:
+    return env.render()
+
+
 def _write(views: dict[str, np.ndarray], group: str, index: int, observation: dict[str, np.ndarray]) -> None:
     for name, value in observation.items():
         views[f"{group}/{name}"][index] = value
 
 
-_VERBS = {"step": _step, "reset": _reset, "state": _state, "load": _load}
+_VERBS = {
+    "step": _step, "reset": _reset, "state": _state, "load": _load, "recording": _recording, "render": _render,
+}  # fmt: skip

@@ -6,12 +6,11 @@ With J the end-effector Jacobian, M the arm's mass matrix and e the pose error, 
 
 where Lambda_p and Lambda_o are the position and orientation blocks' own operational-space inertias (decoupled, as robosuite's
 default), bias holds gravity and Coriolis torques, and N projects the posture term into the null space (Khatib 1987; gains from
-robosuite 1.5's ``default_panda.json``: kp 150, critically damped, k0 10).
+robosuite 1.5's default OSC_POSE: kp 150, critically damped, k0 10).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import mujoco
@@ -19,20 +18,11 @@ import numpy as np
 from numba import njit
 
 from robot.errors import PixelarmError
+from sim.physics.placed_arm import PlacedArm
 
 KP = 150.0  # 1/s^2
 DAMPING_RATIO = 1.0
 POSTURE_KP = 10.0  # 1/s^2
-
-
-@dataclass(frozen=True)
-class ArmIndices:
-    """Where one arm lives in a model: joint addresses, actuators, and the site that is its end effector."""
-
-    qpos: np.ndarray  # (7,) addresses into qpos
-    dof: np.ndarray  # (7,) addresses into qvel
-    actuators: np.ndarray  # (7,) actuator ids
-    site: int
 
 
 class Controller(Protocol):
@@ -45,21 +35,21 @@ class Controller(Protocol):
         """Make the present the goal."""
 
     def command(self, data: mujoco.MjData) -> np.ndarray:
-        """``(7,)`` N m for motors, rad for position servos. If ``PER_SUBSTEP``, positions and velocities must be up to date
+        """``(n,)`` N m for motors, rad for position servos. If ``PER_SUBSTEP``, positions and velocities must be up to date
         (``mj_step1`` or ``mj_forward`` done)."""
 
 
 class OperationalSpaceController:
     """Follows an end-effector goal pose in world coordinates with joint torques.
 
-    ``command(data)`` needs positions and velocities up to date (``mj_step1`` or ``mj_forward`` done) and returns (7,) N m,
+    ``command(data)`` needs positions and velocities up to date (``mj_step1`` or ``mj_forward`` done) and returns (n,) N m,
     clipped to the actuators' range.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("goal_position", "goal_rotation", "posture")
     PER_SUBSTEP: ClassVar[bool] = True
 
-    def __init__(self, model: mujoco.MjModel, arm: ArmIndices) -> None:
+    def __init__(self, model: mujoco.MjModel, arm: PlacedArm) -> None:
         self._model, self._arm = model, arm
         self.posture = np.zeros(len(arm.qpos))  # rad, what the null space is drawn to
         self.goal_position = np.zeros(3)  # m, world
@@ -109,7 +99,7 @@ class JointController:
     POSITION_GAIN = KP  # 1/s^2
     VELOCITY_GAIN = 25.0  # 1/s
 
-    def __init__(self, model: mujoco.MjModel, arm: ArmIndices, velocity: bool) -> None:
+    def __init__(self, model: mujoco.MjModel, arm: PlacedArm, velocity: bool) -> None:
         self._model, self._arm, self._velocity = model, arm, velocity
         self.goal = np.zeros(len(arm.qpos))  # rad, or rad/s
         self._mass = np.zeros((model.nv, model.nv))
@@ -120,7 +110,7 @@ class JointController:
         self.goal[:] = 0.0 if self._velocity else data.qpos[self._arm.qpos]
 
     def set_goal(self, data: mujoco.MjData, goal: np.ndarray) -> None:
-        """``goal`` ``(7,)`` rad or rad/s."""
+        """``goal`` ``(n,)`` rad or rad/s."""
         self.goal[:] = goal
 
     def command(self, data: mujoco.MjData) -> np.ndarray:
@@ -147,7 +137,7 @@ class ServoController:
     STATE: ClassVar[tuple[str, ...]] = ("target",)
     PER_SUBSTEP: ClassVar[bool] = False
 
-    def __init__(self, model: mujoco.MjModel, arm: ArmIndices, velocity: bool, period_s: float) -> None:
+    def __init__(self, model: mujoco.MjModel, arm: PlacedArm, velocity: bool, period_s: float) -> None:
         self._arm, self._velocity, self._period_s = arm, velocity, period_s
         self.target = np.zeros(len(arm.qpos))  # rad
         limits = model.actuator_ctrlrange[arm.actuators]
@@ -157,7 +147,7 @@ class ServoController:
         self.target[:] = data.qpos[self._arm.qpos]
 
     def set_goal(self, data: mujoco.MjData, goal: np.ndarray) -> None:
-        """``goal`` ``(7,)`` rad or rad/s."""
+        """``goal`` ``(n,)`` rad or rad/s."""
         target = data.qpos[self._arm.qpos] + self._period_s * np.asarray(goal, float) if self._velocity else goal
         np.clip(target, self._low, self._high, out=self.target)
 
@@ -165,7 +155,7 @@ class ServoController:
         return self.target
 
 
-def make_controller(kind: str, model: mujoco.MjModel, arm: ArmIndices, period_s: float) -> Controller:
+def make_controller(kind: str, model: mujoco.MjModel, arm: PlacedArm, period_s: float) -> Controller:
     """The controller that an action kind of a contract drives, for the actuators that the arm has.
 
     Raises:
@@ -227,6 +217,7 @@ def _osc(
     posture: np.ndarray,
     bias: np.ndarray,
 ) -> np.ndarray:
+    n = q.size
     kd = 2.0 * np.sqrt(KP) * DAMPING_RATIO
     twist = jacobian @ dq
     orientation_error = np.zeros(3)
@@ -242,6 +233,6 @@ def _osc(
     wrench[3:] = np.linalg.pinv(j_ori @ mass_inverse @ j_ori.T) @ moment
 
     weighted = mass_inverse @ jacobian.T.copy()
-    projector = np.eye(7) - weighted @ np.linalg.pinv(jacobian @ weighted) @ jacobian
+    projector = np.eye(n) - weighted @ np.linalg.pinv(jacobian @ weighted) @ jacobian
     posture_torque = mass @ (POSTURE_KP * (posture - q) - 2.0 * np.sqrt(POSTURE_KP) * dq)
     return jacobian.T @ wrench + bias + projector.T @ posture_torque

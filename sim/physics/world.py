@@ -1,131 +1,136 @@
-"""One arm and its scene in MuJoCo: physics, controller and cameras, without episodes, rewards or gymnasium.
+"""One arm and its scene in MuJoCo: physics, controller and cameras, without tasks, episodes, rewards or gymnasium.
 
 The training environment and the simulated arm of the deployment tests are both thin shells over a ``World``, so they cannot
-drift apart. All positions that leave this class count from the arm's base along the world's axes, which are robosuite's Panda's
-own base frame, as a driver would report them.
+drift apart. All positions that leave this class count from the arm's base along the world's axes, as a driver would report them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import mujoco
 import numpy as np
 
+from robot.actions import KINDS, TARGETS, Reference, Target
 from robot.contract import Contract
-from sim.physics.arm import PANDA, Arm
+from robot.errors import PixelarmError
+from sim.physics.arm import ANYWHERE, Arm, Workspace
 from sim.physics.control import (
-    ArmIndices,
     Controller,
     JointController,
     OperationalSpaceController,
     ServoController,
     make_controller,
 )
+from sim.physics.placed_arm import place
 from sim.rendering.renderer import AUTO, OpenGLRenderer, Renderer, check_renderer, make_renderer
-from sim.scene.compile import body_id, compile_scene, named_id
-
-if TYPE_CHECKING:
-    from sim.tasks.base import Task
+from sim.scene.names import body_id
 
 GRIPPER_SPEED = 4.0  # full strokes of 2 per second: robosuite moves 0.2 each 50 ms
 TORQUE_EVERY = 2  # substeps between torque updates in fast physics
-
-ARM_JOINTS = tuple(f"panda_joint{i}" for i in range(1, 8))  # franka_ros2's names
-FINGER_JOINTS = ("panda_finger_joint1", "panda_finger_joint2")
+SETTLE_S = 0.1  # s at the start of an episode
 
 
 class World:
-    """Physics, controller and renderer of one task. Not thread safe, except for ``render`` of a snapshot (see there)."""
+    """Physics, controller and renderer of one scene. Not thread safe, except for ``render`` of a snapshot (see there).
 
-    def __init__(self, task: Task, renderer: str = "auto") -> None:
-        """``renderer``: see ``sim.rendering.renderer.make_renderer``."""
-        self.task, self.renderer = task, check_renderer(renderer)
-        self.contract: Contract = task.contract
-        self.max_steps = task.max_steps
-        self.model = compile_scene(task.recipe, getattr(task, "build", None))
-        self.data = mujoco.MjData(self.model)
-        self._scratch = mujoco.MjData(self.model)
-        self.timestep = float(self.model.opt.timestep)
+    An episode starts with ``start``, then whoever runs it places the objects in ``data``, then ``settle``.
+
+    Args:
+        model: the compiled scene, see ``sim.scene.compile``.
+        contract: what is observed, and how the arm is commanded.
+        arm: the arm in the scene.
+        workspace: targets of the end effector are clipped to it.
+        cameras: the scene's camera behind each camera of the contract; by default the one of the same name.
+        renderer: see ``sim.rendering.renderer.make_renderer``.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        contract: Contract,
+        arm: Arm,
+        workspace: Workspace = ANYWHERE,
+        cameras: Mapping[str, str] | None = None,
+        renderer: str = "auto",
+    ) -> None:
+        self.model, self.contract, self.renderer = model, contract, check_renderer(renderer)
+        self.data, self._scratch = mujoco.MjData(model), mujoco.MjData(model)
+        self.arm, self._workspace = place(arm, model), workspace
+        self.base_position = self.arm.base_position  # (3,) m, world frame
+        self._cameras = {camera.name: camera.name for camera in contract.cameras} | dict(cameras or {})
+        self.timestep = float(model.opt.timestep)
         self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
-        names: Arm = getattr(task, "arm", PANDA)
-        self._find_arm(names)
-        self._home_noise = names.home_noise
-        self.controller: Controller = make_controller(
-            self.contract.action.kind, self.model, self.arm, self.contract.period_s
-        )
-        self._workspace = getattr(task, "workspace", (np.full(3, -np.inf), np.full(3, np.inf)))
+        self.controller: Controller = make_controller(contract.action.kind, model, self.arm, contract.period_s)
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._substep = 0
         self._gripper = self._gripper_goal = -1.0
-        self.home_rotation = self._rotation_at_home()  # robosuite's gripper straight down
-
-    def _find_arm(self, names: Arm) -> None:
-        def ids(kind: str, wanted: tuple[str, ...]) -> np.ndarray:
-            return np.array([named_id(self.model, kind, name) for name in wanted])
-
-        joints, fingers = ids("joint", names.joints), ids("joint", names.fingers)
-        self.arm = ArmIndices(
-            qpos=self.model.jnt_qposadr[joints].copy(),
-            dof=self.model.jnt_dofadr[joints].copy(),
-            actuators=ids("actuator", names.actuators),
-            site=named_id(self.model, "site", names.site),
-        )
-        self._home = np.array(names.home)
-        self._open_fingers = np.array(names.open_fingers)
-        self._finger_signs = np.sign(self._open_fingers)
-        self._finger_qpos = self.model.jnt_qposadr[fingers].copy()
-        self._finger_dof = self.model.jnt_dofadr[fingers].copy()
-        self._finger_actuators = ids("actuator", names.finger_actuators)
-        ranges = self.model.actuator_ctrlrange[self._finger_actuators]
-        self._finger_middle = ranges.mean(axis=1)
-        self._finger_half = 0.5 * (ranges[:, 1] - ranges[:, 0]) * self._finger_signs  # from the middle to open
-        mujoco.mj_kinematics(self.model, self.data)
-        self.base_position = self.data.xpos[body_id(self.model, names.base)].copy()  # world, m; never rotated
+        self.home_rotation = self._rotation_at_home()  # (3, 3), of the end effector
 
     def _rotation_at_home(self) -> np.ndarray:
-        self._scratch.qpos[self.arm.qpos] = self._home
+        self._scratch.qpos[self.arm.qpos] = self.arm.description.home
         mujoco.mj_kinematics(self.model, self._scratch)
         return self._scratch.site_xmat[self.arm.site].reshape(3, 3).copy()
 
     # ------------------------------------------------------------------ motion
-    def reset(self, seed: int) -> None:
-        """A new scene: arm near home, gripper open, objects where the task's reset distribution puts them."""
-        rng = np.random.default_rng(seed)
+    def start(self, rng: np.random.Generator) -> None:
+        """The scene as it was compiled, the arm near home, gripper open; objects are placed next, then it may ``settle``."""
+        arm, home = self.arm, np.array(self.arm.description.home)
         mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[self.arm.qpos] = self._home + rng.normal(0.0, self._home_noise, 7)
-        self.data.qpos[self._finger_qpos] = self._open_fingers
+        self.data.qpos[arm.qpos] = home + rng.normal(0.0, arm.description.home_noise, len(home))
+        self.data.qpos[arm.finger_qpos] = arm.description.gripper.open
         self._gripper = self._gripper_goal = -1.0
-        self.task.place_objects(self, rng)
+
+    def settle(self) -> None:
+        """Let objects come to rest and the wrist go to its held orientation; from now on the arm is commanded."""
         mujoco.mj_forward(self.model, self.data)
         self.controller.reset(self.data)
         if isinstance(self.controller, OperationalSpaceController):
             self.controller.goal_rotation[:] = self.home_rotation
         self._substep = 0
-        self.advance(round(0.1 / self.timestep))  # objects come to rest, the wrist to its held orientation
+        self.advance(round(SETTLE_S / self.timestep))
 
     def set_target(self, position: np.ndarray, gripper: float, rotation: np.ndarray | None = None) -> None:
         """Where the controller goes from now on.
 
         Args:
-            position: ``(3,)`` m in the base frame; clipped to the task's workspace, if it has one.
+            position: ``(3,)`` m in the base frame; clipped to the workspace.
             gripper: above 0 closes, else opens.
             rotation: ``(3, 3)`` in the base frame (never rotated against the world); None keeps the goal there is.
         """
-        assert isinstance(self.controller, OperationalSpaceController), "this task's actions are joint goals"
+        assert isinstance(self.controller, OperationalSpaceController), "this contract's actions are joint goals"
         self.controller.goal_position[:] = np.clip(np.asarray(position, float), *self._workspace) + self.base_position
         if rotation is not None:
             self.controller.goal_rotation[:] = rotation
+        self.set_gripper(gripper)
+
+    def follow(self, target: Target) -> None:
+        """Where the controller and the gripper go from now on.
+
+        Args:
+            target: of the kind that the contract's actions make; a position is clipped to the task's workspace.
+        """
+        wanted = KINDS[self.contract.action.kind].target
+        if target.kind != wanted:
+            raise PixelarmError(f"this world's actions are {TARGETS[wanted]}, got {TARGETS[target.kind]}")
+        if target.position is not None:
+            self.set_target(target.position, target.gripper, target.rotation)
+        else:
+            goal = target.joint_positions if target.joint_velocities is None else target.joint_velocities
+            assert goal is not None
+            self.set_joint_goal(goal, target.gripper)
+
+    def set_gripper(self, gripper: float) -> None:
+        """Above 0 closes, else opens."""
         self._gripper_goal = 1.0 if gripper > 0 else -1.0
 
     def set_joint_goal(self, goal: np.ndarray, gripper: float) -> None:
-        """Joint goals ``(7,)`` in rad or rad/s, as the contract's action kind says; gripper > 0 closes."""
+        """Joint goals ``(n,)`` in rad or rad/s, as the contract's action kind says; gripper > 0 closes."""
         assert isinstance(self.controller, JointController | ServoController), (
-            "this task's actions are end-effector goals"
+            "this contract's actions are end-effector goals"
         )
         self.controller.set_goal(self.data, goal)
-        self._gripper_goal = 1.0 if gripper > 0 else -1.0
+        self.set_gripper(gripper)
 
     def advance(self, substeps: int) -> None:
         """Run ``substeps`` physics steps of ``timestep`` seconds under the controller."""
@@ -137,23 +142,16 @@ class World:
     def _advance_motors(self, substeps: int) -> None:
         # this loop is half the price of a control step: nothing is looked up or allocated in it that need not be
         stroke = GRIPPER_SPEED * self.timestep
-        model, data, ctrl, arm, command = (
-            self.model,
-            self.data,
-            self.data.ctrl,
-            self.arm.actuators,
-            self.controller.command,
-        )
-        (finger1, finger2), (middle1, middle2), (half1, half2) = (
-            a.tolist() for a in (self._finger_actuators, self._finger_middle, self._finger_half)
-        )
+        model, data, ctrl, arm = self.model, self.data, self.data.ctrl, self.arm
+        joints, command = arm.actuators, self.controller.command
+        fingers = list(zip(arm.finger_actuators.tolist(), arm.finger_middle.tolist(), arm.finger_half.tolist()))
         for _ in range(substeps):
             mujoco.mj_step1(model, data)
             if self._substep % self._torque_every == 0:
-                ctrl[arm] = command(data)
+                ctrl[joints] = command(data)
             self._gripper += min(max(self._gripper_goal - self._gripper, -stroke), stroke)
-            ctrl[finger1] = middle1 - half1 * self._gripper
-            ctrl[finger2] = middle2 - half2 * self._gripper
+            for finger, middle, half in fingers:
+                ctrl[finger] = middle - half * self._gripper
             mujoco.mj_step2(model, data)
             self._substep += 1
 
@@ -161,14 +159,23 @@ class World:
         """One call for all substeps: the servos, and the fingers' own slowness, are in the model."""
         self._gripper = self._gripper_goal
         self.data.ctrl[self.arm.actuators] = self.controller.command(self.data)
-        self.data.ctrl[self._finger_actuators] = self._finger_middle - self._finger_half * self._gripper
+        self.data.ctrl[self.arm.finger_actuators] = self.arm.finger_middle - self.arm.finger_half * self._gripper
         mujoco.mj_step(self.model, self.data, substeps)
         self._substep += substeps
 
     # ------------------------------------------------------------------- state
     def proprio(self) -> dict[str, np.ndarray]:
-        """The contract's proprioception, float32: see ``PROPRIO`` for what there is."""
-        return {p.name: np.asarray(PROPRIO[p.name](self), np.float32) for p in self.contract.proprio}
+        """The contract's proprioception, float32: ``robot.actions.PROPRIO`` says what each field is."""
+        return {p.name: np.asarray(MEASURE[p.name](self), np.float32) for p in self.contract.proprio}
+
+    def reference(self) -> Reference:
+        """What an action counts from that answers an observation of now."""
+        return Reference(
+            position=self.eef_position(),
+            rotation=self.eef_rotation(),
+            joint_positions=self.data.qpos[self.arm.qpos],
+            home_rotation=self.home_rotation,
+        )
 
     def eef_position(self) -> np.ndarray:
         """End-effector position ``(3,)`` m in the base frame, float64."""
@@ -179,8 +186,8 @@ class World:
         return self.data.site_xpos[self.arm.site].copy()
 
     def gripper_opening(self) -> float:
-        """Distance between the fingers in metres, 0 to 0.08."""
-        return float(self._finger_signs @ self.data.qpos[self._finger_qpos])
+        """Distance between the fingers in metres, 0 when closed."""
+        return float(self.arm.finger_signs @ self.data.qpos[self.arm.finger_qpos])
 
     def eef_rotation(self) -> np.ndarray:
         """End-effector rotation ``(3, 3)`` in the base frame, float64."""
@@ -195,20 +202,25 @@ class World:
         return position, quaternion[[1, 2, 3, 0]]
 
     def joint_state(self) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-        """Names, positions (rad, m), velocities and efforts of the 7 arm joints and 2 fingers, each ``(9,)`` float64."""
-        qpos = np.concatenate([self.data.qpos[self.arm.qpos], np.abs(self.data.qpos[self._finger_qpos])])
-        qvel = np.concatenate([self.data.qvel[self.arm.dof], self.data.qvel[self._finger_dof] * self._finger_signs])
-        arm_effort = self.data.ctrl if self.controller.PER_SUBSTEP else self.data.actuator_force
-        effort = np.concatenate([arm_effort[self.arm.actuators], self.data.actuator_force[self._finger_actuators]])
-        return [*ARM_JOINTS, *FINGER_JOINTS], qpos, qvel, effort
+        """Names as the arm's driver reports them, positions (rad, m), velocities and efforts of the n joints and the m fingers,
+        each ``(n + m,)`` float64."""
+        data, arm = self.data, self.arm
+        qpos = np.concatenate([data.qpos[arm.qpos], np.abs(data.qpos[arm.finger_qpos])])
+        qvel = np.concatenate([data.qvel[arm.dof], data.qvel[arm.finger_dof] * arm.finger_signs])
+        arm_effort = data.ctrl if self.controller.PER_SUBSTEP else data.actuator_force
+        effort = np.concatenate([arm_effort[arm.actuators], data.actuator_force[arm.finger_actuators]])
+        return [*arm.description.reported, *arm.description.gripper.reported], qpos, qvel, effort
+
+    def joint_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest position of the arm's joints, each ``(7,)`` rad."""
+        joints = [int(np.flatnonzero(self.model.jnt_qposadr == address)[0]) for address in self.arm.qpos]
+        low, high = self.model.jnt_range[joints].T
+        return low, high
 
     def object_position(self, body: str) -> np.ndarray:
         """Position ``(3,)`` m of a body in the base frame: for success tests and scripted experts, never for a policy."""
         mujoco.mj_kinematics(self.model, self.data)
         return self.data.xpos[body_id(self.model, body)] - self.base_position
-
-    def success(self) -> bool:
-        return bool(self.task.success(self))
 
     # ------------------------------------------------------------------ images
     def snapshot(self) -> mujoco.MjData:
@@ -223,7 +235,7 @@ class World:
         All calls of one world must come from one thread: the OpenGL context is bound to it.
         """
         spec = self.contract.camera(camera)
-        return self.render_view(self.task.camera_in_scene[camera], spec.height, spec.width, snapshot)
+        return self.render_view(self._cameras[camera], spec.height, spec.width, snapshot)
 
     @property
     def drawn_by(self) -> str:
@@ -278,11 +290,11 @@ class World:
         self._renderers.clear()
 
 
-# what a contract may ask for, by name; all in the base frame and SI units
-PROPRIO: dict[str, Callable[[World], np.ndarray]] = {
-    "eef_pos": World.eef_position,  # (3,) m
-    "eef_quat": lambda world: world.eef_pose()[1],  # (4,) xyzw
-    "gripper_opening": lambda world: np.array([world.gripper_opening()]),  # (1,) m
-    "joint_pos": lambda world: world.data.qpos[world.arm.qpos],  # (7,) rad
-    "joint_vel": lambda world: world.data.qvel[world.arm.dof],  # (7,) rad/s
+# how the fields of robot.actions.PROPRIO are measured
+MEASURE: dict[str, Callable[[World], np.ndarray]] = {
+    "eef_pos": World.eef_position,
+    "eef_quat": lambda world: world.eef_pose()[1],
+    "gripper_opening": lambda world: np.array([world.gripper_opening()]),
+    "joint_pos": lambda world: world.data.qpos[world.arm.qpos],
+    "joint_vel": lambda world: world.data.qvel[world.arm.dof],
 }

@@ -31,7 +31,8 @@ import numpy as np
 
 from robot.errors import MissingDependency, PixelarmError
 from sim.scene.cache import cache_folder
-from sim.scene.compile import camera_id, own_colour
+from sim.scene.names import camera_id
+from sim.scene.terms import own_colour
 
 VISIBLE_GROUPS = [1, 2]  # as OpenGLRenderer: robosuite keeps collision shapes in group 0, visuals in 1
 HIDDEN_GROUP = 5

@@ -18,7 +18,7 @@ import numpy as np
 
 from robot.errors import MissingDependency, UnknownName
 from sim.rendering import gl
-from sim.scene.compile import camera_id
+from sim.scene.names import camera_id
 
 AUTO = "auto"
 _said: set[str] = set()

@@ -18,7 +18,7 @@ import mujoco
 import numpy as np
 
 from robot.errors import UnknownName
-from sim.scene.compile import own_colour
+from sim.scene.terms import own_colour
 
 Drawn = dict[str, Any]
 _FIELDS = (

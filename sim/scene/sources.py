@@ -21,7 +21,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -108,6 +108,8 @@ def _state(task: object) -> dict[str, Any]:
 def _plain(value: object) -> object:
     if isinstance(value, Contract):
         return [[camera.name for camera in value.cameras], asdict(value.action), value.rate_hz]
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, Path):

@@ -22,8 +22,8 @@ from sim.tasks.stack import Stack
 from sim.tasks.switch import Switch
 
 if TYPE_CHECKING:
+    from sim.envs.dmc import DMCEnv
     from sim.envs.task_env import TaskEnv
-    from sim.physics.world import World
 
 TASKS: dict[str, Callable[..., Task]] = {
     "door": Door,
@@ -48,15 +48,8 @@ def make_task(name: str, **options: Any) -> Task:
     return TASKS[name](**options)
 
 
-def make_world(name: str, *, renderer: str = "auto", **options: Any) -> World:
-    """Physics, controller and cameras of a task, without gymnasium; other options are those of the task."""
-    from sim.physics.world import World
+def make(name: str, **options: Any) -> TaskEnv | DMCEnv:
+    """An environment of a task; see ``sim.envs.make``."""
+    from sim.envs import make as factory
 
-    return World(make_task(name, **options), renderer)
-
-
-def make(name: str, *, image_size: int = 64, **options: Any) -> TaskEnv:
-    """A ``gymnasium.Env`` of a task with ``image_size`` pixel cameras; other options are those of ``TaskEnv``."""
-    from sim.envs.task_env import TaskEnv
-
-    return TaskEnv(make_task(name, image_size=image_size), **options)
+    return factory.make(name, **options)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 
 from robot.contract import Contract
+from sim.physics.arm import Arm, Workspace
 from sim.scene.compile import Recipe
 
 if TYPE_CHECKING:
@@ -36,13 +37,18 @@ class Task(Protocol):
     def max_steps(self) -> int:
         """Control steps until the episode is cut."""
 
+    @property
+    def arm(self) -> Arm: ...
+
+    @property
+    def workspace(self) -> Workspace:
+        """Lowest and highest target (m, base frame), as the limits of a real arm's profile would hold it."""
+
     recipe: Recipe
     contract: Contract
-    camera_in_scene: ClassVar[dict[str, str]]  # contract camera -> camera of the MuJoCo model
+    camera_in_scene: dict[str, str]  # contract camera -> camera of the MuJoCo model
     view: ClassVar[str]  # scene camera for videos
 
-    # optional: ``arm``, a ``sim.physics.arm.Arm`` where it is not robosuite's Panda
-    # optional: ``workspace``, lowest and highest target in the base frame (m), as the limits of a real arm's profile would hold it
     # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:

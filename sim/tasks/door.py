@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.actions import rotation_of
-from sim.scene.compile import Recipe, body_id, in_spec
-from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, joint_address, place_anchor, tabletop_contract
+from robot.rotations import from_axis_angle
+from sim.physics.arm import ANYWHERE, Workspace
+from sim.scene.names import body_id, in_spec
+from sim.tasks.tabletop import GAIN, MAX_DELTA, TabletopTask, joint_address, place_anchor
 
 if TYPE_CHECKING:
     from sim.physics.world import World
@@ -29,16 +30,12 @@ FOOT = 0.3  # m from the door's origin down to its foot; door_lock.xml
 OPEN = 0.3  # rad; robosuite's threshold
 
 
-class Door:
+class Door(TabletopTask):
     name: ClassVar[str] = "door"
     language: ClassVar[str] = "push the handle down and open the door"
     max_steps: ClassVar[int] = 120
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
-
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Door", robot="Panda")
-        self.contract = tabletop_contract(self.name, image_size)
+    environment: ClassVar[str] = "Door"
+    workspace: ClassVar[Workspace] = ANYWHERE
 
     def build(self, spec: mujoco.MjSpec) -> None:
         """The frame becomes a mocap body: it stands still like a fixed one, but its pose is state."""
@@ -99,4 +96,4 @@ class DoorExpert:
         """Where the finger would lie on the lever ``(3,)`` m, base frame, were the lever at ``angle``."""
         latch = world.object_position("Door_latch")
         door = world.data.xmat[body_id(world.model, "Door_door")].reshape(3, 3)
-        return latch + door @ rotation_of(np.array([0.0, angle, 0.0])) @ self.LEVER
+        return latch + door @ from_axis_angle(np.array([0.0, angle, 0.0])) @ self.LEVER

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from robot.contract import Action, Contract, Proprio
-from sim.scene.compile import body_id
+from sim.scene.names import body_id
 from sim.tasks.tabletop import MAX_DELTA, joint_address, tabletop_contract
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # rad per control step: the controller's steady speed is then sqrt(150) * 0.3 / 2 = 1.8 rad/s; the Panda's joint 7 allows 2.6
 MAX_YAW = 0.3
-FINGER_BODIES = ("gripper0_right_finger_joint1_tip", "gripper0_right_finger_joint2_tip")  # the rubber pads
 
 
 def yaw_contract(task: str, image_size: int) -> Contract:
@@ -78,5 +77,5 @@ def touching(world: World, first: str, second: str) -> bool:
 
 
 def held(world: World, body: str) -> bool:
-    """Whether both finger pads touch a body: robosuite's test of a grasp."""
-    return all(touching(world, finger, body) for finger in FINGER_BODIES)
+    """Whether all finger pads touch a body: robosuite's test of a grasp."""
+    return all(touching(world, pad, body) for pad in world.arm.description.gripper.pads)

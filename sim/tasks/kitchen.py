@@ -20,8 +20,9 @@ import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
-from sim.physics.arm import Arm
-from sim.scene.compile import KITCHEN, Recipe, in_spec, named_id
+from sim.physics.arm import ANYWHERE, KITCHEN_PANDA, Arm, Workspace
+from sim.scene.compile import KITCHEN, Recipe
+from sim.scene.names import in_spec, named_id
 from sim.tasks.grasping import put
 from sim.tasks.kitchen_expert import KitchenExpert
 from sim.tasks.tabletop import joint_address
@@ -57,21 +58,7 @@ KETTLE = (-0.269, 0.350, 1.620)  # m, world frame
 # what lights keep of their strength in the textured look: shadows, which a policy's camera goes without, would take the rest.
 # The pictures' mean is then within 7 % of that with shadows, and the stove has no white spot
 SUN, OVEN_LIGHT = 0.6, 0.2
-# rad, what FrankaKitchen keeps each joint's target within, as far as the joint's servo can follow
-TARGETS = ((-2.9, 2.9), (-1.8, 1.8), (-2.9, 2.9), (-3.1, 0.0), (-2.9, 2.9), (0.0, 2.1817), (-2.9, 2.9))
 TERMS = ("no_multisampling", "no_reflections", "clustered_meshes", "light_primitives", "plain_look", "fast_physics")
-
-FRANKA = Arm(
-    joints=tuple(f"robot:panda0_joint{i}" for i in range(1, 8)),
-    actuators=tuple(f"panda0_joint{i}" for i in range(1, 8)),
-    fingers=("robot:panda0_finger_joint1", "robot:panda0_finger_joint2"),
-    finger_actuators=("r_gripper_finger_joint", "l_gripper_finger_joint"),
-    site="end_effector",
-    base="panda0_link0",
-    home=(0.148, -1.762, 1.844, -2.477, 0.260, 0.713, 1.595),  # FrankaKitchen's start, joint 2 within its limit
-    home_noise=0.0,  # see place_objects
-    open_fingers=(0.04, 0.04),
-)
 
 
 class Kitchen:
@@ -81,9 +68,9 @@ class Kitchen:
         UnknownName: a subtask that does not exist.
     """
 
-    camera_in_scene: ClassVar[dict[str, str]] = {"agentview": "agentview", "eye_in_hand": "eye_in_hand"}
     view: ClassVar[str] = "frontview"
-    arm: ClassVar[Arm] = FRANKA
+    arm: ClassVar[Arm] = KITCHEN_PANDA  # the scene's file brings it
+    workspace: ClassVar[Workspace] = ANYWHERE
 
     def __init__(self, subtasks: Sequence[str] = FOUR, image_size: int = 64, recipe: Recipe | None = None) -> None:
         self.subtasks = tuple(subtasks)
@@ -96,17 +83,19 @@ class Kitchen:
         self.language = ", ".join(LANGUAGE[subtask] for subtask in self.subtasks)
         self.max_steps = 120 if len(self.subtasks) == 1 else 100 * len(self.subtasks)
         self.recipe = recipe or Recipe(environment=KITCHEN, terms=TERMS)
-        self.contract = kitchen_contract(self.name, image_size)
+        self.contract = kitchen_contract(self.name, image_size, len(self.arm.joints))
+        self.camera_in_scene = {"agentview": "agentview", "eye_in_hand": self.arm.hand_camera}
 
     @staticmethod  # nothing of one task in it: all of them share a scene
     def build(spec: mujoco.MjSpec) -> None:
         """Cameras, robosuite's groups (visuals in 1), weightless arm, the servos' limits, weaker lights."""
+        arm = KITCHEN_PANDA
         for geom in spec.geoms:
             geom.group = {0: 1, 1: 1}.get(geom.group, geom.group)
         for body in spec.bodies:
-            if body.name.startswith("panda0_"):
+            if body.name.startswith(arm.prefix):
                 body.gravcomp = 1.0
-        for name, limits in zip(FRANKA.actuators, TARGETS):
+        for name, limits in zip(arm.actuators, arm.servo_ranges):
             in_spec(spec, "actuator", name).ctrlrange = limits
         for light in spec.lights:
             kept = OVEN_LIGHT if light.name == "ovenlight" else SUN
@@ -114,13 +103,13 @@ class Kitchen:
         spec.worldbody.add_camera(name="agentview", fovy=50.0, **look_at((-1.20, -0.60, 2.60), (-0.28, 0.60, 2.05)))
         # FrankaKitchen's own view
         spec.worldbody.add_camera(name="frontview", fovy=45.0, **look_at((-0.82, -1.19, 3.26), (-0.20, 0.50, 2.00)))
-        wrist = in_spec(spec, "body", "panda0_link7")
-        wrist.add_camera(name="eye_in_hand", fovy=75.0, pos=[0.0, -0.10, 0.02], quat=[0.0, 1.0, 0.0, 0.0])
+        wrist = in_spec(spec, "body", arm.last_link)
+        wrist.add_camera(name=arm.hand_camera, fovy=75.0, pos=[0.0, -0.10, 0.02], quat=[0.0, 1.0, 0.0, 0.0])
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         joints = [named_id(world.model, "joint", name) for name in self.arm.joints]
         low, high = world.model.jnt_range[joints].T
-        start = world.data.qpos[world.arm.qpos] + rng.uniform(-JOINT_NOISE, JOINT_NOISE, 7)
+        start = world.data.qpos[world.arm.qpos] + rng.uniform(-JOINT_NOISE, JOINT_NOISE, len(joints))
         world.data.qpos[world.arm.qpos] = np.clip(start, low, high)
         offset = rng.uniform(-KETTLE_NOISE, KETTLE_NOISE, 2)
         put(world, "kettle", (KETTLE[0] + offset[0], KETTLE[1] + offset[1], KETTLE[2]), 0.0)
@@ -155,8 +144,9 @@ def look_at(position: tuple[float, float, float], target: tuple[float, float, fl
     return {"pos": list(position), "quat": quaternion.tolist()}
 
 
-def kitchen_contract(task: str, image_size: int) -> Contract:
-    joints = tuple(f"q{i}" for i in range(1, 8))
+def kitchen_contract(task: str, image_size: int, joints: int) -> Contract:
+    """Two cameras, joint angles and the gripper's opening, and joint velocities, of an arm with so many joints."""
+    names = tuple(f"q{i}" for i in range(1, joints + 1))
     return Contract(
         task=task,
         cameras=tuple(
@@ -164,15 +154,15 @@ def kitchen_contract(task: str, image_size: int) -> Contract:
             for name in ("agentview", "eye_in_hand")
         ),
         proprio=(
-            Proprio("joint_pos", 7, unit="rad", frame="joint"),
+            Proprio("joint_pos", joints, unit="rad", frame="joint"),
             Proprio("gripper_opening", 1, unit="m", frame="gripper"),
         ),
         action=Action(
             kind="joint_velocity",
-            names=(*joints, "gripper"),
-            units=("rad/s",) * 7 + ("1",),
-            low=(-MAX_SPEED,) * 7 + (-1.0,),
-            high=(MAX_SPEED,) * 7 + (1.0,),
+            names=(*names, "gripper"),
+            units=("rad/s",) * joints + ("1",),
+            low=(-MAX_SPEED,) * joints + (-1.0,),
+            high=(MAX_SPEED,) * joints + (1.0,),
             frame="joint",
         ),
         rate_hz=RATE_HZ,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
-from sim.actions import rotation_of
-from sim.scene.compile import body_id, named_id
+from robot.rotations import from_axis_angle
+from sim.scene.names import body_id, named_id
 from sim.tasks.tabletop import joint_address
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Scene:
         """A point turned about a hinge by an angle (rad)."""
         index = named_id(self.world.model, "joint", joint)
         anchor, axis = self.world.data.xanchor[index], self.world.data.xaxis[index]
-        return anchor + rotation_of(angle * axis) @ (point - anchor)
+        return anchor + from_axis_angle(angle * axis) @ (point - anchor)
 
 
 Place = Callable[[Scene], np.ndarray]
@@ -229,11 +229,11 @@ class KitchenExpert:
         mujoco.mj_kinematics(world.model, world.data)
         waypoint = self._waypoint(world)
         if waypoint is None:
-            return np.append(np.zeros(7), CLOSED).astype(np.float32)
+            return np.append(np.zeros(len(world.arm.qpos)), CLOSED).astype(np.float32)
         self._follow(world, waypoint)
         period = world.contract.period_s
         q = world.data.qpos[world.arm.qpos]
-        velocity = self.GAIN * (self._joints - q) / period + self._rng.normal(0.0, self.TREMOR, 7)
+        velocity = self.GAIN * (self._joints - q) / period + self._rng.normal(0.0, self.TREMOR, len(q))
         return world.contract.clip_action(np.append(velocity, waypoint.fingers).astype(np.float32))
 
     def _begin(self, world: World) -> None:
@@ -291,14 +291,14 @@ class KitchenExpert:
         self._position += way * min(1.0, speed / max(float(np.linalg.norm(way)), 1e-9))
         turn = rotation_vector(rotation_for(waypoint, self._scene) @ self._rotation.T)
         turn *= min(1.0, self.TURN / max(float(np.linalg.norm(turn)), 1e-9))
-        self._rotation = rotation_of(turn) @ self._rotation
+        self._rotation = from_axis_angle(turn) @ self._rotation
         self._joints = self._ik.solve(self._joints, self._position, self._rotation)
 
 
 def rotation_for(waypoint: Waypoint, scene: Scene) -> np.ndarray:
     yaw = waypoint.yaw(scene) if callable(waypoint.yaw) else waypoint.yaw
     turned, tilted = np.array([0.0, 0.0, np.radians(yaw)]), np.array([-np.radians(waypoint.pitch), 0.0, 0.0])
-    return rotation_of(turned) @ rotation_of(tilted) @ NATURAL
+    return from_axis_angle(turned) @ from_axis_angle(tilted) @ NATURAL
 
 
 def rotation_vector(rotation: np.ndarray) -> np.ndarray:
@@ -323,7 +323,7 @@ class InverseKinematics:
     MARGIN = 0.02  # rad to the limits
 
     def __init__(self, world: World, posture: tuple[float, ...]) -> None:
-        """``posture``: (7,) rad, where the arm would rather be."""
+        """``posture``: (n,) rad, where the arm would rather be."""
         self._model, self._arm, self._data = world.model, world.arm, mujoco.MjData(world.model)
         joints = [int(np.flatnonzero(world.model.jnt_qposadr == address)[0]) for address in world.arm.qpos]
         joint, target = world.model.jnt_range[joints], world.model.actuator_ctrlrange[world.arm.actuators]
@@ -333,7 +333,7 @@ class InverseKinematics:
         self._jacobian = np.zeros((6, world.model.nv))
 
     def solve(self, joints: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-        """Angles ``(7,)`` near ``joints`` (rad) with the hand nearer to ``position`` (m) and ``rotation``, world frame."""
+        """Angles ``(n,)`` near ``joints`` (rad) with the hand nearer to ``position`` (m) and ``rotation``, world frame."""
         for _ in range(self.ITERATIONS):
             joints = self._improve(joints, position, rotation)
         return joints
@@ -348,8 +348,8 @@ class InverseKinematics:
         turn = rotation_vector(rotation @ data.site_xmat[arm.site].reshape(3, 3).T)
         error = weights * np.concatenate([position - data.site_xpos[arm.site], turn])
         jacobian = weights[:, None] * self._jacobian[:, arm.dof]
-        step, free = np.zeros(7), np.ones(7, bool)
-        while True:  # at most seven times: each takes a joint out
+        step, free = np.zeros(len(joints)), np.ones(len(joints), bool)
+        while True:  # at most n times: each takes a joint out
             usable = jacobian * free
             inverse = usable.T @ np.linalg.inv(usable @ usable.T + self.DAMPING**2 * np.eye(6))
             spare = np.where(free, self.POSTURE * (self.posture - joints), 0.0)

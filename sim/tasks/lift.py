@@ -1,4 +1,4 @@
-"""Lift: grasp the cube on the table and raise it. robosuite's Lift scene with a Panda arm.
+"""Lift: grasp the cube on the table and raise it. robosuite's Lift scene.
 
 The cube starts anywhere in a 20 x 20 cm square at any yaw, a wider reset than robosuite's 6 x 6 cm, so that cloning ten
 demonstrations leaves room to learn. Success is robosuite's: the cube's centre more than 4 cm above the table top.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from sim.scene.compile import named_id
+from sim.scene.names import named_id
 from sim.tasks.grasping import put
 from sim.tasks.tabletop import MAX_DELTA, TABLE_HEIGHT, TabletopTask, reach_for
 

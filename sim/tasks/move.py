@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene.compile import named_id
+from sim.scene.names import named_id
 from sim.tasks.grasping import put
 from sim.tasks.tabletop import (
     BOX,

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene.compile import Recipe, in_spec
+from robot.contract import Contract
+from sim.physics.arm import ANYWHERE, Workspace
+from sim.scene.names import in_spec
 from sim.tasks.grasping import MAX_YAW, body_rotation, body_yaw, hand_yaw, put, wrap, yaw_contract
-from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA
+from sim.tasks.tabletop import GAIN, MAX_DELTA, TabletopTask
 
 if TYPE_CHECKING:
     from sim.physics.world import World
@@ -30,16 +32,15 @@ AWAY = np.arctanh(0.4) / 10.0  # m, 42 mm between gripper and nut: robosuite ask
 HANDLE = np.array([0.054, 0.0, 0.0])  # m, middle of the handle in the nut's frame; square-nut.xml
 
 
-class NutAssemblySquare:
+class NutAssemblySquare(TabletopTask):
     name: ClassVar[str] = "nut_assembly_square"
     language: ClassVar[str] = "put the square nut on the square peg"
     max_steps: ClassVar[int] = 180
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
+    environment: ClassVar[str] = "NutAssemblySquare"
+    workspace: ClassVar[Workspace] = ANYWHERE
 
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="NutAssemblySquare", robot="Panda")
-        self.contract = yaw_contract(self.name, image_size)
+    def make_contract(self, image_size: int) -> Contract:
+        return yaw_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         """Take the round nut away."""

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.scene.compile import Recipe, in_spec
+from robot.contract import Contract
+from sim.physics.arm import ANYWHERE, Workspace
+from sim.scene.names import in_spec
 from sim.tasks.grasping import hand_yaw, put, wrap, yaw_contract
-from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA
+from sim.tasks.tabletop import GAIN, MAX_DELTA, TabletopTask
 
 if TYPE_CHECKING:
     from sim.physics.world import World
@@ -30,16 +32,15 @@ AWAY = np.arctanh(0.4) / 10.0  # m, 42 mm between gripper and can: robosuite ask
 UNUSED = ("Milk", "Bread", "Cereal")
 
 
-class PickPlaceCan:
+class PickPlaceCan(TabletopTask):
     name: ClassVar[str] = "pick_place_can"
     language: ClassVar[str] = "put the can into its compartment of the other bin"
     max_steps: ClassVar[int] = 180
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
+    environment: ClassVar[str] = "PickPlaceCan"
+    workspace: ClassVar[Workspace] = ANYWHERE
 
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="PickPlaceCan", robot="Panda")
-        self.contract = yaw_contract(self.name, image_size)
+    def make_contract(self, image_size: int) -> Contract:
+        return yaw_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         """Take the other three objects and their ghosts away. The can's ghost marks the compartment, as in robosuite, but

@@ -1,4 +1,4 @@
-"""Stack: put the small red cube on the larger green one. robosuite's Stack scene with a Panda arm.
+"""Stack: put the small red cube on the larger green one. robosuite's Stack scene.
 
 Reset is robosuite's: both cubes (4 and 5 cm) anywhere in a 16 x 16 cm square at any yaw, no closer than their circles allow.
 Success is robosuite's: the red cube is off the table, rests on the green one and is not held.
@@ -10,31 +10,27 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from sim.scene.compile import Recipe
+from robot.contract import Contract
 from sim.tasks.grasping import body_yaw, hand_yaw, held, put, touching, wrap, yaw_contract
-from sim.tasks.tabletop import CAMERAS, GAIN, MAX_DELTA, WORKSPACE
+from sim.tasks.tabletop import GAIN, MAX_DELTA, TABLE_HEIGHT, TabletopTask
 
 if TYPE_CHECKING:
     from sim.physics.world import World
 
-TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 HALF_RANGE = 0.08  # m, each way from the table's centre; robosuite's sampler
 RED_HALF, GREEN_HALF = 0.02, 0.025  # m, half edges
 CLEARANCE = np.sqrt(2.0) * (RED_HALF + GREEN_HALF)  # m between the centres, 64 mm: the circles around the cubes
 LIFTED = 0.04  # m above the table top; robosuite's threshold
 
 
-class Stack:
+class Stack(TabletopTask):
     name: ClassVar[str] = "stack"
     language: ClassVar[str] = "put the red cube on the green cube"
     max_steps: ClassVar[int] = 110
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
-    view: ClassVar[str] = "agentview"
-    workspace: ClassVar = WORKSPACE
+    environment: ClassVar[str] = "Stack"
 
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Stack", robot="Panda")
-        self.contract = yaw_contract(self.name, image_size)
+    def make_contract(self, image_size: int) -> Contract:
+        return yaw_contract(self.name, image_size)
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         red = green = np.zeros(2)

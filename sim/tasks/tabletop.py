@@ -12,18 +12,19 @@ import mujoco
 import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
-from sim.scene.compile import Recipe, body_id, in_spec, named_id
+from sim.physics.arm import PANDA, Arm, Workspace
+from sim.scene.compile import Recipe
+from sim.scene.names import body_id, in_spec, named_id
 
 if TYPE_CHECKING:
     from sim.physics.world import World
 
 TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 MAX_DELTA = 0.04  # m per control step: at 10 Hz the controller's steady speed is then about 0.25 m/s
-CAMERAS = {"agentview": "agentview", "eye_in_hand": "robot0_eye_in_hand"}
 BOX, CYLINDER, SPHERE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_SPHERE
 # m, base frame, lowest and highest target: the box of hardware/arms/sim_panda.yaml. Above the table by 12 mm, the finger tips by 2 mm:
 # tips pressed on it by a target below cannot close.
-WORKSPACE = ((0.2, -0.4, -0.10), (0.8, 0.4, 0.6))
+WORKSPACE: Workspace = ((0.2, -0.4, -0.10), (0.8, 0.4, 0.6))
 GAIN = 1.8  # the arm covers about a third of a commanded delta in one period, so a scripted hand asks for more than the error
 TREMOR = 0.003  # m, standard deviation added to each commanded delta
 
@@ -54,19 +55,23 @@ def tabletop_contract(task: str, image_size: int) -> Contract:
 
 
 class TabletopTask:
-    """What a task on the bare table needs not say itself: robosuite's Lift scene, its two cameras, position deltas and workspace.
+    """What a task on a table needs not say itself: robosuite's scene, its two cameras, the action and the workspace.
 
     What ``build`` makes of the scene, reset distribution, success test and expert are each task's own, see ``sim.tasks.base.Task``.
     """
 
     name: ClassVar[str]
-    camera_in_scene: ClassVar[dict[str, str]] = CAMERAS
+    environment: ClassVar[str] = "Lift"  # robosuite's
     view: ClassVar[str] = "agentview"
-    workspace: ClassVar = WORKSPACE
+    workspace: ClassVar[Workspace] = WORKSPACE
 
-    def __init__(self, image_size: int = 64, recipe: Recipe | None = None) -> None:
-        self.recipe = recipe or Recipe(environment="Lift")
-        self.contract = tabletop_contract(self.name, image_size)
+    def __init__(self, image_size: int = 64, recipe: Recipe | None = None, arm: Arm = PANDA) -> None:
+        self.recipe, self.arm = recipe or Recipe(environment=self.environment), arm
+        self.contract = self.make_contract(image_size)
+        self.camera_in_scene = {"agentview": "agentview", "eye_in_hand": arm.hand_camera}
+
+    def make_contract(self, image_size: int) -> Contract:
+        return tabletop_contract(self.name, image_size)
 
 
 # ------------------------------------------------------------------------------------------------------------ scene

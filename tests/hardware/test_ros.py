@@ -205,7 +205,7 @@ def test_messages_become_observations_or_named_faults(policy: Path, ros: None) -
     made.trigger_configure()
     assert made.dry_run  # nobody has tried this arm
     now = made.get_clock().now().nanoseconds
-    box = made.loop.mailbox
+    box, inputs = made.loop.mailbox, made._inputs
 
     def image(size: int) -> Image:
         message = messages.to_image(Image(), np.zeros((size, size, 3), np.uint8))
@@ -221,18 +221,22 @@ def test_messages_become_observations_or_named_faults(policy: Path, ros: None) -
     fingers = JointState(name=["fr3_finger_joint2", "fr3_finger_joint1"], position=[0.01, 0.03])
     messages.set_stamp(fingers.header, now)
     for name in ("agentview", "eye_in_hand"):
-        made._image_callback(name, messages.from_image)(image(64))
-    made._on_pose(pose("base"))
-    made._on_joints(JointState(name=["someone_else"], position=[1.0]))
-    made._on_joints(fingers)
+        inputs.on_image(name, messages.from_image, image(64))
+    inputs.on_pose(pose("base"))
+    inputs.on_gripper(JointState(name=["someone_else"], position=[1.0]))
+    inputs.on_gripper(fingers)
     found = box.newest()
     np.testing.assert_allclose(found.values["gripper_opening"], [0.04])
     np.testing.assert_allclose(found.values["eef_pos"], [0.5, 0.0, 0.0])
 
-    made._on_pose(pose("world"))
+    inputs.on_pose(pose("world"))
     assert "frame 'world'" in box.newest().words
-    made._on_pose(pose("base"))
-    made._image_callback("agentview", messages.from_image)(image(32))
+    unset = pose("base")
+    unset.pose.orientation.w = 0.0
+    inputs.on_pose(unset)
+    assert "no unit quaternion: [0.0, 0.0, 0.0, 0.0]" in box.newest().words
+    inputs.on_pose(pose("base"))
+    inputs.on_image("agentview", messages.from_image, image(32))
     assert "must be (64, 64, 3) uint8, got (32, 32, 3)" in box.newest().words
     made._on_joy(Joy(buttons=[0, 0, 0, 0, 1]))
     assert made.loop._enable_s is not None

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from robot.contract import ACTION_KINDS, Action, Camera, Contract, Proprio
+from robot.actions import KINDS
+from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import ContractMismatch, PixelarmError
 
 
@@ -117,7 +118,7 @@ def test_two_orders_of_cameras_have_a_difference_in_words() -> None:
 def test_unknown_action_kind_lists_the_valid_ones() -> None:
     with pytest.raises(PixelarmError, match="telepathy") as caught:
         dataclasses.replace(reach().action, kind="telepathy")
-    assert all(kind in str(caught.value) for kind in ACTION_KINDS)
+    assert all(kind in str(caught.value) for kind in KINDS)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,41 @@ def test_stamps_are_exact() -> None:
     assert messages.stamp_ns(header.stamp) == 1_795_241_426_174_252_134
 
 
+# ------------------------------------------------------------------ poses and joints
+def pose() -> SimpleNamespace:
+    return SimpleNamespace(position=SimpleNamespace(), orientation=SimpleNamespace())
+
+
+def test_a_pose_goes_there_and_back_with_one_of_two_quaternions() -> None:
+    message = messages.to_pose(pose(), np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.6, 0.0, -0.8]))
+    assert (message.position.y, message.orientation.w) == (0.2, -0.8)
+    position, xyzw = messages.from_pose(message)
+    np.testing.assert_array_equal(position, [0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(xyzw, [0.0, -0.6, 0.0, 0.8])  # as a simulator reports the same orientation
+
+
+def test_joints_are_taken_by_name() -> None:
+    np.testing.assert_array_equal(messages.by_name(["b", "x", "a"], [2.0, 9.0, 1.0], ["a", "b"]), [1.0, 2.0])
+    with pytest.raises(PixelarmError, match="no value for a, c"):
+        messages.by_name(["b", "a"], [2.0], ["a", "b", "c"])  # fewer values than names, as drivers send efforts
+
+
+def test_a_trajectory_is_one_point_a_period_ahead() -> None:
+    point = SimpleNamespace(time_from_start=SimpleNamespace(sec=0, nanosec=0))
+    message = messages.to_trajectory(SimpleNamespace(), point, ("a", "b"), np.array([0.1, 0.2]), 1.08)
+    assert (message.joint_names, message.points[0].positions) == (["a", "b"], [0.1, 0.2])
+    assert (point.time_from_start.sec, point.time_from_start.nanosec) == (1, 80_000_000)
+    np.testing.assert_array_equal(messages.from_trajectory(message, ["b", "a"]), [0.2, 0.1])
+    with pytest.raises(PixelarmError, match="no points"):
+        messages.from_trajectory(SimpleNamespace(points=[]), ["a"])
+
+
+def test_an_array_has_a_number_for_each_joint() -> None:
+    np.testing.assert_array_equal(messages.from_multi_array(SimpleNamespace(data=[1.0, 2.0]), ["a", "b"]), [1.0, 2.0])
+    with pytest.raises(PixelarmError, match="for 2 joints must have as many numbers, got 3"):
+        messages.from_multi_array(SimpleNamespace(data=[1.0, 2.0, 3.0]), ["a", "b"])
+
+
 def test_ros_arguments_are_told_apart() -> None:
     own, ros = runtime.split_ros_args(["--task", "lift", "--ros-args", "-r", "a:=b", "--", "--seed", "1"])
     assert own == ["--task", "lift", "--seed", "1"]

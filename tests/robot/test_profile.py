@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from robot import profile
+from robot.actions import JOINT_POSITION, KINDS, POSE
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
 from robot.profile import ArmProfile
@@ -20,7 +22,7 @@ def contract(cameras: tuple[str, ...] = ("agentview", "eye_in_hand"), proprio: t
     return Contract(
         task="lift",
         cameras=tuple(Camera(name, 64, 64) for name in cameras),
-        proprio=(Proprio("eef_pos", 3, "m", "base"), *(Proprio(name, 7, "rad", "joints") for name in proprio)),
+        proprio=(Proprio("eef_pos", 3, "m", "base"), *(Proprio(name, 7, "rad", "joint") for name in proprio)),
         action=Action(
             "eef_delta_position",
             ("dx", "dy", "dz", "g"),
@@ -34,16 +36,31 @@ def contract(cameras: tuple[str, ...] = ("agentview", "eye_in_hand"), proprio: t
     )
 
 
+def joint_contract(kind: str, joints: int = 7) -> Contract:
+    units = KINDS[kind].units_of(joints + 1)
+    action = Action(kind, tuple("abcdefgh"[: joints + 1]), units, (-1.0,) * (joints + 1), (1.0,) * (joints + 1))
+    made = contract(proprio=("joint_pos",))
+    return dataclasses.replace(made, proprio=(Proprio("joint_pos", joints, "rad", "joint"),), action=action)
+
+
+def changed(**keys: Any) -> ArmProfile:
+    """sim_panda with other values; None leaves a key out."""
+    data = {**yaml.safe_load((ARMS / "sim_panda.yaml").read_text()), **keys}
+    return ArmProfile.from_dict({key: value for key, value in data.items() if value is not None})
+
+
 @pytest.mark.parametrize("path", sorted(ARMS.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_profile_loads_and_is_cautious_until_verified(path: Path) -> None:
     arm = ArmProfile.load(path)
     assert arm.name == path.stem
-    arm.require_contract(contract())
+    arm.require_contract(contract() if "eef_delta_position" in arm.kinds else joint_contract("joint_velocity"))
     if not arm.verified:
         assert arm.dry_run
         assert arm.enable.required
         assert arm.limits.max_speed_m_s <= 0.25
         assert arm.limits.speed_scale <= 0.25
+        assert arm.limits.max_turn_speed_rad_s <= 0.5
+        assert arm.limits.max_joint_reach_rad <= 0.2 and arm.limits.joint_margin_rad >= 0.05
 
 
 def test_an_unknown_key_names_the_valid_ones(tmp_path: Path) -> None:
@@ -65,6 +82,11 @@ def test_an_unknown_key_names_the_valid_ones(tmp_path: Path) -> None:
         ({"joint_names": "panda_joint1"}, "must be a list"),
         ({"limits": {"speed_scale": 0}}, "speed_scale"),
         ({"limits": {"box_low": [1, 1, 1], "box_high": [0, 2, 2]}}, "box_low < box_high"),
+        ({"target_joint_position": {"topic": "a", "type": "image"}}, "float64_multi_array, joint_trajectory"),
+        ({"target_joint_velocity": {"topic": "a"}}, "target_joint_velocity lacks: timeout_s"),
+        ({"target_joint_velocity": {"topic": "a", "timeout_s": 0}}, "timeout_s must be positive and finite"),
+        ({"home_xyzw": [0, 0, 1]}, "unit quaternion x, y, z, w"),
+        ({"home_xyzw": [0, 0, 1, 1]}, "unit quaternion x, y, z, w"),
     ],
 )
 def test_a_wrong_value_is_explained(change: dict, words: str) -> None:
@@ -74,22 +96,22 @@ def test_a_wrong_value_is_explained(change: dict, words: str) -> None:
 
 
 def test_a_missing_key_is_named() -> None:
-    with pytest.raises(PixelarmError, match="lacks: .*target_pose"):
+    with pytest.raises(PixelarmError, match="lacks: .*gripper_command"):
         ArmProfile.from_dict({"name": "x"})
 
 
 def test_profiles_are_found_by_name_or_path() -> None:
     assert profile.find("sim_panda", ARMS) == ARMS / "sim_panda.yaml"
     assert profile.find(str(ARMS / "sim_panda.yaml"), None) == ARMS / "sim_panda.yaml"
-    with pytest.raises(UnknownName, match="franka_crisp, sim_panda"):
+    with pytest.raises(UnknownName, match="franka_crisp, sim_kitchen, sim_panda"):
         profile.find("panda", ARMS)
     with pytest.raises(PixelarmError, match="no arm profile at"):
         profile.find("./nowhere.yaml", ARMS)
 
 
 def test_what_the_arm_cannot_offer_is_named() -> None:
-    arm = ArmProfile.load(ARMS / "sim_panda.yaml")
-    with pytest.raises(PixelarmError, match=r"camera 'side', 'joint_pos' with 7 numbers"):
+    arm = changed(joint_state=None)
+    with pytest.raises(PixelarmError, match=r"gripper_opening, but.*: camera 'side', 'joint_pos' with 7 numbers"):
         arm.require_contract(contract(cameras=("agentview", "side"), proprio=("joint_pos",)))
 
 
@@ -111,3 +133,66 @@ def test_profiles_are_frozen() -> None:
     arm = ArmProfile.load(ARMS / "sim_panda.yaml")
     with pytest.raises(dataclasses.FrozenInstanceError):
         arm.dry_run = True  # type: ignore[misc]
+
+
+# ----------------------------------------------------------------------------------------------- what the arm can be told
+def test_an_arm_takes_the_kinds_of_action_that_it_has_outputs_for() -> None:
+    everything = {name for name, kind in KINDS.items() if kind.make}
+    assert set(changed().kinds) == everything
+    assert set(changed(home_xyzw=None).kinds) == everything - {"eef_delta_position_yaw"}
+    assert set(changed(target_pose=None).kinds) == {"joint_position", "joint_velocity"}
+    assert changed(target_joint_velocity=None).outputs.keys() == {POSE, JOINT_POSITION}
+    assert "joint_velocity" not in ArmProfile.load(ARMS / "franka_crisp.yaml").kinds
+
+
+def test_a_kind_without_an_output_is_refused_with_those_that_there_are() -> None:
+    joints = changed(target_pose=None)
+    with pytest.raises(
+        PixelarmError,
+        match="'sim_panda' takes joint_velocity, joint_position actions, .*eef_delta_position.*lacks the key target_pose",
+    ):
+        joints.require_contract(contract())
+    with pytest.raises(
+        PixelarmError, match="takes .*eef_delta_pose.* the policy's are joint_velocity.* target_joint_velocity"
+    ):
+        changed(target_joint_velocity=None).require_contract(joint_contract("joint_velocity"))
+    yaw = Action("eef_delta_position_yaw", tuple("abcde"), ("m", "m", "m", "rad", "1"), (-1,) * 5, (1,) * 5)
+    proprio = (Proprio("eef_pos", 3, "m", "base"), Proprio("eef_quat", 4, "1", "base"))
+    turning = dataclasses.replace(contract(), action=yaw, proprio=proprio)
+    changed().require_contract(turning)
+    with pytest.raises(PixelarmError, match="eef_delta_position_yaw, for which it lacks the key home_xyzw"):
+        changed(home_xyzw=None).require_contract(turning)
+    with pytest.raises(
+        PixelarmError, match="at least one of target_pose, target_joint_position, target_joint_velocity"
+    ):
+        changed(target_pose=None, target_joint_position=None, target_joint_velocity=None)
+
+
+def test_joints_of_another_arm_are_refused() -> None:
+    changed().require_contract(joint_contract("joint_position"))
+    with pytest.raises(PixelarmError, match="'sim_panda' has 7 joint_names, but the policy's actions are for 6 joints"):
+        changed().require_contract(joint_contract("joint_position", joints=6))
+
+
+def test_a_driver_that_stops_between_two_velocities_is_refused() -> None:
+    changed(target_joint_velocity={"topic": "a", "timeout_s": 0.11}).require_contract(joint_contract("joint_velocity"))
+    with pytest.raises(
+        PixelarmError, match="stops 0.1 s after a velocity, sooner than the policy's next one comes .0.1 s"
+    ):
+        changed(target_joint_velocity={"topic": "a", "timeout_s": 0.1}).require_contract(
+            joint_contract("joint_velocity")
+        )
+
+
+def test_an_arm_without_a_pose_offers_none() -> None:
+    with pytest.raises(
+        PixelarmError, match="offers agentview, eye_in_hand, gripper_opening, joint_pos, joint_vel, but"
+    ):
+        changed(eef_pose=None).require_contract(contract())
+
+
+def test_a_contract_that_is_not_one_for_an_arm_is_refused() -> None:
+    with pytest.raises(PixelarmError, match="no arm takes 'normalized' actions"):
+        changed().require_contract(
+            dataclasses.replace(contract(), action=dataclasses.replace(contract().action, kind="normalized"))
+        )

@@ -16,8 +16,9 @@ from hardware.simulated import arm as sim_arm
 from hardware.simulated.arm import ArmState, SimArm
 from hardware.simulated.episodes import Episodes
 from robot import profile
+from robot.actions import Reference, Target
 from robot.contract import Action, Camera, Contract, Proprio
-from robot.control.limits import Command, Context, default_limits
+from robot.control.limits import Context, default_limits
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
 from sim.tasks.tabletop import WORKSPACE
@@ -105,19 +106,26 @@ class ToyWorld:
     """A point that goes to its target; each camera shows how often physics had run."""
 
     contract = CONTRACT
-    max_steps = 60
     timestep = 0.005
 
     def __init__(self) -> None:
         self.count, self.target, self.threads = 0, None, set()
-        self.seeds: list[int] = []
+        self.targets: list[Target] = []
+        self.grippers: list[float] = []
 
-    def reset(self, seed: int) -> None:
-        self.seeds.append(seed)
+    def start(self, rng: np.random.Generator) -> None:
         self.target = None
 
-    def set_target(self, position: np.ndarray, gripper: float) -> None:
-        self.target = (*position.tolist(), gripper)
+    def settle(self) -> None:
+        pass
+
+    def follow(self, target: Target) -> None:
+        self.targets.append(target)
+        values = next(v for v in (target.position, target.joint_velocities) if v is not None)
+        self.target = (*values.tolist(), target.gripper)
+
+    def set_gripper(self, gripper: float) -> None:
+        self.grippers.append(gripper)
 
     def advance(self, substeps: int) -> None:
         self.count += substeps
@@ -135,7 +143,17 @@ class ToyWorld:
         self.threads.add(threading.get_ident())
         return np.full((8, 8, 3), snapshot % 256, np.uint8)
 
-    def success(self) -> bool:
+
+class ToyTask:
+    """Never done; remembers the first number of each scene's random stream."""
+
+    def __init__(self) -> None:
+        self.drawn: list[float] = []
+
+    def place_objects(self, world: ToyWorld, rng: np.random.Generator) -> None:
+        self.drawn.append(rng.random())
+
+    def success(self, world: ToyWorld) -> bool:
         return False
 
 
@@ -159,7 +177,7 @@ class Ear:
 
 def test_images_carry_the_stamp_of_the_state_they_show() -> None:
     world, ear = ToyWorld(), Ear()
-    arm = SimArm(world, ear, seed=5)  # type: ignore[arg-type]
+    arm = SimArm(world, ToyTask(), ear, seed=5)  # type: ignore[arg-type]
     arm.start()
     assert ear.enough.wait(20)
     arm.stop()
@@ -175,30 +193,57 @@ def commands(arm: SimArm, age_s: float = 0.0, **what: Any) -> bool:
 
 
 def test_old_senseless_and_pre_reset_commands_are_ignored() -> None:
-    world = ToyWorld()
-    arm = SimArm(world, Ear())  # type: ignore[arg-type]
+    world, task = ToyWorld(), ToyTask()
+    arm = SimArm(world, task, Ear())  # type: ignore[arg-type]
     there = np.array([0.5, 0.1, 0.2])
     assert commands(arm, position=there, gripper=1.0)
     assert world.target == (0.5, 0.1, 0.2, 1.0)
     assert commands(arm, gripper=-1.0)
-    assert world.target == (0.5, 0.1, 0.2, -1.0)
+    assert world.grippers == [1.0, -1.0] and len(world.targets) == 1  # the fingers move, the arm is not told anew
+    assert commands(arm, position=there)
+    assert world.target == (0.5, 0.1, 0.2, -1.0)  # a motion keeps what the gripper was told
     assert not commands(arm, age_s=0.6, position=there + 1)  # older than the command timeout
     assert not commands(arm, position=there * np.nan)
     before = time.time_ns() - 1
     assert arm.reset() == 1
     assert not arm.command(before, position=there)
     assert world.target is None
+    assert task.drawn == [np.random.default_rng(1).random()]  # the scene of seed 1
     assert arm.rejected == 3
 
 
 def test_a_thread_that_fails_ends_the_arm_and_says_why() -> None:
     world = ToyWorld()
     world.advance = lambda substeps: 1 / 0  # type: ignore[assignment]
-    arm = SimArm(world, Ear())  # type: ignore[arg-type]
+    arm = SimArm(world, ToyTask(), Ear())  # type: ignore[arg-type]
     arm.start()
     assert arm.ended.wait(20)
     arm.stop()
     assert isinstance(arm.failure, ZeroDivisionError)
+
+
+VELOCITIES = dataclasses.replace(
+    CONTRACT,
+    proprio=(Proprio("joint_pos", 2, "rad", "joint"),),
+    action=Action("joint_velocity", ("a", "b", "g"), ("rad/s", "rad/s", "1"), (-1,) * 3, (1,) * 3),
+)
+
+
+def test_velocities_end_when_nobody_speaks() -> None:
+    world = ToyWorld()
+    world.contract = VELOCITIES  # type: ignore[misc]
+    arm = SimArm(world, ToyTask(), Ear(), velocity_timeout_s=0.05)  # type: ignore[arg-type]
+    arm.start()
+    wanted, end = np.array([0.5, -0.5]), time.monotonic() + 20
+    while not commands(arm, joint_velocities=wanted, gripper=1.0) and time.monotonic() < end:
+        time.sleep(0.02)  # not yet ready
+    while len(world.targets) < 2 and time.monotonic() < end:
+        time.sleep(0.02)
+    time.sleep(0.1)
+    arm.stop()
+    assert arm.failure is None
+    assert [target.joint_velocities.tolist() for target in world.targets] == [[0.5, -0.5], [0.0, 0.0]]  # type: ignore[union-attr]
+    assert world.targets[-1].gripper == 1.0
 
 
 # ------------------------------------------------------------------------ the command
@@ -225,13 +270,12 @@ def test_the_simulated_arms_profile_fits_lift() -> None:
     assert folder is not None
     arm = ArmProfile.load(folder / "sim_panda.yaml")
     arm.require_contract(contract)
-    chain = default_limits(arm.limits, contract.period_s)
+    chain = default_limits(arm.limits, contract)
     measured = np.array([0.5, 0.0, 0.1])
     corner = np.asarray(contract.action.high[:3])
-    for previous, delta in ((None, corner), (measured + corner, -corner)):
-        verdict = chain.apply(Command(0, measured + delta, 1.0), Context(measured=measured, previous=previous))
-        assert isinstance(verdict, Command)
-        np.testing.assert_allclose(verdict.position, measured + delta)
+    for previous, delta in ((None, corner), (Target(1.0, position=measured + corner), -corner)):
+        target = Target(1.0, position=measured + delta)
+        assert chain.apply(target, Context(measured=Reference(measured), previous=previous)) is target
     assert sum(chain.counts().values()) == 0
     assert -0.112 <= arm.limits.box_low[2] <= -0.1  # the table's top is at 0.8 - 0.912 m, a cube's centre 2 cm above
     assert (arm.limits.box_low, arm.limits.box_high) == WORKSPACE  # what policies learn in is what the arm keeps to
@@ -242,13 +286,13 @@ def test_it_says_in_a_line_what_it_simulates_where_and_how_to_end_it() -> None:
     assert folder is not None
     arm = ArmProfile.load(folder / "sim_panda.yaml")
     options = sim_arm.Options("lift", "sim_panda", 4, 0, 0, None, None, 0.5)
-    assert sim_arm.ready_words(options, arm, "/left", "ROS_DOMAIN_ID 7, this machine only") == (
+    assert sim_arm.ready_words(options, arm, CONTRACT, "/left", "ROS_DOMAIN_ID 7, this machine only") == (
         "ready: simulated arm sim_panda, task lift, scene 4; out: agentview/image_raw, eye_in_hand/image_raw, "
-        "current_pose, joint_states; in: target_pose, gripper/target; namespace /left, ROS_DOMAIN_ID 7, "
+        "current_pose, joint_states; in: target_pose, gripper/target (eef_delta_position); namespace /left, ROS_DOMAIN_ID 7, "
         "this machine only; Ctrl-C ends it"
     )
     episodes = dataclasses.replace(options, episodes=20, seed_start=100)
-    said = sim_arm.ready_words(episodes, arm, "/", "")
+    said = sim_arm.ready_words(episodes, arm, CONTRACT, "/", "")
     assert "task lift, scenes 100 to 119;" in said and said.endswith("it ends after 20 episodes, or with Ctrl-C")
 
 

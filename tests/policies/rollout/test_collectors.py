@@ -129,7 +129,7 @@ def test_two_actors_learn_and_resume_exactly(tmp_path):
     """Killed after its checkpoint at 100 steps and resumed equals uninterrupted, an end of both episodes later."""
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     overrides = [
-        *TINY, "recipe.steps=129", "trainer.actors=2", "trainer.checkpoint_every=99", "trainer.log_every=25",
+        *TINY, "recipe.steps=129", "trainer.num_envs=2", "trainer.checkpoint_every=99", "trainer.log_every=25",
     ]  # fmt: skip
     train(compose([*overrides, f"run={straight}"]))
     place = straight / "checkpoints" / "rank0"
@@ -155,10 +155,13 @@ def test_two_actors_learn_and_resume_exactly(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["trainer.actors=0"], "trainer.actors must be at least 1, got 0"),
-        (["trainer.actors=600"], "replay_capacity 1000 is too small: each of the 600 actors needs 2 frames"),
+        (["trainer.num_envs=0"], "trainer.num_envs must be at least 1, got 0"),
+        (["trainer.num_envs=600"], "replay_capacity 1000 is too small: each of the 600 environments needs 2 frames"),
         (["trainer.pace=0"], "trainer.pace would do nothing: set trainer.asynchronous=true"),
-        (["trainer.asynchronous=true", "trainer.actors=2"], "acts in one environment: trainer.actors must be 1, got 2"),
+        (
+            ["trainer.asynchronous=true", "trainer.num_envs=2"],
+            "acts in one environment: trainer.num_envs must be 1, got 2",
+        ),
         (["trainer.asynchronous=true", "trainer.pace=-1"], "trainer.pace must be at least 0, got -1"),
         (["trainer.asynchronous=true", "trainer.publish_every=0"], "publish_every must be at least 1"),
         (

@@ -79,10 +79,10 @@ def test_a_negative_repeat_is_refused(make):
     ],
 )
 def test_repeat_rate_and_length(make, name, asked, repeat, rate_hz, decisions):
-    env = make(name, action_repeat=asked, image_size=20, history=3)
+    env = make(name, action_repeat=asked, image_size=20)
     contract = env.contract
-    assert (env.action_repeat, contract.rate_hz, env.task.max_steps) == (repeat, rate_hz, decisions)
-    assert (contract.task, contract.history, contract.proprio) == (f"dmc/{name}", 3, ())
+    assert (env.action_repeat, contract.rate_hz, env.max_steps) == (repeat, rate_hz, decisions)
+    assert (contract.task, contract.history, contract.proprio) == (f"dmc/{name}", 1, ())
     assert [(c.name, c.shape) for c in contract.cameras] == [("camera", (20, 20, 3))]
     assert contract.action.kind == "normalized" and contract.action.low == (-1.0,) * contract.action.size
     observation, info = env.reset(seed=0)
@@ -107,7 +107,7 @@ def test_an_episode_is_cut_after_a_thousand_control_steps(make):
     env = make(action_repeat=400)  # 400 + 400 + 200 control steps of 10 ms are 10 s
     env.reset(seed=0)
     ends = [end[2:] for end in play(env, np.zeros((3, 1)))]
-    assert ends == [(False, False), (False, False), (False, True)] and env.task.max_steps == 3
+    assert ends == [(False, False), (False, False), (False, True)] and env.max_steps == 3
     assert env._data.time == pytest.approx(10.0)
     with pytest.raises(PixelarmError, match=r"this episode of dmc/cartpole-swingup is over: call reset\(\)"):
         env.step(np.zeros(1))

@@ -4,20 +4,22 @@ import mujoco
 import numpy as np
 import pytest
 
-from sim.physics.world import World
+from sim.envs.task_world import build_world, reset_world
 from sim.scene.compile import Recipe
-from sim.tasks import make_task, make_world
+from sim.tasks import make_task
+
+LIFT = make_task("lift")
 
 
 @pytest.fixture(scope="module")
 def world():
-    made = make_world("lift")
+    made = build_world(LIFT)
     yield made
     made.close()
 
 
 def test_a_target_is_reached_and_held(world):
-    world.reset(0)
+    reset_world(world, LIFT, 0)
     target = world.eef_position() + (0.05, -0.06, 0.04)
     rotation = world.data.site_xmat[world.arm.site].copy()
     world.set_target(target, -1.0)
@@ -27,7 +29,7 @@ def test_a_target_is_reached_and_held(world):
 
 
 def test_silence_holds_the_last_target(world):
-    world.reset(0)
+    reset_world(world, LIFT, 0)
     world.advance(round(1.0 / world.timestep))
     before = world.eef_position()
     world.advance(round(2.0 / world.timestep))
@@ -35,7 +37,7 @@ def test_silence_holds_the_last_target(world):
 
 
 def test_the_gripper_takes_half_a_second(world):
-    world.reset(0)
+    reset_world(world, LIFT, 0)
     assert world.gripper_opening() == pytest.approx(0.08, abs=2e-3)
     world.set_target(world.eef_position() + (0, 0, 0.05), 1.0)
     world.advance(round(0.25 / world.timestep))
@@ -46,7 +48,7 @@ def test_the_gripper_takes_half_a_second(world):
 
 def test_steady_speed_of_the_largest_delta_is_a_quarter_metre_a_second(world):
     """Critically damped with gain kp, a target kept d ahead is followed at kp d / (2 sqrt(kp)) = sqrt(150) * 0.04 / 2 = 0.245 m/s."""
-    world.reset(0)
+    reset_world(world, LIFT, 0)
     for _ in range(12):
         start = world.eef_position()
         world.set_target(start + (0, 0, 0.04), -1.0)
@@ -73,7 +75,7 @@ def test_parity_with_robosuite():
         seed=0,
     )
     env.reset()
-    world = World(make_task("lift", recipe=Recipe(terms=())))
+    world = build_world(make_task("lift", recipe=Recipe(terms=())))
     model, data = env.sim.model._model, env.sim.data._data
     assert (world.model.nq, world.model.nv) == (model.nq, model.nv)
     mujoco.mj_resetData(world.model, world.data)
@@ -111,7 +113,7 @@ def test_the_compiled_law_is_the_torch_reference(world):
     rng, inputs = np.random.default_rng(0), []
     arm, controller = world.arm, world.controller
     mass, jacobian = np.zeros((world.model.nv,) * 2), np.zeros((6, world.model.nv))
-    world.reset(0)
+    reset_world(world, LIFT, 0)
     for _ in range(40):
         world.set_target(world.eef_position() + rng.uniform(-0.05, 0.05, 3), 1.0)
         world.advance(7)
@@ -151,8 +153,8 @@ def joint_task(kind):
 
 
 def test_joint_positions_are_reached():
-    world = World(joint_task("joint_position"))
-    world.reset(0)
+    world = build_world(joint_task("joint_position"))
+    reset_world(world, LIFT, 0)
     goal = world.data.qpos[world.arm.qpos] + np.array([0.2, -0.1, 0.1, 0.2, -0.2, 0.1, 0.3])
     world.set_joint_goal(goal, -1.0)
     world.advance(round(1.5 / world.timestep))
@@ -160,8 +162,8 @@ def test_joint_positions_are_reached():
 
 
 def test_joint_velocities_are_followed():
-    world = World(joint_task("joint_velocity"))
-    world.reset(0)
+    world = build_world(joint_task("joint_velocity"))
+    reset_world(world, LIFT, 0)
     goal = np.array([0.3, 0.0, 0.0, 0.1, 0.0, 0.0, -0.2])
     world.set_joint_goal(goal, -1.0)
     world.advance(round(0.5 / world.timestep))  # 0.5 s * 25 / s: within exp(-12.5) of the goal, but for friction

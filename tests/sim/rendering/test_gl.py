@@ -30,10 +30,8 @@ def test_drawing_and_then_optimising_does_not_crash(first):
     """triton's LLVM and Mesa's in one process, whatever was imported first (a segmentation fault without sim/rendering/gl.py)."""
     script = f"""
 {first}
-from sim.tasks import make_world
-world = make_world("lift")
-world.reset(0)
-assert world.render("agentview").std() > 5
+from sim.tasks import make
+assert make("lift").reset(seed=0)[0]["agentview"].std() > 5
 import torch
 parameter = torch.nn.Parameter(torch.zeros(3))
 optimizer = torch.optim.Adam([parameter])

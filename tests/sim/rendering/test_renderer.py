@@ -16,22 +16,24 @@ import pytest
 from PIL import Image
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
-from sim.physics.world import World
+from sim.envs.task_world import build_world, reset_world
 from sim.rendering import gl, raycast
 from sim.rendering import renderer as render
 from sim.rendering.raycast import RayCastRenderer, why_not
 from sim.rendering.renderer import OpenGLRenderer, make_renderer
-from sim.scene.compile import plain_lights, scene_name
-from sim.tasks import TASKS, make, make_task, make_world
+from sim.scene.compile import scene_name
+from sim.scene.terms import plain_lights
+from sim.tasks import TASKS, make, make_task
 from sim.tasks.base import Task
 
 SIZE = 84
 AGREE = 3.0  # mean absolute difference of 255 between the renderers; 0.8 to 2.1 measured on Lift
+LIFT = make_task("lift")
 GOLDEN = Path(__file__).parent / "golden" / "lift_plain.png"
 
 
 def name_of(task: Task) -> str:
-    return scene_name(task.recipe, getattr(task, "build", None))
+    return scene_name(task.recipe, task.arm, getattr(task, "build", None))
 
 
 # one task for each scene: the kitchen's tasks share theirs
@@ -53,8 +55,8 @@ def positions(model: mujoco.MjModel, data: mujoco.MjData) -> mujoco.MjData:
 
 @pytest.fixture(scope="module")
 def lift():
-    world = make_world("lift")
-    world.reset(0)
+    world = build_world(LIFT)
+    reset_world(world, LIFT, 0)
     yield world
     world.close()
 
@@ -107,9 +109,9 @@ def test_every_scene_in_both_looks_on_both_renderers(name, look):
     if look == "textured":
         terms = tuple(term for term in task.recipe.terms if term != "plain_look")
         task.recipe = dataclasses.replace(task.recipe, terms=terms)
-    opengl, cast = World(task, "opengl"), World(task, "raycast")
+    opengl, cast = build_world(task, "opengl"), build_world(task, "raycast")
     for world in (opengl, cast):
-        world.reset(1)
+        reset_world(world, task, 1)
     for camera in (c.name for c in task.contract.cameras):
         picture = opengl.render(camera)
         assert picture.std() > 5
@@ -197,23 +199,23 @@ def test_opengl_draws_the_stored_picture(lift):
 @pytest.mark.gl
 @pytest.mark.parametrize("drawn_in", ["this thread", "a thread that has ended"])
 def test_a_closed_renderer_leaves_the_pictures_of_another_alone(drawn_in):
-    worlds = make_world("lift", renderer="opengl"), make_world("lift", renderer="opengl")
+    worlds = build_world(LIFT, "opengl"), build_world(LIFT, "opengl")
     first, second = worlds
     scenes = []
     for seed in (1, 2):
-        second.reset(seed)
+        reset_world(second, LIFT, seed)
         scenes.append(second.render("agentview"))
     assert difference(*scenes) > 0.1
-    first.reset(0)
+    reset_world(first, LIFT, 0)
     draw = threading.Thread(target=first.render, args=("agentview",))
     draw.run() if drawn_in == "this thread" else draw.start()
     if draw.ident is not None:
         draw.join()
-    second.reset(2)
+    reset_world(second, LIFT, 2)
     second.render("agentview")  # its context is the current one
     first.close()
     for seed, before in zip((1, 2), scenes):
-        second.reset(seed)
+        reset_world(second, LIFT, seed)
         assert np.array_equal(second.render("agentview"), before)
     second.close()
 
@@ -276,11 +278,9 @@ assert not any(name.startswith("OpenGL.") for name in sys.modules)
 def test_opengl_ray_caster_and_torch_live_in_one_process():
     """Three copies of LLVM: Mesa's, warp's and triton's."""
     script = """
-from sim.tasks import make_world
+from sim.tasks import make
 for kind in ("opengl", "raycast"):
-    world = make_world("lift", renderer=kind)
-    world.reset(0)
-    assert world.render("agentview").std() > 5
+    assert make("lift", renderer=kind).reset(seed=0)[0]["agentview"].std() > 5
 import torch
 parameter = torch.nn.Parameter(torch.zeros(3))
 optimizer = torch.optim.Adam([parameter])

@@ -26,7 +26,7 @@ from sim.scene.sources import NotSeen
 
 def name(task):
     try:
-        return scene_name(task.recipe, getattr(task, "build", None))
+        return scene_name(task.recipe, task.arm, getattr(task, "build", None))
     except NotSeen as reason:
         return f"not seen: {reason}"
 """
@@ -66,7 +66,9 @@ def checkout(tmp_path: Path) -> Path:
 def test_an_edited_task_is_compiled_anew(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ball is the only sphere of Reach's scene that moves with a mocap body; its radius is what the file says now."""
     monkeypatch.setenv("PIXELARM_CACHE", str(checkout / "cache"))
-    radius = "from sim.tasks import make_world; m = make_world('reach').model; print(m.geom_size[m.body('ball').geomadr[0], 0])"
+    radius = (
+        "from sim.tasks import make; m = make('reach').world.model; print(m.geom_size[m.body('ball').geomadr[0], 0])"
+    )
     assert run(radius, checkout) == "0.025"
     (kept,) = (checkout / "cache").iterdir()
     assert run(radius, checkout) == "0.025" and list((checkout / "cache").iterdir()) == [kept]
@@ -100,15 +102,21 @@ def test_what_can_change_a_scene_gives_it_another_name_and_nothing_else_does(che
         "kitchen",
         "kitchen_kettle",
     }
-    assert renamed("mesh.py", old="FEW_FACES = 24", new="FEW_FACES = 25") == set(found)
-    unrelated = ("render.py", "world.py", "env.py", "control.py", "tasks/__init__.py")
+    assert renamed("scene/mesh.py", old="FEW_FACES = 24", new="FEW_FACES = 25") == set(found)
+    unrelated = (
+        "rendering/renderer.py",
+        "physics/world.py",
+        "envs/task_env.py",
+        "physics/control.py",
+        "tasks/__init__.py",
+    )
     assert renamed(*unrelated, old="from __future__", new="# edited\nfrom __future__") == set()
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_every_registered_task_is_cached(name: str) -> None:
     task = make_task(name)
-    assert scene_name(task.recipe, getattr(task, "build", None)).startswith(task.recipe.environment.lower())
+    assert scene_name(task.recipe, task.arm, getattr(task, "build", None)).startswith(task.recipe.environment.lower())
 
 
 # ---------------------------------------------------------------------------------------------------- a user's own tasks
@@ -221,7 +229,7 @@ def test_a_task_that_is_not_seen_is_compiled_all_the_same(
     task = make_task("reach")
     task.tool = object()  # type: ignore[attr-defined]
     with pytest.raises(NotSeen, match="attribute of Reach is no plain data: object"):
-        scene_name(task.recipe, task.build)
+        scene_name(task.recipe, task.arm, task.build)
     with caplog.at_level("INFO"):
-        assert compile_scene(task.recipe, task.build).body("ball").id > 0
+        assert compile_scene(task.recipe, task.arm, task.build).body("ball").id > 0
     assert "without the cache: an attribute of Reach" in caplog.text and not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """Scenes: every saving is a term that can be left out, and the compiled result is cached under its recipe."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -9,19 +10,12 @@ import numpy as np
 import pytest
 
 from robot.errors import UnknownName
-from sim.physics.world import World
-from sim.scene.compile import (
-    MODEL_TERMS,
-    NAMED,
-    Recipe,
-    body_id,
-    camera_id,
-    compile_scene,
-    in_spec,
-    named_id,
-    names,
-)
+from sim.envs.task_world import build_world, reset_world
+from sim.physics.arm import PANDA
+from sim.scene.compile import Recipe, compile_scene
 from sim.scene.mesh import cluster_vertices
+from sim.scene.names import NAMED, body_id, camera_id, in_spec, named_id, names
+from sim.scene.terms import MODEL_TERMS
 from sim.tasks import make_task
 from sim.tasks.tabletop import joint_address
 
@@ -34,29 +28,29 @@ def cache(tmp_path, monkeypatch):
 
 def test_an_unknown_term_names_the_known_ones():
     with pytest.raises(UnknownName, match="scene term 'shiny'.*no_reflections"):
-        compile_scene(Recipe(terms=("shiny",)))
+        compile_scene(Recipe(terms=("shiny",)), PANDA)
 
 
 def test_unknown_environment_and_robot_are_named(cache):
     with pytest.raises(UnknownName, match="robosuite environment 'Lfit'.*Lift"):
-        compile_scene(Recipe(environment="Lfit"))
+        compile_scene(Recipe(environment="Lfit"), PANDA)
     with pytest.raises(UnknownName, match="robosuite robot 'Pander'.*Panda"):
-        compile_scene(Recipe(robot="Pander"))
+        compile_scene(Recipe(), dataclasses.replace(PANDA, robosuite="Pander"))
 
 
 def test_a_compiled_scene_is_cached_and_a_damaged_cache_is_replaced(cache):
     recipe = Recipe(terms=("no_multisampling",))
-    first = compile_scene(recipe)
+    first = compile_scene(recipe, PANDA)
     (file,) = cache.iterdir()
     file.write_bytes(b"not a model")
-    again = compile_scene(recipe)
+    again = compile_scene(recipe, PANDA)
     assert first.nq == again.nq and file.stat().st_size > 1000
 
 
 def test_a_cache_that_outgrows_its_limit_loses_what_was_not_used_for_longest(cache, monkeypatch):
     def compiled(*terms: str) -> set[Path]:
         before = set(cache.iterdir())
-        compile_scene(Recipe(terms=terms))
+        compile_scene(Recipe(terms=terms), PANDA)
         return set(cache.iterdir()) - before
 
     first, second = compiled("no_multisampling"), compiled("no_reflections")
@@ -71,8 +65,8 @@ def test_a_cache_that_outgrows_its_limit_loses_what_was_not_used_for_longest(cac
 
 
 def test_terms_change_what_they_say(cache):
-    plain = compile_scene(Recipe(terms=()))
-    fast = compile_scene(Recipe())
+    plain = compile_scene(Recipe(terms=()), PANDA)
+    fast = compile_scene(Recipe(), PANDA)
     assert plain.vis.quality.offsamples > 0 and fast.vis.quality.offsamples == 0
     assert plain.mat_reflectance.any() and not fast.mat_reflectance.any()
     assert plain.opt.timestep == 0.002 and fast.opt.timestep == 0.005
@@ -82,7 +76,7 @@ def test_terms_change_what_they_say(cache):
 
 
 def test_clustering_leaves_collision_meshes_alone(cache):
-    plain, fast = compile_scene(Recipe(terms=())), compile_scene(Recipe(terms=("clustered_meshes",)))
+    plain, fast = compile_scene(Recipe(terms=()), PANDA), compile_scene(Recipe(terms=("clustered_meshes",)), PANDA)
     colliding = np.unique(plain.geom_dataid[(plain.geom_contype > 0) & (plain.geom_dataid >= 0)])
     assert len(colliding) and np.array_equal(plain.mesh_facenum[colliding], fast.mesh_facenum[colliding])
 
@@ -104,7 +98,7 @@ def test_clustering_a_fine_box_keeps_its_shape():
 
 
 def test_names_that_do_not_exist_list_those_that_do():
-    model = compile_scene(Recipe())
+    model = compile_scene(Recipe(), PANDA)
     with pytest.raises(UnknownName, match="camera 'front'.*frontview"):
         camera_id(model, "front")
     with pytest.raises(UnknownName, match="body 'cub'.*cube_main"):
@@ -115,7 +109,7 @@ def test_names_that_do_not_exist_list_those_that_do():
 
 def test_a_joint_that_does_not_exist_has_no_address():
     """MuJoCo answers -1, which as an index is the last joint."""
-    world = World(make_task("lift"))
+    world = build_world(make_task("lift"))
     assert joint_address(world, "cube_joint0") == world.model.joint("cube_joint0").qposadr[0]
     with pytest.raises(UnknownName, match="joint 'nope'.*cube_joint0.*robot0_joint1"):
         joint_address(world, "nope")
@@ -150,15 +144,16 @@ def test_names_are_looked_up_in_one_place_alone():
     users = [
         path for room in ("sim", "hardware") for path in (root / room).rglob("*.py") if "name2id" in path.read_text()
     ]
-    assert [path.relative_to(root).as_posix() for path in users] == ["sim/scene/compile.py"]
+    assert [path.relative_to(root).as_posix() for path in users] == ["sim/scene/names.py"]
 
 
 @pytest.mark.parametrize("left_out", sorted(MODEL_TERMS))
 def test_every_term_can_be_left_out(left_out, cache):
     """The task still resets, moves and draws without it."""
     recipe = Recipe(terms=tuple(term for term in MODEL_TERMS if term != left_out))
-    world = World(make_task("lift", recipe=recipe))
-    world.reset(0)
+    task = make_task("lift", recipe=recipe)
+    world = build_world(task)
+    reset_world(world, task, 0)
     world.advance(5)
     image = world.render("agentview")
     assert image.std() > 5 and np.isfinite(world.eef_position()).all()

@@ -4,9 +4,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from sim.actions import applier, observe
+from robot import actions
 from sim.envs.task_env import ACTUATION_DELAY_MS
-from sim.physics.world import World
+from sim.envs.task_world import build_world, reset_world
 from sim.tasks import TASKS, make_task
 from sim.tasks.drawer import OPENED, TRAVEL
 from sim.tasks.switch import ARM, ON, SPRING, STOP
@@ -15,39 +15,55 @@ from sim.tasks.tabletop import joint_address, place_anchor
 NAMES = ("drawer", "move", "pull", "reach", "switch")
 
 
+class Played:
+    """A task and a world of its own."""
+
+    def __init__(self, name):
+        self.task = make_task(name)
+        self.world = build_world(self.task)
+
+    def reset(self, seed):
+        reset_world(self.world, self.task, seed)
+
+    def success(self):
+        return self.task.success(self.world)
+
+
 @pytest.fixture(scope="module", params=NAMES)
-def world(request):
-    made = World(make_task(request.param))
+def played(request):
+    made = Played(request.param)
     yield made
-    made.close()
+    made.world.close()
 
 
 @pytest.fixture
-def make_world():
+def set_up():
     made = []
 
     def make(name):
-        made.append(World(make_task(name)))
-        return made[-1]
+        made.append(Played(name))
+        made[-1].reset(0)
+        return made[-1], made[-1].world
 
     yield make
-    for world in made:
-        world.close()
+    for played in made:
+        played.world.close()
 
 
-def play(world, seed, act):
+def play(played, seed, act):
     """An episode with the environment's actuation delay but without its images: True if it succeeds."""
-    world.reset(seed)
-    assert not world.success()
-    rng, apply = np.random.default_rng(seed), applier(world.contract.action.kind)
+    world = played.world
+    played.reset(seed)
+    assert not played.success()
+    rng, kind = np.random.default_rng(seed), world.contract.action.kind
     period = round(world.contract.period_s / world.timestep)
-    for _ in range(world.max_steps):
-        observed, action = observe(world), world.contract.clip_action(act(world))
+    for _ in range(played.task.max_steps):
+        target = actions.target(kind, world.reference(), world.contract.clip_action(act(world)))
         delay = round(rng.uniform(*ACTUATION_DELAY_MS) / 1000.0 / world.timestep)
         world.advance(delay)
-        apply(world, observed, action)
+        world.follow(target)
         world.advance(period - delay)
-        if world.success():
+        if played.success():
             return True
     return False
 
@@ -59,38 +75,37 @@ def test_they_are_registered_with_an_action_the_control_loop_can_deploy():
         assert task.contract.action.kind == "eef_delta_position"
 
 
-def test_the_expert_succeeds(world):
+def test_the_expert_succeeds(played):
     for seed in range(3):
-        assert play(world, seed, world.task.expert(np.random.default_rng(seed)).act), f"seed {seed}"
+        assert play(played, seed, played.task.expert(np.random.default_rng(seed)).act), f"seed {seed}"
 
 
-def test_doing_nothing_does_not_succeed(world):
-    assert not play(world, 0, lambda _: np.array([0.0, 0.0, 0.0, -1.0], np.float32))
+def test_doing_nothing_does_not_succeed(played):
+    assert not play(played, 0, lambda _: np.array([0.0, 0.0, 0.0, -1.0], np.float32))
 
 
-def test_random_actions_do_not_succeed(world):
-    rng, action = np.random.default_rng(1), world.contract.action
+def test_random_actions_do_not_succeed(played):
+    rng, action = np.random.default_rng(1), played.task.contract.action
     for seed in range(2):
-        assert not play(world, seed, lambda _: rng.uniform(action.low, action.high).astype(np.float32))
+        assert not play(played, seed, lambda _: rng.uniform(action.low, action.high).astype(np.float32))
 
 
-def test_a_seed_is_a_scene(world):
+def test_a_seed_is_a_scene(played):
     states = []
     for seed in (4, 5, 4):
-        world.reset(seed)
-        states.append(world.state_dict()["physics"])
+        played.reset(seed)
+        states.append(played.world.state_dict()["physics"])
     assert np.array_equal(states[0], states[2]) and not np.array_equal(states[0], states[1])
 
 
-def test_a_restored_world_stands_and_goes_on_as_the_saved_one(world):
+def test_a_restored_world_stands_and_goes_on_as_the_saved_one(played):
     """Where a task put its marks and furniture is part of the state, not of the model."""
-    other = World(make_task(world.task.name))
-    world.reset(11)
-    other.reset(12)
-    expert = world.task.expert(np.random.default_rng(0))
-    apply = applier(world.contract.action.kind)
+    world, other = played.world, build_world(played.task)
+    played.reset(11)
+    reset_world(other, played.task, 12)
+    expert = played.task.expert(np.random.default_rng(0))
     for _ in range(5):
-        apply(world, observe(world), expert.act(world))
+        world.follow(actions.target(world.contract.action.kind, world.reference(), expert.act(world)))
         world.advance(20)
     other.load_state_dict(world.state_dict())
     for _ in range(3):
@@ -102,8 +117,9 @@ def test_a_restored_world_stands_and_goes_on_as_the_saved_one(world):
     other.close()
 
 
-def test_what_matters_is_seen_by_a_camera(world):
+def test_what_matters_is_seen_by_a_camera(played):
     """Hiding the task's own shapes changes at least 20 of the 64 x 64 pixels of one camera and some of agentview."""
+    world = played.world
     robosuite_bodies = ("robot0_", "gripper0_", "fixed_mount0_", "table", "left_eef", "right_eef")
     own = [
         geom
@@ -114,7 +130,7 @@ def test_what_matters_is_seen_by_a_camera(world):
     ]
     assert own
     for seed in range(5):
-        world.reset(seed)
+        played.reset(seed)
         seen = {c.name: world.render(c.name).astype(int) for c in world.contract.cameras}
         groups = world.model.geom_group[own].copy()
         world.model.geom_group[own] = 0  # where collision shapes are, which are not drawn
@@ -124,13 +140,12 @@ def test_what_matters_is_seen_by_a_camera(world):
 
 
 # ---------------------------------------------------------------------------------------------- what success means
-def test_reach_counts_within_the_ball(make_world):
-    world = make_world("reach")
-    world.reset(0)
+def test_reach_counts_within_the_ball(set_up):
+    played, world = set_up("reach")
     hand = world.eef_position() + world.base_position
     for distance, reached in ((0.024, True), (0.026, False)):
         place_anchor(world, "ball", tuple(hand + (0.0, distance, 0.0)))
-        assert world.success() is reached
+        assert played.success() is reached
 
 
 @pytest.mark.parametrize(
@@ -144,9 +159,8 @@ def test_reach_counts_within_the_ball(make_world):
         ((0.0, 0.0, 0.0), 0.0, 0.04, False),  # still held
     ],
 )
-def test_move_wants_the_block_on_the_disc_at_rest_and_let_go(make_world, offset, speed, opening, placed):
-    world = make_world("move")
-    world.reset(0)
+def test_move_wants_the_block_on_the_disc_at_rest_and_let_go(set_up, offset, speed, opening, placed):
+    played, world = set_up("move")
     start = joint_address(world, "block_joint")
     place = world.object_position("place") + world.base_position
     world.data.qpos[start : start + 3] = place + (0.0, 0.0, 0.019) + np.array(offset)  # the disc's centre is 1 mm up
@@ -154,46 +168,42 @@ def test_move_wants_the_block_on_the_disc_at_rest_and_let_go(make_world, offset,
     world.data.qvel[world.model.jnt_dofadr[block]] = speed
     world.data.qpos[joint_address(world, "gripper0_right_finger_joint1")] = opening / 2
     world.data.qpos[joint_address(world, "gripper0_right_finger_joint2")] = -opening / 2
-    assert world.success() is placed
+    assert played.success() is placed
 
 
-def test_pull_counts_when_the_centre_reaches_the_line(make_world):
-    world = make_world("pull")
-    world.reset(0)
+def test_pull_counts_when_the_centre_reaches_the_line(set_up):
+    played, world = set_up("pull")
     start = joint_address(world, "box_joint")
     line = world.object_position("line")[0] + world.base_position[0]
     for x, pulled in ((line + 0.002, False), (line - 0.002, True)):
         world.data.qpos[start] = x
-        assert world.success() is pulled
+        assert played.success() is pulled
 
 
-def test_a_drawer_stays_where_it_is_left(make_world):
-    world = make_world("drawer")
-    world.reset(0)
+def test_a_drawer_stays_where_it_is_left(set_up):
+    played, world = set_up("drawer")
     joint = joint_address(world, "drawer_joint")
     for opening, opened in ((0.0, False), (OPENED - 0.005, False), (OPENED + 0.005, True), (TRAVEL, True)):
         world.data.qpos[joint] = opening
         world.advance(100)
         assert abs(world.data.qpos[joint] - opening) < 1e-3
-        assert world.success() is opened
+        assert played.success() is opened
 
 
-def test_a_switch_is_on_or_off_and_never_between(make_world):
-    world = make_world("switch")
-    world.reset(0)
+def test_a_switch_is_on_or_off_and_never_between(set_up):
+    played, world = set_up("switch")
     joint = joint_address(world, "switch_joint")
     for angle, side in ((0.1, 1.0), (-0.1, -1.0), (STOP, 1.0), (-STOP, -1.0)):
         world.data.qpos[joint] = angle
         world.data.qvel[:] = 0.0
         world.advance(200)
         assert abs(world.data.qpos[joint] - side * STOP) < 0.05
-        assert world.success() is (side < 0)
+        assert played.success() is (side < 0)
     assert ON > -STOP
 
 
-def test_the_switch_s_spring_is_as_strong_as_its_comment_says(make_world):
-    world = make_world("switch")
-    world.reset(0)
+def test_the_switch_s_spring_is_as_strong_as_its_comment_says(set_up):
+    _, world = set_up("switch")
     world.data.qvel[:] = 0.0
     world.data.qpos[joint_address(world, "switch_joint")] = 0.3
     mujoco.mj_forward(world.model, world.data)

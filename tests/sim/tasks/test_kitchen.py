@@ -8,17 +8,19 @@ import pytest
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
 from sim.envs.task_env import TaskEnv
-from sim.physics.world import World
+from sim.envs.task_world import build_world, reset_world
+from sim.physics.arm import KITCHEN_PANDA, PANDA
 from sim.scene import compile as scene
 from sim.scene.compile import KITCHEN, Recipe, compile_scene, scene_name
 from sim.scene.randomise import Randomiser, make_terms
 from sim.tasks import TASKS, make_task
-from sim.tasks.kitchen import FOUR, FRANKA, MAX_SPEED, SUBTASKS, TERMS, Kitchen, distance, look_at
+from sim.tasks.kitchen import FOUR, MAX_SPEED, SUBTASKS, TERMS, Kitchen, distance, look_at
 from sim.tasks.kitchen_expert import WAYPOINTS, InverseKinematics, Scene, rotation_vector
 from sim.tasks.lift import Lift
 from sim.tasks.tabletop import joint_address
 
 EXACT = Recipe(environment=KITCHEN, terms=())  # FrankaKitchen's own 2 ms steps
+ALL = Kitchen(tuple(SUBTASKS), image_size=84)
 
 
 class Blind(TaskEnv):
@@ -33,7 +35,7 @@ class Blind(TaskEnv):
 @pytest.fixture(scope="module")
 def world():
     """With all seven subtasks."""
-    made = World(Kitchen(tuple(SUBTASKS), image_size=84))
+    made = build_world(ALL)
     yield made
     made.close()
 
@@ -110,41 +112,41 @@ def test_random_actions_do_not_succeed():
 @pytest.mark.parametrize("subtask", SUBTASKS)
 def test_a_subtask_counts_within_three_tenths_of_its_goal(world, subtask):
     for short_of, done in ((0.0, True), (0.29, True), (0.31, False)):
-        world.reset(0)
+        reset_world(world, ALL, 0)
         put_at_goal(world, subtask, short_of)
         assert distance(world, subtask) == pytest.approx(short_of, abs=1e-9)
-        assert world.task.completed(world) == ([subtask] if done else [])
-        assert not world.success()
+        assert ALL.completed(world) == ([subtask] if done else [])
+        assert not ALL.success(world)
 
 
 def test_success_is_all_of_them_at_the_same_time(world):
-    world.reset(0)
+    reset_world(world, ALL, 0)
     for subtask in SUBTASKS:
-        assert not world.success()
+        assert not ALL.success(world)
         put_at_goal(world, subtask)
-    assert world.success() and world.task.completed(world) == list(SUBTASKS)
+    assert ALL.success(world) and ALL.completed(world) == list(SUBTASKS)
     put_at_goal(world, "microwave", 0.5)
-    assert not world.success()
+    assert not ALL.success(world)
 
 
 # -------------------------------------------------------------------------------------------------------------- resets
 def test_the_start_is_drawn_around_frankakitchens(world):
     starts = []
     for seed in range(20):
-        world.reset(seed)
+        reset_world(world, ALL, seed)
         kettle = joint_address(world, "kettle")
         starts.append(np.append(world.data.qpos[world.arm.qpos], world.data.qpos[kettle : kettle + 2]))
         assert world.data.qpos[kettle + 2] == pytest.approx(1.62, abs=0.005)
-    off = np.array(starts) - (*FRANKA.home, -0.269, 0.350)
+    off = np.array(starts) - (*KITCHEN_PANDA.home, -0.269, 0.350)
     assert np.abs(off[:, :7]).max() < 0.055 and np.abs(off[:, 7:]).max() < 0.021
     assert off.std(axis=0).min() > 0.008  # a fifth of 0.05, and two thirds of what 2 cm give
     assert world.gripper_opening() == pytest.approx(0.08, abs=2e-3)
-    world.reset(3)
+    reset_world(world, ALL, 3)
     assert np.array_equal(np.append(world.data.qpos[:7], world.data.qpos[kettle : kettle + 2]), starts[3])
 
 
 def test_a_restored_world_goes_on_as_the_saved_one(world):
-    world.reset(1)
+    reset_world(world, ALL, 1)
     world.set_joint_goal(np.full(7, 0.5), 1.0)
     world.advance(7)
     state = world.state_dict()
@@ -152,7 +154,7 @@ def test_a_restored_world_goes_on_as_the_saved_one(world):
     for _ in range(2):
         world.advance(20)
         ends.append(world.data.qpos.copy())
-        world.reset(2)
+        reset_world(world, ALL, 2)
         world.load_state_dict(state)
     assert np.array_equal(*ends)
 
@@ -160,7 +162,7 @@ def test_a_restored_world_goes_on_as_the_saved_one(world):
 # --------------------------------------------------------------------------------------------------------- the servos
 def test_zeros_hold_the_arm(world):
     """FrankaKitchen's arm sinks by half a metre meanwhile."""
-    world.reset(0)
+    reset_world(world, ALL, 0)
     before = world.eef_position()
     for _ in range(100):
         world.set_joint_goal(np.zeros(7), -1.0)
@@ -169,7 +171,7 @@ def test_zeros_hold_the_arm(world):
 
 
 def test_the_arm_stops_when_nobody_speaks(world):
-    world.reset(0)
+    reset_world(world, ALL, 0)
     start = world.data.qpos[world.arm.qpos].copy()
     world.set_joint_goal(np.array([1.0, 0, 0, 0, 0, 0, -1.0]), -1.0)
     world.advance(round(2.0 / world.timestep))
@@ -181,8 +183,8 @@ def test_joint_positions_are_reached(world):
     task = Kitchen(("kettle",))
     action = dataclasses.replace(task.contract.action, kind="joint_position")
     task.contract = dataclasses.replace(task.contract, action=action)
-    other = World(task)
-    other.reset(0)
+    other = build_world(task)
+    reset_world(other, task, 0)
     goal = other.data.qpos[other.arm.qpos] + (0.3, 0.1, 0.2, 0.1, -0.2, 0.3, 0.4)
     other.set_joint_goal(goal, -1.0)
     other.advance(round(2.0 / other.timestep))
@@ -193,7 +195,7 @@ def test_an_arm_with_servos_refuses_goals_for_its_hand():
     task = Kitchen()
     task.contract = dataclasses.replace(task.contract, action=Lift().contract.action)
     with pytest.raises(PixelarmError, match="'eef_delta_position' needs an arm with motors.*joint_velocity"):
-        World(task)
+        build_world(task)
 
 
 def test_actions_are_frankakitchens_in_physical_units():
@@ -203,9 +205,9 @@ def test_actions_are_frankakitchens_in_physical_units():
 
     gymnasium.register_envs(gymnasium_robotics)
     theirs = gymnasium.make("FrankaKitchen-v1", robot_noise_ratio=0.0).unwrapped
-    ours = World(Kitchen(recipe=EXACT))
+    ours = build_world(Kitchen(recipe=EXACT))
     theirs.reset(seed=0)
-    ours.reset(0)
+    reset_world(ours, ALL, 0)
     for model in (theirs.model, ours.model):
         model.opt.gravity[:] = 0.0
     ours.data.qpos[:], ours.data.qvel[:] = theirs.data.qpos, theirs.data.qvel
@@ -225,13 +227,13 @@ def test_actions_are_frankakitchens_in_physical_units():
 
 # ----------------------------------------------------------------------------------------------------------- the scene
 def test_the_hash_names_the_package_that_the_scene_comes_from(monkeypatch):
-    before = scene_name(Recipe()), scene_name(EXACT)
+    before = scene_name(Recipe(), PANDA), scene_name(EXACT, KITCHEN_PANDA)
     monkeypatch.setattr(scene, "version", lambda package: "9" if package == "gymnasium-robotics" else "1")
-    kitchen, lift = scene_name(EXACT), scene_name(Recipe())
+    kitchen, lift = scene_name(EXACT, KITCHEN_PANDA), scene_name(Recipe(), PANDA)
     monkeypatch.setattr(scene, "version", lambda package: "8" if package == "gymnasium-robotics" else "1")
-    assert scene_name(EXACT) != kitchen and scene_name(Recipe()) == lift
+    assert scene_name(EXACT, KITCHEN_PANDA) != kitchen and scene_name(Recipe(), PANDA) == lift
     monkeypatch.undo()
-    assert (scene_name(Recipe()), scene_name(EXACT)) == before
+    assert (scene_name(Recipe(), PANDA), scene_name(EXACT, KITCHEN_PANDA)) == before
 
 
 def test_without_the_package_the_scene_says_what_to_install(monkeypatch):
@@ -242,19 +244,23 @@ def test_without_the_package_the_scene_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(scene, "version", absent)
     with pytest.raises(MissingDependency, match=r"gymnasium-robotics, which is absent; pip install 'pixelarm\[sim\]'"):
-        World(Kitchen())
+        build_world(Kitchen())
 
 
 def test_what_does_not_fit_the_kitchen_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PIXELARM_CACHE", str(tmp_path))
-    with pytest.raises(UnknownName, match="robot of FrankaKitchen-v1 'Sawyer'.*Panda"):
-        compile_scene(Recipe(environment=KITCHEN, robot="Sawyer", terms=()))
-    with pytest.raises(PixelarmError, match="fewer_collisions.*no body robot0_link0.*[Ll]eave the term out"):
-        compile_scene(Recipe(environment=KITCHEN, terms=("fewer_collisions",)))
+    with pytest.raises(
+        PixelarmError, match="FrankaKitchen-v1 brings its own arm; the arm 'panda' is one that robosuite"
+    ):
+        compile_scene(EXACT, PANDA)
+    with pytest.raises(PixelarmError, match="robosuite's Lift needs one of robosuite's arms; 'kitchen_panda' is not"):
+        compile_scene(Recipe(), KITCHEN_PANDA)
+    with pytest.raises(PixelarmError, match="fewer_collisions.*'kitchen_panda' names none.*Leave the term out"):
+        compile_scene(Recipe(environment=KITCHEN, terms=("fewer_collisions",)), KITCHEN_PANDA)
 
 
 def test_terms_make_the_kitchen_cheap_and_leave_its_collisions_alone(world):
-    plain, light = World(Kitchen(recipe=EXACT)).model, world.model
+    plain, light = build_world(Kitchen(recipe=EXACT)).model, world.model
     drawn = [np.isin(m.geom_group, (1, 2)) & (m.geom_type == mujoco.mjtGeom.mjGEOM_MESH) for m in (plain, light)]
     faces = [int(m.mesh_facenum[m.geom_dataid[shown]].sum()) for m, shown in zip((plain, light), drawn)]
     assert faces[1] < 0.05 * faces[0]  # 142,000 before
@@ -269,7 +275,7 @@ def test_terms_make_the_kitchen_cheap_and_leave_its_collisions_alone(world):
 @pytest.mark.parametrize("subtask", SUBTASKS)
 def test_each_object_is_seen_to_move(world, subtask):
     """At 84 pixels in the agent's view."""
-    world.reset(0)
+    reset_world(world, ALL, 0)
     before = world.render("agentview").astype(int)
     put_at_goal(world, subtask)
     after = world.render("agentview").astype(int)
@@ -280,9 +286,9 @@ def test_each_object_is_seen_to_move(world, subtask):
 @pytest.mark.gl
 def test_renderers_agree_on_an_opened_kitchen(world):
     """Through the microwave's window too: 4.3 of 255 while OpenGL drew its glass."""
-    cast = World(world.task, "raycast")
+    cast = build_world(ALL, "raycast")
     for each in (world, cast):
-        each.reset(0)
+        reset_world(each, ALL, 0)
         for subtask in SUBTASKS:
             put_at_goal(each, subtask)
     for camera in ("agentview", "eye_in_hand"):
@@ -303,8 +309,8 @@ def test_a_heavier_kettle_is_all_of_the_kettle(world):
 
 # -------------------------------------------------------------------------------------------------------- the geometry
 def test_inverse_kinematics_goes_where_it_is_told_within_the_limits(world):
-    world.reset(0)
-    ik, arm = InverseKinematics(world, FRANKA.home), world.arm
+    reset_world(world, ALL, 0)
+    ik, arm = InverseKinematics(world, KITCHEN_PANDA.home), world.arm
     joints = world.data.qpos[arm.qpos].copy()
     position = Scene(world).hand + (0.05, 0.10, -0.05)
     rotation = world.data.site_xmat[arm.site].reshape(3, 3).copy()
@@ -318,7 +324,7 @@ def test_inverse_kinematics_goes_where_it_is_told_within_the_limits(world):
 
 
 def test_a_point_turned_about_the_microwaves_hinge_stays_as_far_from_it(world):
-    world.reset(0)
+    reset_world(world, ALL, 0)
     now = Scene(world)
     handle, hinge = now.site("microhandle_site"), world.data.xanchor[world.model.joint("microwave").id]
     turned = now.about("microwave", handle, -0.5)

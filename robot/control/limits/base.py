@@ -1,0 +1,50 @@
+"""What a filter is, what it is told, and the list that a target passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from robot.actions import Reference, Target
+from robot.control.rules import Stop
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What is known when a target is checked."""
+
+    measured: Reference  # of the observation that the target answers
+    previous: Target | None = None  # last published; None before the first
+    stamp_ns: int = 0  # of that observation
+    now_ns: int = 0  # same clock as the stamp
+    enabled: bool = True  # the deadman is held, or none is required
+    estopped: bool = False
+
+
+class Limit(Protocol):
+    """One filter of the list: returns the target, a changed one, or a ``Stop``, and counts how often it acted."""
+
+    name: str
+    count: int
+
+    def apply(self, target: Target, context: Context) -> Target | Stop: ...
+
+
+@dataclass
+class Limits:
+    """The list, applied in order; the first ``Stop`` ends it."""
+
+    filters: Sequence[Limit]
+
+    def apply(self, target: Target, context: Context) -> Target | Stop:
+        for limit in self.filters:
+            verdict = limit.apply(target, context)
+            if isinstance(verdict, Stop):
+                return verdict
+            target = verdict
+        return target
+
+    def counts(self) -> dict[str, int]:
+        """How often each filter acted."""
+        return {limit.name: limit.count for limit in self.filters}

@@ -1,0 +1,80 @@
+"""The numbers of one arm that its limits need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import pi
+
+from robot.errors import PixelarmError
+
+JOINT_LIMITS = {
+    "joint_low": "rad",
+    "joint_high": "rad",
+    "max_joint_speed_rad_s": "rad/s",
+}  # no arm's number fits another
+
+
+@dataclass(frozen=True)
+class LimitConfig:
+    """Numbers of one arm, in its base frame. The defaults suit a first run of an arm nobody has tried."""
+
+    max_reach_m: float = 0.05  # furthest a target may lie from the measured position
+    max_speed_m_s: float = 0.25  # distance between successive targets / control period
+    speed_scale: float = 0.25  # in (0, 1]: shortens every motion
+    box_low: tuple[float, float, float] = (0.3, -0.3, 0.02)  # m, workspace corner
+    box_high: tuple[float, float, float] = (0.6, 0.3, 0.5)  # m, opposite corner
+    expiry_s: float = 0.5  # a command that answers an older observation is refused
+    max_turn_rad: float = 0.2  # furthest a target may be turned from the measured orientation
+    max_turn_speed_rad_s: float = 0.5  # angle between successive targets / control period
+    # for joint targets; one number for each of the profile's joint_names. Empty: not given
+    joint_low: tuple[float, ...] = ()  # rad, lowest position
+    joint_high: tuple[float, ...] = ()  # rad, highest position
+    max_joint_speed_rad_s: tuple[float, ...] = ()
+    max_joint_reach_rad: float = 0.2  # furthest a target may lie from a joint's measured position
+    joint_margin_rad: float = 0.05  # targets keep this far from joint_low and joint_high
+
+    def __post_init__(self) -> None:
+        for name in ("box_low", "box_high", *JOINT_LIMITS):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+        for name in (
+            "max_reach_m", "max_speed_m_s", "expiry_s", "max_turn_rad", "max_turn_speed_rad_s", "max_joint_reach_rad",
+        ):  # fmt: skip
+            if not 0 < float(getattr(self, name)) < float("inf"):
+                raise PixelarmError(f"limit {name} must be positive and finite, got {getattr(self, name)}")
+        if not 0 < self.speed_scale <= 1:
+            raise PixelarmError(f"limit speed_scale must lie in (0, 1], got {self.speed_scale}")
+        low, high = self.box_low, self.box_high
+        if len(low) != 3 or len(high) != 3 or not all(a < b for a, b in zip(low, high)):
+            raise PixelarmError(f"limit box needs three numbers each and box_low < box_high, got {low} and {high}")
+        if self.max_turn_rad > 0.5 * pi:  # further apart, the shortest way between two targets may leave the reach
+            raise PixelarmError(
+                f"limit max_turn_rad must be at most a quarter turn, {0.5 * pi:.3f}, got {self.max_turn_rad}"
+            )
+        self._check_joints()
+
+    def _check_joints(self) -> None:
+        low, high, margin = self.joint_low, self.joint_high, self.joint_margin_rad
+        if not 0 <= margin < float("inf"):
+            raise PixelarmError(f"limit joint_margin_rad must be finite and not negative, got {margin}")
+        if len(low) != len(high) or not all(a + 2 * margin < b for a, b in zip(low, high)):
+            raise PixelarmError(
+                "limits joint_low and joint_high must be of one length, and joint_low below joint_high by more than twice "
+                f"joint_margin_rad ({margin}), got {low} and {high}"
+            )
+        if not all(0 < v < float("inf") for v in self.max_joint_speed_rad_s):
+            raise PixelarmError(
+                f"limit max_joint_speed_rad_s must be positive and finite, got {self.max_joint_speed_rad_s}"
+            )
+
+    def require_joints(self, kind: str, joints: int) -> None:
+        """Raise PixelarmError unless every limit that is a joint's own is given for all ``joints`` of an action ``kind``."""
+        lacking = [
+            f"{name} ({unit}): {len(getattr(self, name)) or 'none'} given"
+            for name, unit in JOINT_LIMITS.items()
+            if len(getattr(self, name)) != joints
+        ]
+        if lacking:
+            raise PixelarmError(
+                f"{kind!r} actions need these limits in the arm's profile, one number for each of the {joints} joints: "
+                + "; ".join(lacking)
+            )

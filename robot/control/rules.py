@@ -1,0 +1,36 @@
+"""The rules that hold an arm instead of moving it: what each is called, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RULES: dict[str, str] = {
+    "missing_stream": "a camera or proprioceptive stream has not sent anything yet",
+    "wrong_shape": "a stream sent an array of the wrong size or type",
+    "clock_domain": "a stamp lies in the future or over a second back: two clocks that differ",
+    "stale_observation": "the newest observation is older than the contract's max_age_ms",
+    "skew": "streams of one observation are further apart than one control period",
+    "out_of_order": "a message not newer than one already received was dropped",
+    "repeated_observation": "nothing new came since the last tick",
+    "deadline_missed": "no command within deadline_ms of the observation's stamp",
+    "late_result": "an inference that finished after its deadline was dropped",
+    "inference_error": "the policy raised an exception or returned a wrong shape; repeated ones latch",
+    "not_finite": "the policy returned nan or infinity",
+    "enable": "the deadman is released or silent",
+    "estop": "the emergency stop is set or not yet cleared",
+    "operator_hold": "an operator asked for a hold",
+    "arm_contract": "the arm has not said its contract yet, or it is another than the policy's",
+    "length": "a command of the wrong length",
+    "box": "the arm stands outside its workspace",
+    "joint_range": "a joint of the arm stands outside its limits",
+    "expiry": "a command came too late to be right",
+    "tick_overrun": "the loop itself fell behind and skipped ticks",
+}
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A refusal to command something new: the loop holds the arm."""
+
+    rule: str  # one of RULES
+    words: str

@@ -1,0 +1,117 @@
+"""What an arm and its cameras send, on the topics of the arm's profile, as the observations that a contract names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from robot.control.loop import ControlLoop
+from robot.errors import PixelarmError
+from robot.profile import ArmProfile
+from robot.ros import messages, runtime
+from robot.ros.messages import stamp_ns
+
+runtime.require_rclpy()
+
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
+
+Reader = Callable[[Any], None]
+
+
+class Subscribe(Protocol):
+    def __call__(self, kind: Any, topic: str, callback: Reader, depth: int, reliable: bool = False) -> None:
+        """Hear a topic of a message type, keeping the ``depth`` newest."""
+
+
+class Inputs:
+    """Hands what is measured to a loop; what cannot be used becomes a named fault of its stream."""
+
+    def __init__(
+        self, subscribe: Subscribe, arm: ArmProfile, loop: ControlLoop, on_orientation: Callable[[np.ndarray], None]
+    ) -> None:
+        """``arm`` feeds this loop's contract (``ArmProfile.require_contract``); ``on_orientation`` hears every ``(4,)`` xyzw."""
+        self._arm, self._loop, self._on_orientation = arm, loop, on_orientation
+        for camera in loop.contract.cameras:
+            source = arm.cameras[camera.name]
+            message, decode = (
+                (Image, messages.from_image) if source.type == "image" else (CompressedImage, messages.from_compressed)
+            )
+            subscribe(message, source.topic, partial(self.on_image, camera.name, decode), 1, source.qos == "reliable")
+        if arm.eef_pose and self._wanted("eef_pos", "eef_quat"):
+            subscribe(PoseStamped, arm.eef_pose.topic, self.on_pose, 5)
+        readers: dict[str, list[Reader]] = {}  # one topic may have both: it is read once
+        if self._wanted("gripper_opening"):
+            readers.setdefault(arm.gripper_state.topic, []).append(self.on_gripper)
+        if arm.joint_state and self._wanted("joint_pos", "joint_vel"):
+            readers.setdefault(arm.joint_state.topic, []).append(self.on_joints)
+        for topic, found in readers.items():
+            subscribe(JointState, topic, partial(_each, found), 10)
+
+    def on_image(self, name: str, decode: Callable[[Any], np.ndarray], message: Any) -> None:
+        try:
+            pixels = decode(message)
+        except PixelarmError as error:
+            self._loop.mailbox.fault(name, f"{name!r}: {error}")
+            return
+        self._loop.put_image(name, pixels, stamp_ns(message.header.stamp))
+
+    def on_pose(self, message: PoseStamped) -> None:
+        assert self._arm.eef_pose is not None
+        topic, frame = self._arm.eef_pose.topic, message.header.frame_id
+        position, xyzw = messages.from_pose(message.pose)
+        if frame != self._arm.base_frame:
+            words = f"{topic} is in frame {frame!r}, the profile says {self._arm.base_frame!r}"
+            self._fault(("eef_pos", "eef_quat"), words)
+        elif not abs(float(np.linalg.norm(xyzw)) - 1.0) < 0.01:
+            self._fault(
+                ("eef_pos", "eef_quat"), f"{topic} has an orientation that is no unit quaternion: {xyzw.tolist()}"
+            )
+        else:
+            self._on_orientation(xyzw)
+            self._put(message.header.stamp, {"eef_pos": position, "eef_quat": xyzw})
+
+    def on_gripper(self, message: JointState) -> None:
+        """Fingers by name, never by index; a message without any of them is another device on the same topic."""
+        joints = self._arm.gripper_state.joints
+        if not set(joints) & set(message.name):
+            return
+        try:
+            opening = self._arm.gripper_state.scale * messages.by_name(message.name, message.position, joints).sum()
+        except PixelarmError as error:
+            self._fault(("gripper_opening",), f"joint states of the gripper: {error}")
+            return
+        self._put(message.header.stamp, {"gripper_opening": np.array([opening])})
+
+    def on_joints(self, message: JointState) -> None:
+        """Joints of the arm by name, in the order of the profile; other devices' messages are left aside."""
+        joints = self._arm.joint_names
+        if not set(joints) & set(message.name):
+            return
+        for name, values in (("joint_pos", message.position), ("joint_vel", message.velocity)):
+            if not self._wanted(name):
+                continue
+            try:
+                self._put(message.header.stamp, {name: messages.by_name(message.name, values, joints)})
+            except PixelarmError as error:
+                self._fault((name,), f"joint states of the arm, {name}: {error}")
+
+    def _wanted(self, *names: str) -> list[str]:
+        """Which of these fields of proprioception the policy sees."""
+        return [p.name for p in self._loop.contract.proprio if p.name in names]
+
+    def _put(self, stamp: Any, values: dict[str, np.ndarray]) -> None:
+        for name in self._wanted(*values):
+            self._loop.put_proprio(name, values[name], stamp_ns(stamp))
+
+    def _fault(self, names: tuple[str, ...], words: str) -> None:
+        for name in self._wanted(*names):
+            self._loop.mailbox.fault(name, words)
+
+
+def _each(readers: list[Reader], message: JointState) -> None:
+    for read in readers:
+        read(message)

@@ -1,0 +1,94 @@
+"""Where targets go: to the topics of an arm's profile, in the messages that its driver takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from robot import rotations
+from robot.actions import JOINT_POSITION, KINDS, POSE, Target
+from robot.contract import Contract
+from robot.control.loop import Command
+from robot.errors import PixelarmError
+from robot.profile import ArmProfile
+from robot.ros import messages, runtime
+from robot.ros.messages import set_stamp
+
+runtime.require_rclpy()
+
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+from std_msgs.msg import Float64MultiArray  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
+
+
+class Outputs:
+    """Publishes the commands of one contract's kind of action."""
+
+    def __init__(self, publisher: Callable[[Any, str], Any], arm: ArmProfile, contract: Contract) -> None:
+        """``publisher(message type, topic)`` makes one; ``arm`` takes this contract (``ArmProfile.require_contract``)."""
+        self._arm, self._period_s = arm, contract.period_s
+        kind = KINDS[contract.action.kind]
+        output = arm.outputs[kind.target]
+        self._message = {POSE: self._pose, JOINT_POSITION: self._joint_positions}.get(
+            kind.target, self._joint_velocities
+        )
+        self._as_trajectory = kind.target == JOINT_POSITION and output.type == "joint_trajectory"
+        joints = JointTrajectory if self._as_trajectory else Float64MultiArray
+        self._target = publisher(PoseStamped if kind.target == POSE else joints, output.topic)
+        self._gripper_as_joint = arm.gripper_command.type == "joint_state"
+        self._gripper = publisher(
+            JointState if self._gripper_as_joint else Float64MultiArray, arm.gripper_command.topic
+        )
+        self._measured_xyzw: np.ndarray | None = None
+        self._held_xyzw: np.ndarray | None = None
+
+    def measured(self, xyzw: np.ndarray) -> None:
+        """The orientation of the end effector now."""
+        self._measured_xyzw = xyzw
+
+    def let_go(self) -> None:
+        """A position without a rotation from now on holds the orientation that is measured when the first one is published."""
+        self._held_xyzw = None
+
+    def publish(self, command: Command) -> None:
+        """Called from the loop's thread."""
+        self._target.publish(self._message(command.target, command.obs_stamp_ns))
+        value = self._arm.gripper_command.value(command.target.gripper)
+        if not self._gripper_as_joint:
+            self._gripper.publish(Float64MultiArray(data=[value]))
+            return
+        # velocity and effort are filled because rosbag readers stumble over empty arrays
+        joint = JointState(name=[self._arm.gripper_command.joint], position=[value], velocity=[0.0], effort=[0.0])
+        set_stamp(joint.header, command.obs_stamp_ns, self._arm.base_frame)
+        self._gripper.publish(joint)
+
+    def _pose(self, target: Target, stamp_ns: int) -> Any:
+        assert target.position is not None
+        message = PoseStamped()
+        set_stamp(message.header, stamp_ns, self._arm.base_frame)
+        xyzw = self._held() if target.rotation is None else rotations.to_quaternion(target.rotation)
+        messages.to_pose(message.pose, target.position, xyzw)
+        return message
+
+    def _held(self) -> np.ndarray:
+        if self._held_xyzw is None:
+            self._held_xyzw = self._measured_xyzw
+        if self._held_xyzw is None:
+            raise PixelarmError("a position cannot be commanded before the orientation that is to be held was measured")
+        return self._held_xyzw
+
+    def _joint_positions(self, target: Target, stamp_ns: int) -> Any:
+        assert target.joint_positions is not None
+        if not self._as_trajectory:
+            return Float64MultiArray(data=target.joint_positions.tolist())
+        names = self._arm.joint_names
+        return messages.to_trajectory(
+            JointTrajectory(), JointTrajectoryPoint(), names, target.joint_positions, self._period_s
+        )
+
+    def _joint_velocities(self, target: Target, stamp_ns: int) -> Any:
+        assert target.joint_velocities is not None
+        return Float64MultiArray(data=target.joint_velocities.tolist())
