@@ -26,9 +26,10 @@ from robot.stats import Rate, mcnemar, rate
 from sim.bench.harness import Row, Sample, Subject, Unit, cores, keep, one_thread, provenance, table
 from sim.bench.stock import HORIZON, INEXACT, unit_of
 from sim.bench.tasks import Tick, play_all, without_terms
+from sim.envs.make import make
 from sim.envs.task_world import build_world, reset_world
 from sim.rendering import gl
-from sim.tasks import make, make_task
+from sim.tasks import make_task
 from sim.tasks.tabletop import MAX_DELTA
 
 TASK, PIXELS = "lift", 64
