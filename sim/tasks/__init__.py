@@ -1,4 +1,4 @@
-"""Every task by name, for ``make`` and for ``pixelarm train task=NAME``. Outsiders may add their own: ``TASKS["mine"] = MyTask``."""
+"""Every task by name, for ``sim.envs.make`` and ``pixelarm train task=NAME``. Outsiders may add: ``TASKS["mine"] = MyTask``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from robot.errors import UnknownName
-from sim import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
+from sim.rendering import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
 from sim.tasks.base import Task
 from sim.tasks.door import Door
 from sim.tasks.drawer import Drawer

@@ -73,6 +73,13 @@ def changeable(lift):
     lift.model.vis.headlight.active = 0
 
 
+class WithAllTextures(OpenGLRenderer):
+    """Hands every texture of the model to OpenGL."""
+
+    def _unseen_textures(self):
+        return np.arange(0)
+
+
 @pytest.fixture(scope="module")
 def both(lift):
     renderers = OpenGLRenderer(lift.model, SIZE, SIZE), RayCastRenderer(lift.model, SIZE, SIZE)
