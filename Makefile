@@ -2,9 +2,10 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := .venv-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint types doctor constraints clean
+.PHONY: help setup demo test test-fast lint types doctor docs docs-serve constraints clean
 
 help: ## what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -23,8 +24,9 @@ test: setup lint types ## lint, types and every test
 test-fast: setup ## the tests for daily work, without the slow and the training ones
 	$(BIN)/python -m pytest -m "not slow and not train"
 
-lint: setup ## ruff: rules and formatting of imports
+lint: setup ## ruff: rules, and whether files are formatted
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: setup ## mypy: all packages, and the robot side as Python 3.10 reads it
 	$(BIN)/mypy
@@ -33,10 +35,22 @@ types: setup ## mypy: all packages, and the robot side as Python 3.10 reads it
 doctor: setup ## what this machine has, and what to do about what is wrong
 	$(BIN)/pixelarm doctor
 
-constraints: ## write constraints.txt anew from what .venv holds
+docs: setup $(DOCS)/.ready ## the documentation site in site/; a broken link is an error
+	PIXELARM_PYTHON=$(BIN)/python NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+docs-serve: setup $(DOCS)/.ready ## the documentation site at 127.0.0.1:8000, built again after each change
+	PIXELARM_PYTHON=$(BIN)/python NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve
+
+# The site's tools, in an environment of their own: `make test` does not need them.
+$(DOCS)/.ready: pyproject.toml constraints.txt
+	$(BIN)/python -m venv --clear $(DOCS)
+	$(DOCS)/bin/python -m pip install -q -c constraints.txt $$($(BIN)/python .ci/extra docs)
+	touch $@
+
+constraints: $(DOCS)/.ready ## write constraints.txt anew from what .venv and .venv-docs hold
 	$(BIN)/python .ci/freeze > constraints.new
 	mv constraints.new constraints.txt
 
 clean: ## remove caches and build products; keeps .venv and runs
-	rm -rf build dist log install *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist log install site *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find robot sim hardware policies configs launch tests -name __pycache__ -type d -prune -exec rm -rf {} +

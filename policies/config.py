@@ -40,7 +40,7 @@ class RecipeConfig:
     # True: they are ordinary rows of the online memory (FERM), not a memory of their own
     demos_share_replay: bool = False
     pretrain: list[Any] = field(default_factory=list)  # auxiliary losses on the demonstrations before anything else
-    pretrain_updates: int = 0  # of those
+    pretrain_updates: int = 0  # updates of those losses
     clone_updates: int = 0  # behaviour-cloning warm start
     fit_updates: int = 0  # updates of a policy that is fitted to demonstrations, in families without an online agent
     # environment steps (decisions of the policy) online, of all actors and devices together; or give frames
@@ -49,7 +49,7 @@ class RecipeConfig:
     updates_per_step: float = 1.0  # update-to-data ratio
     critic_warmup: int = 0  # environment steps in which the cloned actor acts and only the critics learn
     learning_starts: int = 64  # environment steps before the first update
-    batch_size: int = 128
+    batch_size: int = 128  # rows of an update's batch
     demo_fraction: float = 0.0  # share of each batch drawn from the demonstrations
     # own successful episodes join the demonstrations, up to replay_capacity frames of them
     successes_join: bool = False
@@ -76,7 +76,7 @@ class TrainerConfig:
     # room for an asynchronous actor's frames; when it is full, the rest of the episode is dropped
     frames_waiting: int = 2048
     eval_every: int = 500  # environment steps between evaluations on the validation seeds
-    eval_episodes: int = 30
+    eval_episodes: int = 30  # episodes of one evaluation
     checkpoint_every: int = 1000  # environment steps between checkpoints
     log_every: int = 100  # environment steps between log lines
     patience: int = 3  # stop when so many evaluations in a row are perfect, once the actor learns from values; 0: never
@@ -84,7 +84,7 @@ class TrainerConfig:
 
 @dataclass
 class TrainConfig:
-    seed: int = 1
+    seed: int = 1  # of networks, batches and exploration
     demos: str = "runs/demos"  # dataset folder recorded by `pixelarm collect`
     run: str = "runs/${file_name:${experiment}}-${file_name:${task.name}}-seed${seed}"  # folder of this run
     experiment: str = ""  # name of the recipe, for the record: that of its file

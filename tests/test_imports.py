@@ -1,4 +1,4 @@
-"""The direction of imports: robot <- sim <- {hardware, policies}, and a robot side that needs nothing heavy.
+"""The direction of imports: robot <- sim <- {hardware, policies}, rooms in order, and a robot side that needs nothing heavy.
 
 Read from the syntax tree, so that imports inside functions and ``TYPE_CHECKING`` blocks count too.
 """
@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -187,6 +187,135 @@ def test_only_the_simulated_arm_brings_the_simulator_into_hardware() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+# ------------------------------------------------------------------ rooms
+# A room is a folder or a file of a package. One imports only what stands above it, never a room of its own line. A longer name
+# wins: "rendering.gl" has a place of its own. Names without a file yet are places kept for what is coming.
+ROOMS = {
+    "robot": [
+        "errors packages stats history provenance video",
+        "files rotations",
+        "actions",
+        "contract",
+        "bundle control",
+        "dataset profile",
+        "ros",
+        "commands",
+        "cli",
+    ],
+    "sim": ["actions rendering.gl", "scene", "rendering", "physics", "tasks", "envs", "demonstrations bench"],
+    "hardware": ["simulated", "ros", "commands"],
+    "policies": [
+        "config registry policy schedules runtime data",
+        "augment networks runs",
+        "rl imitation",
+        "skills",
+        "families",
+        "rollout",
+        "evaluation export",
+        "training",
+        "bench demo",
+    ],
+}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Every module of a package by its dotted name; a package's ``__init__`` has the package's."""
+    named = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files(package)}
+    return {name.removesuffix(".__init__"): path for name, path in named.items()}
+
+
+def imported(tree: ast.AST, known: Collection[str]) -> set[str]:
+    """The modules of ``known`` that are imported under ``tree``, in functions too, but not ``if TYPE_CHECKING``."""
+    found = set()
+    for node in _running(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else str(node.module) for name in inner}
+    return found & set(known)
+
+
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _running(node)
+
+
+def graph(*packages: str) -> dict[str, set[str]]:
+    """Module -> modules that it imports, of our own."""
+    known = {name: path for package in packages for name, path in modules(package).items()}
+    return {name: imported(ast.parse(path.read_text()), known) - {name} for name, path in known.items()}
+
+
+def place(module: str, lines: list[str]) -> tuple[int, str] | None:
+    """(line, room) of a module of a package; None of one without a room."""
+    inner = module.partition(".")[2] + "."
+    rooms = [
+        (number, room) for number, line in enumerate(lines) for room in line.split() if inner.startswith(f"{room}.")
+    ]
+    return max(rooms, key=lambda found: len(found[1]), default=None)
+
+
+def upward(edges: dict[str, set[str]], lines: list[str]) -> set[tuple[str, str]]:
+    """Imports of a room that does not stand above the importing one."""
+    wrong = set()
+    for name in edges:
+        for other in edges[name]:
+            here, there = place(name, lines), place(other, lines)
+            if here and there and here != there and here[0] <= there[0]:
+                wrong.add((name, other))
+    return wrong
+
+
+def in_a_circle(edges: dict[str, set[str]]) -> set[str]:
+    """Modules that import themselves in the end, or lie between two that do: what is left when those that import nothing, and
+    those that nobody imports, are taken away again and again."""
+    left = set(edges)
+    while True:
+        importing = {name for name in left if edges[name] & left}
+        kept = {name for name in importing if any(name in edges[other] for other in importing)}
+        if kept == left:
+            return left
+        left = kept
+
+
+def test_the_checks_of_rooms_find_each_kind() -> None:
+    code = "import a.b\nif TYPE_CHECKING:\n    import a.c\ndef f():\n    from a import d, e\n    from a.f import G\n"
+    assert imported(ast.parse(code), ["a", "a.b", "a.c", "a.d", "a.f"]) == {"a", "a.b", "a.d", "a.f"}
+    lines = ["low beside top.first", "middle", "top"]
+    assert [place(f"p.{name}", lines) for name in ("low.x", "middle", "top.second", "top.first", "topmost")] == [
+        (0, "low"),
+        (1, "middle"),
+        (2, "top"),
+        (0, "top.first"),
+        None,
+    ]
+    edges = {"p.low": {"p.beside.x", "p.low.y"}, "p.middle": {"p.top.first", "p.top.second"}, "p.top": {"p.low"}}
+    assert upward(edges, lines) == {("p.low", "p.beside.x"), ("p.middle", "p.top.second")}
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"d", "e"}, "d": {"b"}, "e": set()}
+    assert in_a_circle(edges) == {"b", "c", "d"}
+    assert in_a_circle(edges | {"d": set()}) == set()
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_only_what_stands_above_them(package: str) -> None:
+    assert upward(graph(package), ROOMS[package]) == set(), "see ROOMS"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_room_has_its_place(package: str) -> None:
+    lost = [name for name in modules(package) if name != package and place(name, ROOMS[package]) is None]
+    assert not lost, "give it a line in ROOMS"
+
+
+def test_no_file_imports_itself_in_the_end() -> None:
+    assert in_a_circle(graph(*ROOMS)) == set()
+
+
+# ------------------------------------------------------------------ the robot's computer
 def test_robot_side_names_nothing_heavy() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"

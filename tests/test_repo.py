@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOP_LEVEL = {
     ".ci", ".github", ".gitignore", ".gitattributes", ".pre-commit-config.yaml", "robot", "policies", "sim", "hardware",
     "configs", "launch", "tests", "docs", "pyproject.toml", "README.md", "LICENSE", "Makefile", "CHANGELOG.md",
-    "CONTRIBUTING.md", "constraints.txt", "pixelarm.py", "mkdocs.yml", ".python-version",
+    "CITATION.cff", "CONTRIBUTING.md", "constraints.txt", "pixelarm.py", "mkdocs.yml", ".python-version",
 }  # fmt: skip
 
 

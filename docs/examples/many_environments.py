@@ -1,31 +1,29 @@
-"""Step several environments side by side with random actions, and measure how fast they go.
+"""Steps several environments in worker processes and prints how fast: python many_environments.py TASK ENVIRONMENTS WORKERS"""
 
-python docs/examples/many_environments.py
-"""
-
-import time
+import sys
+from time import perf_counter
 
 import numpy as np
 
 import pixelarm
 
-
-def main(num_envs: int = 4, seconds: float = 10.0) -> None:
-    envs = pixelarm.make_vec("lift", num_envs, image_size=84)
-    observations, infos = envs.reset(seed=0)
-    print({name: value.shape for name, value in observations.items()})
-
-    rng, action = np.random.default_rng(0), envs.contract.action
-    steps, episodes, start = 0, 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        actions = rng.uniform(action.low, action.high, (num_envs, action.size))
-        observations, rewards, terminated, truncated, infos = envs.step(actions)
-        steps += num_envs
-        episodes += int((terminated | truncated).sum())  # those have begun their next episode already
-
-    print(f"{steps / (time.perf_counter() - start):.0f} steps per second, {episodes} episodes")
-    envs.close()
+STEPS = 50
 
 
-if __name__ == "__main__":  # worker processes import this file anew
-    main()
+def main(task: str = "reach", environments: int = 4, workers: int = 2) -> None:
+    with pixelarm.make_vec(task, environments, workers=workers) as envs:
+        low, high = np.array(envs.contract.action.low), np.array(envs.contract.action.high)
+        rng, ended = np.random.default_rng(0), 0
+        envs.reset(seed=0)
+        start = perf_counter()
+        for _ in range(STEPS):
+            actions = rng.uniform(low, high, (environments, len(low))).astype(np.float32)
+            # an environment that ends an episode is reset at once
+            _, _, terminated, truncated, _ = envs.step(actions)
+            ended += int((terminated | truncated).sum())
+        seconds = perf_counter() - start
+    print(f"{STEPS * environments / seconds:.0f} steps a second, {ended} episodes ended")
+
+
+if __name__ == "__main__":  # workers import this script anew
+    main(*sys.argv[1:2], *map(int, sys.argv[2:]))

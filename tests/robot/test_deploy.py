@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robot import deploy
+from robot.commands import deploy
 from robot.errors import PixelarmError
 from robot.ros import runtime
 

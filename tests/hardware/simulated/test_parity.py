@@ -25,6 +25,7 @@ from robot.control.loop import Command, ControlLoop, LoopConfig
 from robot.profile import ArmProfile
 from robot.ros import messages
 from sim.envs.task_env import TaskEnv
+from sim.envs.task_world import build_world, reset_world
 from sim.physics.arm import PANDA
 from sim.physics.world import MEASURE, World
 from sim.tasks import make_task
@@ -120,11 +121,11 @@ class Rehearsal:
 
     def __init__(self, task: Any, arm_profile: ArmProfile) -> None:
         self.contract, self.profile, self.clock = task.contract, arm_profile, FakeClock()
-        self.world = World(task)
+        self.world = build_world(task)
         self.recorder = Recorder(self.world)
-        self.world.reset(SEED)
+        reset_world(self.world, task, SEED)
         self.start = self.world.data.qpos.copy()
-        self.arm = SimArm(self.world, None, now_ns=self.clock.now_ns)  # type: ignore[arg-type]
+        self.arm = SimArm(self.world, task, None, now_ns=self.clock.now_ns)  # type: ignore[arg-type]
         self._script = iter(actions_for(self.contract))
         arm_profile.require_contract(self.contract)
         self.loop = ControlLoop(
@@ -188,7 +189,7 @@ def test_the_shipped_profiles_describe_the_simulated_arms(task: str) -> None:
     """Home and joint limits in the profiles are the simulated arms' own."""
     folder = profile.shipped()
     assert folder is not None
-    world = World(make_task(task))
+    world = build_world(make_task(task))
     arm = ArmProfile.load(folder / f"{'sim_kitchen' if task == 'kitchen_kettle' else 'sim_panda'}.yaml")
     low, high = world.joint_range()
     np.testing.assert_allclose(arm.limits.joint_low, low)

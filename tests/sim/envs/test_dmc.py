@@ -80,10 +80,10 @@ def test_a_negative_repeat_is_refused(make):
     ],
 )
 def test_repeat_rate_and_length(make, name, asked, repeat, rate_hz, decisions):
-    env = make(name, action_repeat=asked, image_size=20, history=3)
+    env = make(name, action_repeat=asked, image_size=20)
     contract = env.contract
     assert (env.action_repeat, contract.rate_hz, env.max_steps) == (repeat, rate_hz, decisions)
-    assert (contract.task, contract.history, contract.proprio) == (f"dmc/{name}", 3, ())
+    assert (contract.task, contract.history, contract.proprio) == (f"dmc/{name}", 1, ())
     assert [(c.name, c.shape) for c in contract.cameras] == [("camera", (20, 20, 3))]
     assert contract.action.kind == "normalized" and contract.action.low == (-1.0,) * contract.action.size
     observation, info = env.reset(seed=0)
@@ -212,7 +212,7 @@ def test_people_get_a_larger_view(make):
 def test_environments_left_open_end_in_silence(make):
     """dm_control, imported after the first picture, ends the display that both draw on before that picture's renderer would close."""
     script = """
-from sim.tasks import make
+from sim.envs.make import make
 table = make("reach", image_size=16)
 table.reset(seed=0)
 other = make("dmc/cartpole-swingup", image_size=16, look="fast")

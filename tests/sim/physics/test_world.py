@@ -6,13 +6,16 @@ import pytest
 from robot import actions, rotations
 from robot.actions import PROPRIO, Target
 from robot.errors import PixelarmError
+from sim.envs.task_world import build_world, reset_world
 from sim.physics.world import MEASURE
-from sim.tasks import TASKS, make_task, make_world
+from sim.tasks import TASKS, make_task
 
 
 @pytest.fixture(scope="module")
 def stack():
-    made = make_world("stack")
+    task = make_task("stack")
+    made = build_world(task)
+    reset_world(made, task, 0)
     yield made
     made.close()
 
@@ -24,13 +27,11 @@ def test_every_tasks_contract_is_one_for_an_arm(name):
 
 def test_every_field_of_proprioception_is_measured_with_its_size(stack):
     assert set(MEASURE) == set(PROPRIO)
-    stack.reset(0)
     for name, field in PROPRIO.items():
         assert np.shape(MEASURE[name](stack)) == (field.size or 7,)
 
 
 def test_the_reference_is_the_state_at_one_instant(stack):
-    stack.reset(0)
     seen = stack.reference()
     kept = {name: value.copy() for name, value in vars(seen).items()}
     np.testing.assert_allclose(rotations.from_quaternion(MEASURE["eef_quat"](stack)), seen.rotation, atol=1e-14)
@@ -46,7 +47,6 @@ def test_a_target_of_another_kind_than_the_contracts_is_refused(stack):
 
 
 def test_the_gripper_may_go_by_itself(stack):
-    stack.reset(0)
     stack.set_gripper(1.0)
     stack.advance(round(0.8 / stack.timestep))
     assert stack.gripper_opening() < 0.005
