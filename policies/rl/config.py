@@ -15,7 +15,7 @@ from policies.config import EncoderConfig
 class PixelAgentConfig:
     """What agents from pixels share: the encoder, what it learns from, and how far ahead values look."""
 
-    family: str = ""
+    family: str = ""  # of policies (policies/families.py)
     history: int = 1  # observations the policy sees, the newest last
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     discount: float = 0.99  # per control step
@@ -36,7 +36,7 @@ class PixelAgentConfig:
 class ActorCriticConfig(PixelAgentConfig):
     """An actor-critic (policies/rl/actor_critic.py); the defaults are plain soft actor-critic (arXiv 1812.05905)."""
 
-    family: str = "actor_critic"
+    family: str = "actor_critic"  # of policies (policies/families.py)
     actor: Any = "gaussian"  # the policy, one of policies.rl.actors.ACTORS
     actor_every: int = 1  # critic updates for one update of actor and temperature
     actor_value: str = "min"  # mean | min: what of the critics' ensemble the actor maximises
@@ -67,7 +67,7 @@ class SequenceCriticConfig:
 class CqnAsConfig(PixelAgentConfig):
     """CQN-AS (policies/rl/cqn_as/agent.py); the defaults are those of its authors, sized for a GPU."""
 
-    family: str = "cqn_as"
+    family: str = "cqn_as"  # of policies (policies/families.py)
     critic: SequenceCriticConfig = field(default_factory=SequenceCriticConfig)
     # standard deviation of the exploration noise, of [-1, 1]: a number, or linear(START, END, UPDATES)
     noise: Any = 0.01

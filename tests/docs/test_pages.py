@@ -181,6 +181,14 @@ def test_every_option_that_a_page_names_exists() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_option_says_what_it_means() -> None:
+    """The comment beside a field is its line in the reference."""
+    groups = {"TrainConfig": "", "TaskConfig": "task", "RecipeConfig": "recipe", "TrainerConfig": "trainer"}
+    groups |= {"ActorCriticConfig": "algo", "CqnAsConfig": "algo", "LimitConfig": "limits"}
+    silent = [full for name, group in groups.items() for full, o in made.flat_options(name, group) if not o.meaning]
+    assert not silent, silent
+
+
 SOURCE = '''
 @dataclass
 class Base:

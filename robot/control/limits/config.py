@@ -29,7 +29,7 @@ class LimitConfig:
     # for joint targets; one number for each of the profile's joint_names. Empty: not given
     joint_low: tuple[float, ...] = ()  # rad, lowest position
     joint_high: tuple[float, ...] = ()  # rad, highest position
-    max_joint_speed_rad_s: tuple[float, ...] = ()
+    max_joint_speed_rad_s: tuple[float, ...] = ()  # rad/s, fastest each joint may turn
     max_joint_reach_rad: float = 0.2  # furthest a target may lie from a joint's measured position
     joint_margin_rad: float = 0.05  # targets keep this far from joint_low and joint_high
 
