@@ -23,7 +23,7 @@ setup(
     entry_points={
         "console_scripts": [
             "policy_node = robot.ros.policy_node:main",
-            "sim_arm_node = hardware.ros.sim_arm_node:main",
+            "sim_arm_node = hardware.commands.sim_arm:main",
         ]
     },
 )

@@ -52,7 +52,7 @@ def generate_launch_description() -> LaunchDescription:
     options = [part for name in OPTIONS for part in (f"--{name.replace('_', '-')}", LaunchConfiguration(name))]
     arm = Node(
         executable=LaunchConfiguration("python"),
-        arguments=["-m", "hardware.ros.sim_arm_node", *options],
+        arguments=["-m", "hardware.commands.sim_arm", *options],
         name="sim_arm",
         namespace=LaunchConfiguration("namespace"),
         output="screen",

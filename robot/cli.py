@@ -102,7 +102,7 @@ COMMANDS: dict[str, Command] = {
         "robot.commands.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
     ),
     "sim-arm": Command(
-        "hardware.simulated.arm:main",
+        "hardware.commands.sim_arm:main",
         "a simulated arm that speaks a real driver's topics",
         "--task lift",
         RUN,

@@ -13,7 +13,7 @@ from robot.dataset.episodes import Recorder
 from robot.errors import PixelarmError, UnknownName
 from robot.files import require_folder
 from robot.provenance import git_commit, versions
-from sim.envs.config import TaskConfig
+from sim.envs.config import LARGEST_IMAGE, TaskConfig
 from sim.envs.interface import Environment
 from sim.envs.make import LOOKS, make_env
 from sim.envs.task_env import ACTUATION_DELAY_MS
@@ -21,7 +21,6 @@ from sim.scene.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS
 
 SMALLEST_IMAGE = 25  # pixels, height and width, of which the convolutions of the default recipe leave anything
-LARGEST_IMAGE = 2048
 DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED + 1000 s
 
 

@@ -203,7 +203,7 @@ ROOMS = {
         "cli",
     ],
     "sim": ["actions rendering.gl", "scene", "rendering", "physics", "tasks", "envs", "demonstrations bench"],
-    "hardware": ["simulated", "ros"],
+    "hardware": ["simulated", "ros", "commands"],
     "policies": [
         "config registry policy schedules runtime data",
         "augment networks runs",
@@ -215,11 +215,6 @@ ROOMS = {
         "training",
         "bench demo",
     ],
-}
-# (file, module): imports inside functions that point upwards for now
-UPWARDS = {
-    ("hardware.simulated.arm", "hardware.ros.sim_arm_node"),  # the command `pixelarm sim-arm`
-    ("sim.tasks", "sim.envs.task_env"),  # sim.tasks.make
 }
 
 
@@ -307,9 +302,7 @@ def test_the_checks_of_rooms_find_each_kind() -> None:
 
 @pytest.mark.parametrize("package", ROOMS)
 def test_rooms_import_only_what_stands_above_them(package: str) -> None:
-    found = upward(graph(package), ROOMS[package])
-    assert found - UPWARDS == set(), "see ROOMS"
-    assert {edge for edge in UPWARDS if edge[0].startswith(f"{package}.")} <= found, "take it out of UPWARDS"
+    assert upward(graph(package), ROOMS[package]) == set(), "see ROOMS"
 
 
 @pytest.mark.parametrize("package", ROOMS)
@@ -319,10 +312,7 @@ def test_every_room_has_its_place(package: str) -> None:
 
 
 def test_no_file_imports_itself_in_the_end() -> None:
-    edges = graph(*ROOMS)
-    for name, other in UPWARDS:
-        edges[name].discard(other)
-    assert in_a_circle(edges) == set()
+    assert in_a_circle(graph(*ROOMS)) == set()
 
 
 # ------------------------------------------------------------------ the robot's computer

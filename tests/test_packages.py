@@ -83,7 +83,7 @@ sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f).lower(
     ("name", "line"),
     [
         ("sim", "import policies"),
-        ("sim", "from sim.tasks import make"),
+        ("sim", "from sim.tasks import make_task"),
         ("sim", "from sim.envs.task_env import TaskEnv"),
         ("policies", "from policies.training.train import compose"),
         ("configs", "from policies.training.train import compose"),

@@ -9,7 +9,6 @@ A target without a stamp counts from its arrival. Service ``~/reset`` (std_srvs/
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -264,12 +263,3 @@ class SimArmNode(Node):
 
 def run(options: Options, ros_args: Sequence[str] = ()) -> int:
     return runtime.run(lambda: SimArmNode(options), ros_args)
-
-
-def main() -> int:
-    """``python -m hardware.ros.sim_arm_node``, as the launch files start it: the options of ``pixelarm sim-arm``."""
-    return sim_arm.main(sys.argv[1:])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

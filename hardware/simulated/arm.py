@@ -8,8 +8,6 @@ simulated state it shows, taken before it is drawn.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +19,6 @@ import numpy as np
 
 from hardware.simulated.episodes import Episodes
 from robot.actions import JOINT_VELOCITY, KINDS, Target
-from robot.errors import PixelarmError
-from robot.files import require_file, require_folder
 from robot.stats import AFTER_STEPS
 
 if TYPE_CHECKING:
@@ -271,76 +267,6 @@ class Options:
     image_size: int = 64
 
 
-def _path(text: str) -> Path | None:
-    """A path; an empty text (what a launch file passes for "not given") is none."""
-    return Path(text) if text else None
-
-
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="pixelarm sim-arm",
-        description="A simulated arm in wall-clock time that speaks the topics of a driver: images, joint states and "
-        "the end-effector pose out, targets of the task's kind of action and gripper targets in. Ctrl-C ends it.",
-        epilog="example: pixelarm sim-arm --task lift --episodes 20 --seed-start 10000 --results runs/mine/ros.json",
-    )
-    add = made.add_argument
-    add("--task", default="lift", help="which scene (default: %(default)s)")
-    add("--arm", default="sim_panda", help="arm profile with the topic names: a name or a file (default: %(default)s)")
-    add(
-        "--image-size",
-        type=int,
-        default=64,
-        metavar="N",
-        help="height and width of every camera in pixels, as the policy was trained with (default: %(default)s)",
-    )
-    add("--seed", type=int, default=0, help="first scene; the service ~/reset goes to the next (default: %(default)s)")
-    add("--episodes", type=int, default=0, metavar="N", help="run N episodes and exit; 0: until Ctrl-C (default)")
-    add("--seed-start", type=int, default=0, metavar="S", help="episode i uses seed S + i (default: %(default)s)")
-    add("--results", type=_path, metavar="FILE", help="JSON of the episodes: success once and at the end, steps, seed")
-    add("--video-dir", type=_path, metavar="DIR", help="an mp4 of every episode, encoded when all are done")
-    add(
-        "--command-timeout",
-        type=float,
-        default=0.5,
-        metavar="S",
-        help="older commands are ignored (default: %(default)s s)",
-    )
-    add("--network", action="store_true", help="let other machines discover the arm; without it ROS stays on this one")
-    return made
-
-
-def main(argv: list[str]) -> int:
-    """``pixelarm sim-arm``."""
-    from robot.ros import runtime
-
-    own, ros_args = runtime.split_ros_args(argv)
-    args = parser().parse_args(own)
-    if args.episodes < 0 or not args.command_timeout > 0 or args.image_size < 1:
-        raise PixelarmError("--episodes must not be negative, --command-timeout and --image-size must be positive")
-    if min(args.seed, args.seed_start) < 0:
-        raise PixelarmError(f"--seed and --seed-start must be at least 0, got {args.seed} and {args.seed_start}")
-    if args.results:
-        require_file(args.results)
-    if args.video_dir:
-        require_folder(args.video_dir)
-    runtime.require_rclpy()
-    runtime.settle_discovery(args.network)
-    options = Options(
-        task=args.task,
-        arm=args.arm,
-        seed=args.seed,
-        episodes=args.episodes,
-        seed_start=args.seed_start,
-        results=args.results,
-        video_dir=args.video_dir,
-        command_timeout_s=args.command_timeout,
-        image_size=args.image_size,
-    )
-    from hardware.ros import sim_arm_node
-
-    return sim_arm_node.run(options, ros_args)
-
-
 def ready_words(options: Options, arm: ArmProfile, contract: Contract, namespace: str, where: str) -> str:
     """One line: what is simulated, its topics and where they are heard, and how it ends."""
     scenes = f"scene {options.seed}"
@@ -369,7 +295,3 @@ def summary(arm: SimArm, options: Options, complete: bool) -> dict[str, Any]:
         "contract_hash": arm.world.contract.hash,
         "options": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()},
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

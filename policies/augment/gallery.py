@@ -29,7 +29,7 @@ SHOWN: dict[str, dict[str, Any]] = {name: {} for name in AUGMENTATIONS} | {
 
 def lift_frame(seed: int = 0, size: int = SIZE, steps: int = STEPS) -> dict[str, torch.Tensor]:
     """Both cameras' pictures of one moment of ``lift``, each ``(1, 3, size, size)`` uint8."""
-    from sim.tasks import make
+    from sim.envs.make import make
 
     env = make("lift", image_size=size)
     observation, _ = env.reset(seed=seed)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,7 +232,7 @@ def _check(args: argparse.Namespace) -> None:
         raise PixelarmError(
             f"--against {args.against} measures the recipe {COMPARED}: add it to --recipes, got {args.recipes}"
         )
-    if args.seconds <= 0 or args.rounds < 1:
+    if not 0 < args.seconds < math.inf or args.rounds < 1:
         raise PixelarmError(
             f"--seconds must be positive and --rounds at least 1, got {args.seconds:g} and {args.rounds}"
         )

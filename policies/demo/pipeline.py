@@ -60,12 +60,14 @@ class Demo:
 
     def run(self) -> dict[str, Any]:
         """The summary, once all stages are done. Raises PixelarmError, if need be before the first one begins."""
-        from policies.rl.actor_critic import check_agent
-        from policies.training.checks import check_recipe
+        from policies.training.train import check_options
+        from sim.tasks import TASKS
 
-        cfg = self.config()
-        check_recipe(cfg)
-        check_agent(cfg.algo)
+        if self.task not in TASKS:
+            raise PixelarmError(
+                f"the demo learns from a scripted expert, which {self.task} has not; try {', '.join(TASKS)}"
+            )
+        check_options(self.config())
         require_folder(self.folder)
         with Claim(self.folder, "running the demo"):
             self._open()

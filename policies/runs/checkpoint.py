@@ -43,8 +43,10 @@ def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
         fill(partial)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
+        kept = newest(folder)
         raise PixelarmError(
-            f"checkpoint {target} could not be written ({error}); the one before it is whole"
+            f"checkpoint {target} could not be written: {error.strerror or error}; "
+            + (f"{kept} is whole" if kept else "there is none before it")
         ) from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)
@@ -79,6 +81,7 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
             raise
         number = int(found[1])
         raise OSError(number, os.strerror(number), str(path)) from error
+    path.chmod(0o644)  # safetensors writes for the owner's eyes alone
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:

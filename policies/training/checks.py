@@ -18,6 +18,7 @@ from robot.dataset import recording
 from robot.dataset.episodes import Episode, episode_files
 from robot.errors import PixelarmError
 from robot.files import require_folder
+from sim.envs.config import LARGEST_IMAGE
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Bounds:
 # Every number that a run's configuration holds beside the agent's, which ``policies.rl.checks.check_agent`` checks.
 BOUNDS = {
     "seed": Bounds(0, 2**32 - 1),  # what numpy's and torch's generators take
-    "task.image_size": Bounds(1, 2048),
+    "task.image_size": Bounds(1, LARGEST_IMAGE),
     "algo.history": Bounds(1, 100),
     "task.action_repeat": Bounds(0),
     "task.hold_steps": Bounds(1),

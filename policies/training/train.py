@@ -123,19 +123,26 @@ def check(cfg: TrainConfig, processes: int = 1, launched: bool = False) -> None:
         processes: that learn together.
         launched: they have been started already, one for each device.
     """
-    from policies.training.checks import check_places, check_recipe
+    from policies.training.checks import check_places
 
-    check_recipe(cfg, processes)
+    check_options(cfg, processes)
     _require_devices(cfg.trainer.accelerator, 1 if launched else cfg.trainer.devices)
     require_folder(Path(cfg.run))
     check_places(cfg)
-    from policies.rl.checks import check_agent
-    from policies.rl.config import PixelAgentConfig
     from sim.envs.make import check_task  # reads large packages, for some seconds
 
+    check_task(cfg.task.name)
+
+
+def check_options(cfg: TrainConfig, processes: int = 1) -> None:
+    """What can be refused by reading the options alone."""
+    from policies.rl.checks import check_agent
+    from policies.rl.config import PixelAgentConfig
+    from policies.training.checks import check_recipe
+
+    check_recipe(cfg, processes)
     if isinstance(cfg.algo, PixelAgentConfig):
         check_agent(cfg.algo)
-    check_task(cfg.task.name)
 
 
 def _require_devices(accelerator: str, devices: int) -> None:

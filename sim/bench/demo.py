@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,9 +27,10 @@ from robot.stats import Rate, mcnemar, rate
 from sim.bench.harness import Row, Sample, Subject, Unit, cores, keep, one_thread, provenance, table
 from sim.bench.stock import HORIZON, INEXACT, unit_of
 from sim.bench.tasks import Tick, play_all, without_terms
+from sim.envs.make import make
 from sim.envs.task_world import build_world, reset_world
 from sim.rendering import gl
-from sim.tasks import make, make_task
+from sim.tasks import make_task
 from sim.tasks.tabletop import MAX_DELTA
 
 TASK, PIXELS = "lift", 64
@@ -223,7 +225,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON instead of the table")
     parser.add_argument("--out", type=Path, default=Path("runs/bench-demo"), help="folder for bench.json")
     args = parser.parse_args(argv)
-    if args.seconds <= 0 or args.rounds < 1:
+    if not 0 < args.seconds < math.inf or args.rounds < 1:
         raise PixelarmError(
             f"--seconds must be positive and --rounds at least 1, got {args.seconds:g} and {args.rounds}"
         )

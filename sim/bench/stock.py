@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import logging
+import math
 import shlex
 import time
 from pathlib import Path
@@ -269,7 +270,7 @@ def main(argv: list[str]) -> int:
         raise UnknownName("thing to measure against", args.against, AGAINST)
     if args.task not in TASKS:
         raise UnknownName("task", args.task, TASKS)
-    if args.seconds <= 0 or args.rounds < 1:
+    if not 0 < args.seconds < math.inf or args.rounds < 1:
         raise PixelarmError(
             f"--seconds must be positive and --rounds at least 1, got {args.seconds:g} and {args.rounds}"
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+LARGEST_IMAGE = 2048  # pixels, of a camera's height and width
+
 
 @dataclass
 class TaskConfig:

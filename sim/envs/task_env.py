@@ -63,12 +63,13 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.world = build_world(task, renderer)
         self._substeps = round(self.contract.period_s / self.world.timestep)
         self._delay_ms = [float(ms) for ms in actuation_delay_ms]
-        self._delay = tuple(round(ms / 1000.0 / self.world.timestep) for ms in actuation_delay_ms)
-        if not 0 <= self._delay[0] <= self._delay[1] < self._substeps:
+        substeps = [ms / 1000.0 / self.world.timestep for ms in actuation_delay_ms]
+        if not (0 <= substeps[0] <= substeps[1] and substeps[1] < self._substeps - 0.5):  # NaN neither
             raise PixelarmError(
                 "actuation_delay_ms must be 0 <= low <= high < one control period of "
                 f"{1e3 * self.contract.period_s:g} ms, got {actuation_delay_ms}"
             )
+        self._delay = tuple(map(round, substeps))
         self._randomiser = Randomiser(self.world.model, make_terms(randomise))
         self._steps = self._done_for = 0  # control steps so far; those in a row that the task has been done for
         self._observed = self.world.reference()

@@ -1,13 +1,13 @@
-"""Every task by name, for ``make`` and for ``pixelarm train task=NAME``. Outsiders may add their own: ``TASKS["mine"] = MyTask``."""
+"""Every task by name, for ``sim.envs.make`` and ``pixelarm train task=NAME``. Outsiders may add: ``TASKS["mine"] = MyTask``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from robot.errors import UnknownName
-from sim import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
+from sim.rendering import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
 from sim.tasks.base import Task
 from sim.tasks.door import Door
 from sim.tasks.drawer import Drawer
@@ -20,10 +20,6 @@ from sim.tasks.pull import Pull
 from sim.tasks.reach import Reach
 from sim.tasks.stack import Stack
 from sim.tasks.switch import Switch
-
-if TYPE_CHECKING:
-    from sim.envs.dmc import DMCEnv
-    from sim.envs.task_env import TaskEnv
 
 TASKS: dict[str, Callable[..., Task]] = {
     "door": Door,
@@ -46,10 +42,3 @@ def make_task(name: str, **options: Any) -> Task:
     if name not in TASKS:
         raise UnknownName("task", name, TASKS)
     return TASKS[name](**options)
-
-
-def make(name: str, **options: Any) -> TaskEnv | DMCEnv:
-    """An environment of a task; see ``sim.envs.make``."""
-    from sim.envs import make as factory
-
-    return factory.make(name, **options)

@@ -84,7 +84,7 @@ def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> 
     deploy = start("robot.commands.deploy", str(policy), "--stats", str(stats))
     try:
         arm = start(
-            "hardware.simulated.arm",
+            "hardware.commands.sim_arm",
             "--episodes",
             "1",
             "--seed-start",
@@ -124,7 +124,7 @@ def test_an_arm_of_another_scene_is_not_driven(
     policy: Path, tmp_path: Path, options: list[str], difference: str
 ) -> None:
     stats = tmp_path / "stats.json"
-    arm = start("hardware.simulated.arm", *options)
+    arm = start("hardware.commands.sim_arm", *options)
     try:
         deploy = start("robot.commands.deploy", str(policy), "--stats", str(stats))
         said = finish(deploy)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware.simulated import arm as sim_arm
+from hardware.commands import sim_arm
 from robot.commands import deploy
 
 FOLDER = Path(__file__).parents[2] / "launch"

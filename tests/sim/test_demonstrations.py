@@ -88,6 +88,7 @@ def test_returns_cannot_be_held():
         (["--image-size", "24"], "must be 25 to 2048"),
         (["--image-size", "0"], "must be 25 to 2048"),
         (["--image-size", "100000"], "must be 25 to 2048"),
+        (["--image-size", "2049"], "must be 25 to 2048"),
         (["--seed", "-5"], "--seed must be at least 0, got -5"),
         (["--out", "FILE/demos"], "nothing can be written into FILE/demos: Not a directory"),
     ],

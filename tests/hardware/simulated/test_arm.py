@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hardware.commands import sim_arm as command
 from hardware.simulated import arm as sim_arm
 from hardware.simulated.arm import ArmState, SimArm
 from hardware.simulated.episodes import Episodes
@@ -249,14 +250,14 @@ def test_velocities_end_when_nobody_speaks() -> None:
 # ------------------------------------------------------------------------ the command
 def test_help_and_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        sim_arm.main(["--help"])
+        command.main(["--help"])
     assert ended.value.code == 0
     assert "--episodes" in capsys.readouterr().out
     with pytest.raises(PixelarmError, match="--episodes"):
-        sim_arm.main(["--episodes", "-1"])
+        command.main(["--episodes", "-1"])
     with pytest.raises(PixelarmError, match="--image-size must be positive"):
-        sim_arm.main(["--image-size", "0"])
-    assert sim_arm.parser().parse_args(["--results", ""]).results is None
+        command.main(["--image-size", "0"])
+    assert command.parser().parse_args(["--results", ""]).results is None
 
 
 # ------------------------------------------------------- the profile against the task
@@ -297,5 +298,5 @@ def test_it_says_in_a_line_what_it_simulates_where_and_how_to_end_it() -> None:
 
 
 def test_options_are_what_the_parser_gives() -> None:
-    args = sim_arm.parser().parse_args(["--episodes", "2", "--seed-start", "100", "--video-dir", "v"])
+    args = command.parser().parse_args(["--episodes", "2", "--seed-start", "100", "--video-dir", "v"])
     assert SimpleNamespace(**vars(args)).video_dir == Path("v")

@@ -15,7 +15,8 @@ from policies.demo.pipeline import Demo, preflight
 from policies.evaluation import report
 from policies.training.checks import check_recording
 from robot.dataset.episodes import read_dataset
-from robot.errors import MissingDependency
+from robot.errors import MissingDependency, PixelarmError
+from robot.files import Claim
 from sim.envs.make import make_env
 from sim.rendering import gl
 
@@ -49,6 +50,41 @@ def test_without_opengl_only_an_absent_ray_caster_stops_the_demo(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mujoco_warp" else there)
     with pytest.raises(MissingDependency, match="no OpenGL library.*apt-get"):
         preflight(skip_ros=False)
+
+
+def test_what_the_demo_cannot_do_is_refused_before_its_first_stage(tmp_path, monkeypatch):
+    def demo_of(folder, task="reach", seed=1, *options):
+        made = Demo(folder, task, seed, "smoke", "ferm_plus", True, list(options))
+        monkeypatch.setattr(made, "collect", lambda: pytest.fail("recorded"))
+        return made
+
+    (tmp_path / "FILE").write_text("")
+    for arguments, words in (
+        (("r", "dmc/walker-walk"), "the demo learns from a scripted expert, which dmc/walker-walk has not"),
+        (("r", "reach", -1), "seed must be between 0"),
+        (("r", "reach", 1, "recipe.steps=-3"), "recipe.steps must be at least 0, got -3"),
+        (("r", "reach", 1, "nosuch.option=3"), "Could not override 'nosuch.option'"),
+        (("FILE/r",), "nothing can be written into .*FILE/r: Not a directory"),
+    ):
+        with pytest.raises(PixelarmError, match=words):
+            demo_of(tmp_path / arguments[0], *arguments[1:]).run()
+    assert not (tmp_path / "r" / "demo.json").exists()
+    with (
+        Claim(tmp_path / "r", "running the demo"),
+        pytest.raises(PixelarmError, match="r is in use by .*running the demo"),
+    ):
+        demo_of(tmp_path / "r").run()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("demo.json", "{"), ("demo.json", "[]"), ("stages.json", "{"), ("stages.json", "{}")]
+)
+def test_a_damaged_demo_is_said_in_words(file, text, tmp_path):
+    one = Demo(tmp_path, "reach", 1, "smoke", "ferm_plus", True, [])
+    one._open()
+    (tmp_path / file).write_text(text)
+    with pytest.raises(PixelarmError, match=f"{file}( is|.*damaged| must hold)"):
+        one._open()
 
 
 @pytest.mark.gl

@@ -16,9 +16,7 @@ class ScriptedEnv:
     """Success on the steps that a script names; counts what it was asked."""
 
     metric = "success"
-
-    class task:
-        max_steps = 10
+    max_steps = 10
 
     def __init__(self, script):
         self.script, self.seeds = script, []

@@ -72,9 +72,19 @@ def test_a_safetensors_file_that_cannot_be_written_is_an_error_of_the_system(tmp
     (tmp_path / "FILE").write_text("")
     with pytest.raises(NotADirectoryError, match="FILE/x"):
         checkpoint.save_tensors(tmp_path / "FILE" / "x", {"a": torch.zeros(2)})
+    checkpoint.save_tensors(tmp_path / "y", {"a": torch.zeros(2)})
+    assert (tmp_path / "y").stat().st_mode & 0o777 == 0o644
 
     def fill(folder):
         checkpoint.save_tensors(folder / "none" / "agent.safetensors", {"a": torch.zeros(2)})
 
-    with pytest.raises(PixelarmError, match="could not be written .*; the one before it is whole"):
+    with pytest.raises(
+        PixelarmError, match="step_000000010 could not be written: No such file.*; there is none before it"
+    ):
         checkpoint.write(tmp_path / "checkpoints", 10, fill)
+    kept = checkpoint.write(tmp_path / "checkpoints", 10, lambda folder: None)
+    with pytest.raises(
+        PixelarmError, match="step_000000020 could not be written: No such file.*; .*step_000000010 is whole"
+    ):
+        checkpoint.write(tmp_path / "checkpoints", 20, fill)
+    assert kept.exists()

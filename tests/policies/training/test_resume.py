@@ -21,7 +21,7 @@ from policies.training.checks import require_same_config
 from policies.training.train import compose, train
 from robot.errors import PixelarmError
 from sim.demonstrations import collect
-from sim.tasks import make
+from sim.envs.make import make
 
 OVERRIDES = [
     "recipe.demos=2", "recipe.pretrain_updates=3", "recipe.clone_updates=5", "recipe.steps=90", "recipe.critic_warmup=40",

@@ -115,3 +115,10 @@ def test_a_place_that_takes_no_files_is_refused_before_anything_is_measured(suit
     (tmp_path / "FILE").write_text("")
     with pytest.raises(PixelarmError, match="nothing can be written into .*FILE/out: Not a directory"):
         importlib.import_module(suite).main(["--out", str(tmp_path / "FILE" / "out")])
+
+
+@pytest.mark.parametrize("suite", ["sim.bench.stock", "sim.bench.demo", "policies.bench.learner"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1"])
+def test_seconds_that_never_pass_are_refused(suite, seconds, tmp_path):
+    with pytest.raises(PixelarmError, match="--seconds must be positive"):
+        importlib.import_module(suite).main(["--seconds", seconds, "--out", str(tmp_path)])

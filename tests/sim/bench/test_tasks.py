@@ -8,11 +8,12 @@ from PIL import Image
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
 from sim.bench import tasks as bench_tasks
+from sim.envs.make import make
 from sim.envs.task_env import TaskEnv
 from sim.rendering import renderer as render
 from sim.rendering.raycast import why_not
 from sim.rendering.renderer import OpenGLRenderer
-from sim.tasks import make, make_task
+from sim.tasks import make_task
 
 FLIPPED = 2  # each pixel's value has this bit flipped, so every one is off by exactly 2
 

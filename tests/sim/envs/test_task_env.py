@@ -7,8 +7,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from robot.errors import PixelarmError, UnknownName
+from sim.envs.make import make
 from sim.rendering import gl
-from sim.tasks import TASKS, make, make_task
+from sim.tasks import TASKS, make_task
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def test_drawing_and_then_optimising_does_not_crash(first):
     """triton's LLVM and Mesa's in one process, whatever was imported first (a segmentation fault without sim/rendering/gl.py)."""
     script = f"""
 {first}
-from sim.tasks import make
+from sim.envs.make import make
 assert make("lift").reset(seed=0)[0]["agentview"].std() > 5
 import torch
 parameter = torch.nn.Parameter(torch.zeros(3))

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
+from sim.envs.make import make
 from sim.envs.task_world import build_world, reset_world
 from sim.rendering import gl, raycast
 from sim.rendering import renderer as render
@@ -23,7 +24,7 @@ from sim.rendering.raycast import RayCastRenderer, why_not
 from sim.rendering.renderer import OpenGLRenderer, make_renderer
 from sim.scene.compile import scene_name
 from sim.scene.terms import plain_lights
-from sim.tasks import TASKS, make, make_task
+from sim.tasks import TASKS, make_task
 from sim.tasks.base import Task
 
 SIZE = 84
@@ -70,6 +71,13 @@ def changeable(lift):
     for name, value in kept.items():
         getattr(lift.model, name)[:] = value
     lift.model.vis.headlight.active = 0
+
+
+class WithAllTextures(OpenGLRenderer):
+    """Hands every texture of the model to OpenGL."""
+
+    def _unseen_textures(self):
+        return np.arange(0)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +258,7 @@ def test_an_episode_without_any_opengl():
 import ctypes.util, sys
 ctypes.util.find_library = lambda name: None
 sys.modules["cv2"] = None  # its import fails
-from sim.tasks import make
+from sim.envs.make import make
 env = make("lift", image_size=48)
 env.reset(seed=0)
 image = env.step(env.action_space.sample())[0]["agentview"]
@@ -271,7 +279,7 @@ assert not any(name.startswith("OpenGL.") for name in sys.modules)
 def test_opengl_ray_caster_and_torch_live_in_one_process():
     """Three copies of LLVM: Mesa's, warp's and triton's."""
     script = """
-from sim.tasks import make
+from sim.envs.make import make
 for kind in ("opengl", "raycast"):
     assert make("lift", renderer=kind).reset(seed=0)[0]["agentview"].std() > 5
 import torch

@@ -66,9 +66,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_an_edited_task_is_compiled_anew(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ball is the only sphere of Reach's scene that moves with a mocap body; its radius is what the file says now."""
     monkeypatch.setenv("PIXELARM_CACHE", str(checkout / "cache"))
-    radius = (
-        "from sim.tasks import make; m = make('reach').world.model; print(m.geom_size[m.body('ball').geomadr[0], 0])"
-    )
+    radius = "from sim.envs.make import make; m = make('reach').world.model; print(m.geom_size[m.body('ball').geomadr[0], 0])"
     assert run(radius, checkout) == "0.025"
     (kept,) = (checkout / "cache").iterdir()
     assert run(radius, checkout) == "0.025" and list((checkout / "cache").iterdir()) == [kept]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from robot.errors import UnknownName
+from sim.envs.make import make
 from sim.scene.randomise import TERMS, Randomiser, add_noise, make_terms
-from sim.tasks import make
 
 MODEL_TERMS = {
     "colours": "mat_rgba", "lights": "light_dir", "camera": "cam_pos", "friction": "geom_friction", "mass": "body_mass",

@@ -1,0 +1,88 @@
+"""``pixelarm sim-arm``: the simulated arm as a ROS 2 node, in wall-clock time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from hardware.simulated.arm import Options
+from robot.errors import PixelarmError
+from robot.files import require_file, require_folder
+from robot.ros import runtime
+
+
+def _path(text: str) -> Path | None:
+    """A path; an empty text (what a launch file passes for "not given") is none."""
+    return Path(text) if text else None
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="pixelarm sim-arm",
+        description="A simulated arm in wall-clock time that speaks the topics of a driver: images, joint states and "
+        "the end-effector pose out, targets of the task's kind of action and gripper targets in. Ctrl-C ends it.",
+        epilog="example: pixelarm sim-arm --task lift --episodes 20 --seed-start 10000 --results runs/mine/ros.json",
+    )
+    add = made.add_argument
+    add("--task", default="lift", help="which scene (default: %(default)s)")
+    add("--arm", default="sim_panda", help="arm profile with the topic names: a name or a file (default: %(default)s)")
+    add(
+        "--image-size",
+        type=int,
+        default=64,
+        metavar="N",
+        help="height and width of every camera in pixels, as the policy was trained with (default: %(default)s)",
+    )
+    add("--seed", type=int, default=0, help="first scene; the service ~/reset goes to the next (default: %(default)s)")
+    add("--episodes", type=int, default=0, metavar="N", help="run N episodes and exit; 0: until Ctrl-C (default)")
+    add("--seed-start", type=int, default=0, metavar="S", help="episode i uses seed S + i (default: %(default)s)")
+    add("--results", type=_path, metavar="FILE", help="JSON of the episodes: success once and at the end, steps, seed")
+    add("--video-dir", type=_path, metavar="DIR", help="an mp4 of every episode, encoded when all are done")
+    add(
+        "--command-timeout",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="older commands are ignored (default: %(default)s s)",
+    )
+    add("--network", action="store_true", help="let other machines discover the arm; without it ROS stays on this one")
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``pixelarm sim-arm``, and ``python -m hardware.commands.sim_arm`` as the launch files start it."""
+    own, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
+    args = parser().parse_args(own)
+    if args.episodes < 0 or not args.command_timeout > 0:
+        raise PixelarmError("--episodes must not be negative and --command-timeout must be positive")
+    from sim.envs.config import LARGEST_IMAGE
+
+    if not 1 <= args.image_size <= LARGEST_IMAGE:
+        raise PixelarmError(f"--image-size must be 1 to {LARGEST_IMAGE}, got {args.image_size}")
+    if min(args.seed, args.seed_start) < 0:
+        raise PixelarmError(f"--seed and --seed-start must be at least 0, got {args.seed} and {args.seed_start}")
+    if args.results:
+        require_file(args.results)
+    if args.video_dir:
+        require_folder(args.video_dir)
+    runtime.require_rclpy()
+    runtime.settle_discovery(args.network)
+    options = Options(
+        task=args.task,
+        arm=args.arm,
+        seed=args.seed,
+        episodes=args.episodes,
+        seed_start=args.seed_start,
+        results=args.results,
+        video_dir=args.video_dir,
+        command_timeout_s=args.command_timeout,
+        image_size=args.image_size,
+    )
+    from hardware.ros import sim_arm_node  # needs rclpy, which --help does not
+
+    return sim_arm_node.run(options, ros_args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
