@@ -135,7 +135,11 @@ def test_the_search_for_unsafe_loading_finds_each_kind() -> None:
 
 
 def test_nothing_is_unpickled() -> None:
-    wrong = [f"{where(path, line)}: {why}" for path, tree in python_files() for line, why in unsafe(tree)]
+    holds_it = {
+        ROOT / "tests" / "policies" / "runs" / "test_checkpoint_io.py"
+    }  # names pickle to see that nobody uses it
+    files = [(path, tree) for path, tree in python_files() if ROOT / path not in holds_it]
+    wrong = [f"{where(path, line)}: {why}" for path, tree in files for line, why in unsafe(tree)]
     assert not wrong, "\n".join(wrong)
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def _factory(value: ast.expr) -> ast.expr:
 
 @functools.cache
 def all_options() -> dict[str, list[Option]]:
-    """The options of every dataclass in ``CONFIGS``, those of its bases first; a field said again replaces the base's."""
+    """The options of every dataclass in ``CONFIGS``, those of its bases first; a field said again keeps what it means."""
     classes: dict[str, tuple[list[str], list[Option]]] = {}
     for name in CONFIGS:
         classes.update(read_options((ROOT / name).read_text()))
@@ -102,7 +102,10 @@ def all_options() -> dict[str, list[Option]]:
     def of(name: str) -> list[Option]:
         bases, own = classes[name]
         merged = {option.name: option for base in bases if base in classes for option in of(base)}
-        return list((merged | {option.name: option for option in own}).values())
+        for option in own:
+            inherited = merged[option.name].meaning if option.name in merged else ""
+            merged[option.name] = replace(option, meaning=option.meaning or inherited)
+        return list(merged.values())
 
     return {name: of(name) for name in classes}
 

@@ -42,14 +42,14 @@ class Windows(Dataset[Batch]):
 
 
 class Draws(Sampler[list[int]]):
-    """Batches of rows drawn uniformly. Update n draws the same rows in a resumed run as in one that was not interrupted."""
+    """Batches of rows drawn uniformly, the same ones whenever they are iterated."""
 
-    def __init__(self, rows: int, batch_size: int, seed: int, first: int, updates: int) -> None:
-        self.rows, self.batch_size, self.seed, self.first, self.updates = rows, batch_size, seed, first, updates
+    def __init__(self, rows: int, batch_size: int, seed: int, updates: int) -> None:
+        self.rows, self.batch_size, self.seed, self.updates = rows, batch_size, seed, updates
 
     def __len__(self) -> int:
-        return self.updates - self.first
+        return self.updates
 
     def __iter__(self) -> Iterator[list[int]]:
-        for update in range(self.first, self.updates):
+        for update in range(self.updates):
             yield np.random.default_rng([self.seed, update]).integers(0, self.rows, self.batch_size).tolist()

@@ -7,17 +7,18 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
-from torch.utils.data import DataLoader
 
 from policies.config import TrainConfig
 from policies.data.batch import Batch
+from policies.data.resumable import ResumableLoader
 from policies.data.windows import Draws, Windows
 from policies.evaluation.evaluate import VALIDATION_SEED, evaluate
 from policies.policy import family_of
 from policies.rollout.acting import GreedyPolicy
 from policies.runs import checkpoint
+from policies.runs.checkpoint_io import FolderCheckpoints, RandomStreams
 from policies.runs.metrics import RunLog
 from policies.runs.provenance import made_with
 from robot.dataset.episodes import Episode
@@ -62,22 +63,30 @@ def fit(cfg: TrainConfig, env: TaskEnv, demos: list[Episode], folder: Path) -> N
     policy: Any = family_of(cfg.algo).make_policy(env.contract, cfg.algo, cfg.seed)
     windows = Windows(policy.contract, demos[: cfg.recipe.demos])
     updates = cfg.recipe.fit_updates
-    log = RunLog(folder)
+    saved = folder / "checkpoints" / "rank0"  # where a run of an agent has its own
+    last = checkpoint.newest(saved) if cfg.resume else None
+    first = int(last.name.removeprefix("step_")) if last else 0
+    log = RunLog(folder, resume_at=first if last else None)
+    keep = ModelCheckpoint(
+        saved, filename="step_{step:09d}", auto_insert_metric_name=False, every_n_train_steps=cfg.trainer.checkpoint_every,
+        save_top_k=-1, save_on_train_epoch_end=False,
+    )  # fmt: skip
+    keep.FILE_EXTENSION = ""  # a folder
     trainer = lightning.Trainer(
         max_steps=updates,
         max_epochs=-1,
         accelerator=cfg.trainer.accelerator,
         devices=cfg.trainer.devices,
         precision=cfg.trainer.precision,
-        callbacks=[Metrics(log, cfg.trainer.log_every)],
+        callbacks=[Metrics(log, cfg.trainer.log_every), keep, RandomStreams()],
+        plugins=[FolderCheckpoints()],
         default_root_dir=folder,
         logger=False,
-        enable_checkpointing=False,
         enable_model_summary=False,
     )
-    draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, 0, updates)
-    loader = DataLoader(windows, batch_sampler=draws, collate_fn=lambda batch: batch)
-    trainer.fit(Fit(policy, cfg.algo.learning_rate), loader)
+    draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, updates)
+    loader = ResumableLoader(windows, draws, cfg.seed, collate_fn=_as_it_is)
+    trainer.fit(Fit(policy, cfg.algo.learning_rate), loader, ckpt_path=last)
     policy.eval().to("cpu")
     record = None
     if cfg.trainer.eval_episodes and trainer.is_global_zero:
@@ -89,3 +98,8 @@ def fit(cfg: TrainConfig, env: TaskEnv, demos: list[Episode], folder: Path) -> N
         for name in ("policy", "last"):
             checkpoint.save_policy(folder / name, policy.state_dict(), cfg, policy.contract, about)
     log.close()
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    """``Windows`` gives whole batches."""
+    return batch

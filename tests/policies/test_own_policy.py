@@ -5,7 +5,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
+from safetensors.torch import load_file
 
 from policies.evaluation.evaluate import evaluate, load_actor
 from policies.export.onnx import TOLERANCE, export
@@ -47,6 +49,19 @@ def test_it_trains(run):
 
 
 @pytest.mark.train
+def test_a_resumed_fit_equals_an_uninterrupted_one(run, tmp_path):
+    """Twenty of forty updates, then resume=true: the same weights to the bit."""
+    config = OmegaConf.load(run / "config.yaml")
+    options = ["experiment=blank", "task=reach", *TINY, f"demos={config.demos}", f"run={tmp_path / 'run'}"]
+    options.append("trainer.checkpoint_every=20")
+    train(compose([*options, "recipe.fit_updates=20"]))
+    resumed = train(compose([*options, "resume=true"]))
+    one, other = (load_file(folder / "last" / "policy.safetensors") for folder in (run, resumed))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert [line["step"] for line in read_log(resumed, "fit")] == [10, 20, 30, 40]
+
+
+@pytest.mark.train
 def test_it_is_evaluated_and_exported(run, tmp_path):
     act, contract, _ = load_actor(run)
     assert (contract.chunk, contract.history, contract.task) == (8, 1, "reach")
@@ -69,7 +84,7 @@ def test_it_drives_the_control_loop(run, tmp_path):
         max_reach_m=0.07, max_speed_m_s=1.5, speed_scale=1.0, box_low=(0, -1, 0), box_high=(1, 1, 1), expiry_s=0.5
     )
     loop = ControlLoop(
-        policy, default_limits(limits, policy.contract.period_s), lambda command, hold: sent.append(command.position)
+        policy, default_limits(limits, policy.contract), lambda command, hold: sent.append(command.target.position)
     )
     here = np.array([0.5, 0.0, 0.3], np.float32)
     loop.start()

@@ -236,6 +236,8 @@ def test_velocities_end_when_nobody_speaks() -> None:
     arm = SimArm(world, ToyTask(), Ear(), velocity_timeout_s=0.05)  # type: ignore[arg-type]
     arm.start()
     wanted, end = np.array([0.5, -0.5]), time.monotonic() + 20
+    while world.count == 0 and time.monotonic() < end:
+        time.sleep(0.02)  # what comes before the first scene is there goes with it
     while not commands(arm, joint_velocities=wanted, gripper=1.0) and time.monotonic() < end:
         time.sleep(0.02)  # not yet ready
     while len(world.targets) < 2 and time.monotonic() < end:

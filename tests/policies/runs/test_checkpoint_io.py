@@ -287,7 +287,7 @@ def final(trainer, module):
         (Shuffled, "adamw", 11, 9),  # before the second epoch's last batch
         (Shuffled, "sgd", 5, 3),  # in the first epoch
         (Shuffled, "sgd", 16, 15),  # at the end of the third
-        (lambda: Draws(ROWS, BATCH, seed=5, first=0, updates=18), "adamw", 14, 12),  # one long epoch
+        (lambda: Draws(ROWS, BATCH, seed=5, updates=18), "adamw", 14, 12),  # one long epoch
     ],
     ids=["second epoch", "before its end", "first epoch", "at an end", "draws"],
 )

@@ -3,7 +3,6 @@
 The ray-caster compiles its kernels the first time on a machine (about 8 s on one core, kept in the cache), hence `slow`.
 """
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
+from sim.bench.tasks import without_terms
 from sim.envs.make import make
 from sim.envs.task_world import build_world, reset_world
 from sim.rendering import gl, raycast
@@ -108,8 +108,7 @@ def test_every_scene_in_both_looks_on_both_renderers(name, look):
     """The plain look is the same on both; the textured one is drawn by OpenGL and refused in words by the ray-caster."""
     task = make_task(name)
     if look == "textured":
-        terms = tuple(term for term in task.recipe.terms if term != "plain_look")
-        task.recipe = dataclasses.replace(task.recipe, terms=terms)
+        task = without_terms(task, "plain_look")
     opengl, cast = build_world(task, "opengl"), build_world(task, "raycast")
     for world in (opengl, cast):
         reset_world(world, task, 1)
@@ -195,6 +194,22 @@ def test_opengl_draws_the_stored_picture(lift):
     if os.environ.get("PIXELARM_GOLDEN") == "write":
         Image.fromarray(image).save(GOLDEN, optimize=True)
     assert difference(image, np.asarray(Image.open(GOLDEN))) < 1.0
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize(("look", "unseen"), [("plain", 7), ("textured", 1)])
+def test_textures_that_nothing_shows_are_not_copied_and_the_picture_is_the_same(look, unseen):
+    """Lift has 7 textures. The plain look shows none of them, the textured one all but the sky."""
+    task = make_task("lift") if look == "plain" else without_terms(make_task("lift"), "plain_look")
+    world = build_world(task, "opengl")
+    reset_world(world, task, 0)
+    data, sizes = positions(world.model, world.data), world.model.tex_width.copy()
+    few, all_ = OpenGLRenderer(world.model, SIZE, SIZE), WithAllTextures(world.model, SIZE, SIZE)
+    assert len(few._unseen_textures()) == unseen and np.array_equal(world.model.tex_width, sizes)
+    for camera in LIFT_CAMERAS:
+        assert np.array_equal(few.render(data, camera), all_.render(data, camera))
+    for each in (few, all_, world):
+        each.close()
 
 
 @pytest.mark.gl
