@@ -15,6 +15,7 @@ task="dmc/walker-walk")``.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import runpy
 from collections.abc import Iterator
@@ -54,12 +55,6 @@ _ELSEWHERE = {
     "Dataset": "robot.dataset.dataset",
     "Recorder": "robot.dataset.episodes",
 }
-# The keys of sim.tasks.TASKS, which imports MuJoCo; a test holds the two together.
-_TASKS = (
-    "door", "drawer", "kitchen", "kitchen_bottom_burner", "kitchen_hinge_cabinet", "kitchen_kettle", "kitchen_light_switch",
-    "kitchen_microwave", "kitchen_slide_cabinet", "kitchen_top_burner", "lift", "move", "nut_assembly_square",
-    "pick_place_can", "pull", "reach", "stack", "switch",
-)  # fmt: skip
 
 
 class Policy(Protocol):
@@ -175,13 +170,22 @@ def _extra(what: str, extra: str) -> Iterator[None]:
 
 
 # ------------------------------------------------------------------------------------------------------------ gymnasium
+def _task_names() -> list[str]:
+    """The keys of ``sim.tasks.TASKS``, read from its source: importing it would import MuJoCo."""
+    source = (Path(__file__).resolve().parent / "sim" / "tasks" / "__init__.py").read_text()
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.value, ast.Dict):
+            return [key.value for key in statement.value.keys if isinstance(key, ast.Constant)]
+    return []
+
+
 def _register() -> None:
     """Make the tasks known to gymnasium. Since its version 1.0 it finds no environments by itself, so this module is imported for it."""
     try:
         from gymnasium.envs.registration import register, registry
     except ModuleNotFoundError:  # the robot side alone
         return
-    ids = {f"pixelarm/{task}": {"task": task} for task in _TASKS} | {"pixelarm/dmc": {}}
+    ids = {f"pixelarm/{task}": {"task": task} for task in _task_names()} | {"pixelarm/dmc": {}}
     for name, fixed in ids.items():
         if name not in registry:
             register(name, entry_point="pixelarm:make", vector_entry_point="pixelarm:make_vec", kwargs=fixed)

@@ -11,7 +11,7 @@ from sim.rendering import gl  # noqa: F401  (first: before MuJoCo is imported it
 from sim.tasks.base import Task
 from sim.tasks.door import Door
 from sim.tasks.drawer import Drawer
-from sim.tasks.kitchen import SUBTASKS, Kitchen
+from sim.tasks.kitchen import Kitchen
 from sim.tasks.lift import Lift
 from sim.tasks.move import Move
 from sim.tasks.nut_assembly_square import NutAssemblySquare
@@ -21,11 +21,18 @@ from sim.tasks.reach import Reach
 from sim.tasks.stack import Stack
 from sim.tasks.switch import Switch
 
+# names are written out: `import pixelarm` reads them here without importing MuJoCo
 TASKS: dict[str, Callable[..., Task]] = {
     "door": Door,
     "drawer": Drawer,
     "kitchen": Kitchen,
-    **{f"kitchen_{subtask}": partial(Kitchen, (subtask,)) for subtask in SUBTASKS},
+    "kitchen_bottom_burner": partial(Kitchen, ("bottom_burner",)),
+    "kitchen_hinge_cabinet": partial(Kitchen, ("hinge_cabinet",)),
+    "kitchen_kettle": partial(Kitchen, ("kettle",)),
+    "kitchen_light_switch": partial(Kitchen, ("light_switch",)),
+    "kitchen_microwave": partial(Kitchen, ("microwave",)),
+    "kitchen_slide_cabinet": partial(Kitchen, ("slide_cabinet",)),
+    "kitchen_top_burner": partial(Kitchen, ("top_burner",)),
     "lift": Lift,
     "move": Move,
     "nut_assembly_square": NutAssemblySquare,
