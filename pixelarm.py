@@ -175,7 +175,7 @@ def _task_names() -> list[str]:
     source = (Path(__file__).resolve().parent / "sim" / "tasks" / "__init__.py").read_text()
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.value, ast.Dict):
-            return [key.value for key in statement.value.keys if isinstance(key, ast.Constant)]
+            return [str(key.value) for key in statement.value.keys if isinstance(key, ast.Constant)]
     return []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,13 @@ def test_every_import_is_a_declared_dependency() -> None:
             for name in {n.partition(".")[0] for n in names} - set(sys.stdlib_module_names) - ours - known[package]:
                 wrong.append(f"{where(path, node.lineno)}: {name}")
     assert not wrong, "\n".join(wrong)
+
+
+# ------------------------------------------------------------------ sizes
+def test_files_are_short_and_rooms_are_not_drawers() -> None:
+    """No file of more than 400 lines, no folder of more than 12 modules."""
+    paths = [path for path, _ in python_files()]
+    long = [f"{path} has {n} lines" for path in paths if (n := len((ROOT / path).read_text().splitlines())) > 400]
+    counts = Counter(Path(path).parent for path in paths if Path(path).name != "__init__.py")
+    full = [f"{folder} holds {n} modules" for folder, n in counts.items() if n > 12]
+    assert not long + full, "\n".join(long + full)

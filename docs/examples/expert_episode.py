@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pixelarm
-from robot.video import write_video
+from robot.dataset.video import write_video
 
 
 def main(task: str = "lift", film: str = "expert.mp4") -> None:

@@ -22,13 +22,13 @@ from hardware.simulated.arm import ArmState, Options, SimArm
 from hardware.simulated.episodes import Episodes
 from robot import profile, rotations
 from robot.actions import JOINT_VELOCITY, KINDS, POSE
+from robot.dataset.video import write_video
 from robot.errors import PixelarmError
 from robot.files import write_json, write_results
 from robot.packages import require_ours
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
-from robot.video import write_video
 
 runtime.require_rclpy()
 

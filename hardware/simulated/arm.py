@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from robot.contract import Contract
     from robot.profile import ArmProfile
     from sim.physics.world import World
-    from sim.tasks.base import Task
+    from sim.tasks.common.base import Task
 
 SLICE_S = 0.010  # s of simulated time per physics call
 STATE_S = 0.020  # s between joint states: 50 Hz, as a driver might

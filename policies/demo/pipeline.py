@@ -200,7 +200,7 @@ class Demo:
     def _films(self, evaluation: Any) -> None:
         from matplotlib.image import imsave
 
-        from robot.video import film_strip, write_video
+        from robot.dataset.video import film_strip, write_video
 
         folder = self.folder / "films" / "sim"
         shutil.rmtree(folder, ignore_errors=True)

@@ -226,7 +226,7 @@ def main(argv: list[str]) -> int:
 
 def write_films(folder: Path, evaluation: Evaluation, fps: float) -> None:
     """Films of an evaluation, named by outcome and seed."""
-    from robot.video import write_video
+    from robot.dataset.video import write_video
 
     for outcome in evaluation.outcomes:
         if outcome.seed in evaluation.films:

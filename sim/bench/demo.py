@@ -31,7 +31,7 @@ from sim.envs.make import make
 from sim.envs.task_world import build_world, reset_world
 from sim.rendering import gl
 from sim.tasks import make_task
-from sim.tasks.tabletop import MAX_DELTA
+from sim.tasks.common.tabletop import MAX_DELTA
 
 TASK, PIXELS = "lift", 64
 BAR = 5.0  # the ratio aimed at, for the sum

@@ -25,7 +25,7 @@ from robot.files import require_folder
 from sim.bench.harness import Row, Subject, Unit, cores, keep, one_thread, provenance, table
 from sim.rendering import gl
 from sim.tasks import TASKS, make_task
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 
 AGAINST = ("stock",)
 PIXELS = 84  # the size that most papers on learning from pixels use

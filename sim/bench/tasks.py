@@ -21,7 +21,7 @@ from sim.bench.harness import keep, one_thread, provenance
 from sim.envs.task_env import ACTUATION_DELAY_MS, TaskEnv
 from sim.envs.task_world import build_world, reset_world
 from sim.tasks import TASKS, make_task
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 
 PIXELS = 84  # the size that most papers on learning from pixels use
 SUCCEEDS = 0.95  # the share of seeds that an expert has to solve

@@ -16,7 +16,7 @@ from sim.envs.config import TaskConfig
 from sim.envs.task_env import VIEW_SIZE, TaskEnv
 from sim.envs.vector import VectorEnv
 from sim.tasks import TASKS, make_task
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 
 DMC = dmc.PREFIX  # of DeepMind Control's tasks
 LOOKS = ("plain", "textured")  # of sim.tasks; the first is the default

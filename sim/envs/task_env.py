@@ -20,7 +20,7 @@ from sim.envs.interface import Act
 from sim.envs.spaces import action_space, checked_action, observation_space
 from sim.envs.task_world import build_world, reset_world
 from sim.scene.randomise import Randomiser, add_noise, make_terms
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 
 ACTUATION_DELAY_MS = (0.0, 50.0)
 VIEW_SIZE = 256  # pixels, height and width of what people look at

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.physics.world import World
 from sim.scene.compile import compile_scene
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 
 
 def build_world(task: Task, renderer: str = "auto") -> World:

@@ -39,7 +39,7 @@ from sim.envs.processes import how_it_ended, shut_down, start_worker
 from sim.envs.shared_memory import Layout
 from sim.envs.spaces import action_space, observation_space
 from sim.envs.vector_worker import Named, run
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 
 Observations = dict[str, np.ndarray]  # name -> (N, ...), images uint8, proprioception float32
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from robot.errors import PixelarmError
 from sim.envs.shared_memory import Layout
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 
 PARENT_CHECK_S = 5.0  # how often an idle worker looks whether its parent still lives, beside the pipe's own end
 

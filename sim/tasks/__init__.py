@@ -8,7 +8,7 @@ from typing import Any
 
 from robot.errors import UnknownName
 from sim.rendering import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 from sim.tasks.door import Door
 from sim.tasks.drawer import Drawer
 from sim.tasks.kitchen import Kitchen

@@ -18,7 +18,7 @@ import numpy as np
 from robot.rotations import from_axis_angle
 from sim.physics.arm import ANYWHERE, Workspace
 from sim.scene.names import body_id, in_spec
-from sim.tasks.tabletop import GAIN, MAX_DELTA, TabletopTask, joint_address, place_anchor
+from sim.tasks.common.tabletop import GAIN, MAX_DELTA, TabletopTask, joint_address, place_anchor
 
 if TYPE_CHECKING:
     from sim.physics.world import World

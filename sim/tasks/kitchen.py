@@ -23,9 +23,9 @@ from robot.errors import PixelarmError, UnknownName
 from sim.physics.arm import ANYWHERE, KITCHEN_PANDA, Arm, Workspace
 from sim.scene.compile import KITCHEN, Recipe
 from sim.scene.names import in_spec, named_id
-from sim.tasks.grasping import put
+from sim.tasks.common.grasping import put
+from sim.tasks.common.tabletop import joint_address
 from sim.tasks.kitchen_expert import KitchenExpert
-from sim.tasks.tabletop import joint_address
 
 if TYPE_CHECKING:
     from sim.physics.world import World

@@ -15,7 +15,7 @@ import numpy as np
 
 from robot.rotations import from_axis_angle
 from sim.scene.names import body_id, named_id
-from sim.tasks.tabletop import joint_address
+from sim.tasks.common.tabletop import joint_address
 
 if TYPE_CHECKING:
     from sim.physics.world import World

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from sim.scene.names import named_id
-from sim.tasks.grasping import put
-from sim.tasks.tabletop import MAX_DELTA, TABLE_HEIGHT, TabletopTask, reach_for
+from sim.tasks.common.grasping import put
+from sim.tasks.common.tabletop import MAX_DELTA, TABLE_HEIGHT, TabletopTask, reach_for
 
 if TYPE_CHECKING:
     from sim.physics.world import World

@@ -13,8 +13,8 @@ import mujoco
 import numpy as np
 
 from sim.scene.names import named_id
-from sim.tasks.grasping import put
-from sim.tasks.tabletop import (
+from sim.tasks.common.grasping import put
+from sim.tasks.common.tabletop import (
     BOX,
     CYLINDER,
     TABLE_HEIGHT,

@@ -16,8 +16,8 @@ import numpy as np
 from robot.contract import Contract
 from sim.physics.arm import ANYWHERE, Workspace
 from sim.scene.names import in_spec
-from sim.tasks.grasping import MAX_YAW, body_rotation, body_yaw, hand_yaw, put, wrap, yaw_contract
-from sim.tasks.tabletop import GAIN, MAX_DELTA, TabletopTask
+from sim.tasks.common.grasping import MAX_YAW, body_rotation, body_yaw, hand_yaw, put, wrap, yaw_contract
+from sim.tasks.common.tabletop import GAIN, MAX_DELTA, TabletopTask
 
 if TYPE_CHECKING:
     from sim.physics.world import World

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.tasks.tabletop import (
+from sim.tasks.common.tabletop import (
     SPHERE,
     TABLE_HEIGHT,
     TabletopTask,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from robot.contract import Contract
-from sim.tasks.grasping import body_yaw, hand_yaw, held, put, touching, wrap, yaw_contract
-from sim.tasks.tabletop import GAIN, MAX_DELTA, TABLE_HEIGHT, TabletopTask
+from sim.tasks.common.grasping import body_yaw, hand_yaw, held, put, touching, wrap, yaw_contract
+from sim.tasks.common.tabletop import GAIN, MAX_DELTA, TABLE_HEIGHT, TabletopTask
 
 if TYPE_CHECKING:
     from sim.physics.world import World

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 import mujoco
 import numpy as np
 
-from sim.tasks.grasping import body_rotation
-from sim.tasks.tabletop import (
+from sim.tasks.common.grasping import body_rotation
+from sim.tasks.common.tabletop import (
     BOX,
     CYLINDER,
     TABLE_HEIGHT,

@@ -116,7 +116,7 @@ def test_joint_velocities_lead_the_kitchens_arm_to_a_goal_and_end_with_the_polic
 
 def test_a_yaw_turns_the_hand_and_keeps_it_upright(tmp_path: Path) -> None:
     from sim.tasks import make_task
-    from sim.tasks.grasping import hand_yaw
+    from sim.tasks.common.grasping import hand_yaw
 
     goal = np.array([0.5, 0.05, 0.15])
     path = policy(tmp_path, make_task("stack").contract, "eef_pos", -1.0, goal, (TURN, -1.0))

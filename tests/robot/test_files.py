@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from robot import files
+from robot.dataset.video import film_strip, write_video
 from robot.errors import PixelarmError
 from robot.files import Claim, require_file, require_folder, write_json, write_text
-from robot.video import film_strip, write_video
 
 
 def test_a_file_is_written_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from robot.contract import Action, Camera, Contract, Proprio
 from robot.control.limits import Context, default_limits
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
-from sim.tasks.tabletop import WORKSPACE
+from sim.tasks.common.tabletop import WORKSPACE
 
 PERIOD = 0.1
 CONTRACT = Contract(

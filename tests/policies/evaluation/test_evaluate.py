@@ -131,7 +131,7 @@ def test_what_was_played_is_printed_when_it_cannot_be_written_and_the_rest_is_wr
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "write_json", full)
-    monkeypatch.setattr("robot.video.write_video", lambda path, *_: path.write_bytes(b"film") and path)
+    monkeypatch.setattr("robot.dataset.video.write_video", lambda path, *_: path.write_bytes(b"film") and path)
     command = ["policy", "--episodes", "2", "--against", "other", "--json", str(tmp_path / "r.json")]
     with pytest.raises(PixelarmError, match="r.json could not be written: No space left on device$"):
         main([*command, "--video", str(tmp_path / "films")])

@@ -25,7 +25,7 @@ from sim.rendering.renderer import OpenGLRenderer, make_renderer
 from sim.scene.compile import scene_name
 from sim.scene.terms import plain_lights
 from sim.tasks import TASKS, make_task
-from sim.tasks.base import Task
+from sim.tasks.common.base import Task
 
 SIZE = 84
 AGREE = 3.0  # mean absolute difference of 255 between the renderers; 0.8 to 2.1 measured on Lift

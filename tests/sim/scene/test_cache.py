@@ -120,7 +120,7 @@ def test_every_registered_task_is_cached(name: str) -> None:
 # ---------------------------------------------------------------------------------------------------- a user's own tasks
 PEG = """
 from typing import TYPE_CHECKING
-from sim.tasks.tabletop import BOX, TabletopTask, add_anchor, add_mark
+from sim.tasks.common.tabletop import BOX, TabletopTask, add_anchor, add_mark
 {imports}
 if TYPE_CHECKING:
     from lab.unrelated import THING

@@ -17,7 +17,7 @@ from sim.scene.mesh import cluster_vertices
 from sim.scene.names import NAMED, body_id, camera_id, in_spec, named_id, names
 from sim.scene.terms import MODEL_TERMS
 from sim.tasks import make_task
-from sim.tasks.tabletop import joint_address
+from sim.tasks.common.tabletop import joint_address
 
 
 @pytest.fixture

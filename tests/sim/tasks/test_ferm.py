@@ -8,9 +8,9 @@ from robot import actions
 from sim.envs.task_env import ACTUATION_DELAY_MS
 from sim.envs.task_world import build_world, reset_world
 from sim.tasks import TASKS, make_task
+from sim.tasks.common.tabletop import joint_address, place_anchor
 from sim.tasks.drawer import OPENED, TRAVEL
 from sim.tasks.switch import ARM, ON, SPRING, STOP
-from sim.tasks.tabletop import joint_address, place_anchor
 
 NAMES = ("drawer", "move", "pull", "reach", "switch")
 

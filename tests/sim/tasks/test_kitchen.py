@@ -14,10 +14,10 @@ from sim.scene import compile as scene
 from sim.scene.compile import KITCHEN, Recipe, compile_scene, scene_name
 from sim.scene.randomise import Randomiser, make_terms
 from sim.tasks import TASKS, make_task
+from sim.tasks.common.tabletop import joint_address
 from sim.tasks.kitchen import FOUR, MAX_SPEED, SUBTASKS, TERMS, Kitchen, distance, look_at
 from sim.tasks.kitchen_expert import WAYPOINTS, InverseKinematics, Scene, rotation_vector
 from sim.tasks.lift import Lift
-from sim.tasks.tabletop import joint_address
 
 EXACT = Recipe(environment=KITCHEN, terms=())  # FrankaKitchen's own 2 ms steps
 ALL = Kitchen(tuple(SUBTASKS), image_size=84)

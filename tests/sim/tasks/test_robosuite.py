@@ -7,9 +7,9 @@ import pytest
 from sim.envs.task_env import TaskEnv
 from sim.envs.task_world import reset_world
 from sim.tasks import make_task
-from sim.tasks.grasping import body_yaw, hand_yaw, held, put, touching, wrap
+from sim.tasks.common.grasping import body_yaw, hand_yaw, held, put, touching, wrap
+from sim.tasks.common.tabletop import joint_address
 from sim.tasks.nut_assembly_square import NutExpert
-from sim.tasks.tabletop import joint_address
 
 NAMES = ("door", "nut_assembly_square", "pick_place_can", "stack")
 

@@ -57,7 +57,7 @@ def tabletop_contract(task: str, image_size: int) -> Contract:
 class TabletopTask:
     """What a task on a table needs not say itself: robosuite's scene, its two cameras, the action and the workspace.
 
-    What ``build`` makes of the scene, reset distribution, success test and expert are each task's own, see ``sim.tasks.base.Task``.
+    What ``build`` makes of the scene, reset distribution, success test and expert are each task's own, see ``sim.tasks.common.base.Task``.
     """
 
     name: ClassVar[str]

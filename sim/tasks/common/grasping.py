@@ -11,7 +11,7 @@ import numpy as np
 
 from robot.contract import Action, Contract, Proprio
 from sim.scene.names import body_id
-from sim.tasks.tabletop import MAX_DELTA, joint_address, tabletop_contract
+from sim.tasks.common.tabletop import MAX_DELTA, joint_address, tabletop_contract
 
 if TYPE_CHECKING:
     from sim.physics.world import World
