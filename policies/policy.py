@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from robot.contract import Contract
 from robot.errors import UnknownName
+from robot.packages import resolve
 
 if TYPE_CHECKING:
     import torch
@@ -93,35 +93,29 @@ class Family:
             history and chunk.
         agent: ``(contract, config, fabric, seed, compile)`` to a new agent; None of policies that are fitted to demonstrations.
 
-    ``policy`` and ``agent`` are callables, or "module:name" of one, which is then imported only when it is needed.
+    Each is the thing itself, or "module:name" of it, which is then imported only when it is needed.
     """
 
-    config: type
+    config: type | str
     policy: Callable[..., Policy] | str
     agent: Callable[..., Any] | str | None = None
 
+    def options(self) -> Any:
+        """The dataclass of the options under ``algo``."""
+        return resolve(self.config)
+
     def make_policy(self, contract: Contract, cfg: Any, seed: int) -> Policy:
         """A new policy; ``contract`` is the environment's or the policy's."""
-        return _resolve(self.policy)(contract.for_policy(cfg.history, getattr(cfg, "chunk", 1)), cfg, seed)
+        return resolve(self.policy)(contract.for_policy(cfg.history, getattr(cfg, "chunk", 1)), cfg, seed)
 
     def make_agent(self, contract: Contract, cfg: Any, fabric: Any, seed: int, compile: str = "off") -> Any:
         """A new agent; ``contract`` is the environment's or the policy's."""
         assert self.agent is not None, "this family is fitted to demonstrations"
         contract = contract.for_policy(cfg.history, getattr(cfg, "chunk", 1))
-        return _resolve(self.agent)(contract, cfg, fabric, seed, compile)
+        return resolve(self.agent)(contract, cfg, fabric, seed, compile)
 
 
 POLICIES: dict[str, Family] = {}  # filled by policies.families; outsiders may add their own
-
-
-def _resolve(made: Callable[..., Any] | str) -> Callable[..., Any]:
-    if not isinstance(made, str):
-        return made
-    module, _, names = made.partition(":")
-    found: Any = import_module(module)
-    for name in names.split("."):
-        found = getattr(found, name)
-    return found
 
 
 def family_of(algo: Any) -> Family:

@@ -177,7 +177,7 @@ def load(path: str | Path, expect: Contract | None = None, threads: int = 1) -> 
 def main(argv: list[str]) -> int:
     """``pixelarm bundle``: verify a bundle and show what it is."""
     parser = argparse.ArgumentParser(
-        prog="pixelarm bundle", description="Verify a policy bundle and show its card and contract."
+        allow_abbrev=False, prog="pixelarm bundle", description="Verify a policy bundle and show its card and contract."
     )
     parser.add_argument("bundle", type=Path, help="bundle folder, as written by `pixelarm export`")
     parser.add_argument("--expect", type=Path, metavar="CONTRACT", help="contract file (YAML or JSON) it must match")

@@ -11,6 +11,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,11 @@ class Claim:
     def __enter__(self) -> Claim:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self.alone and [path.name for path in self.folder.iterdir()] == [LOCK]:
+            with suppress(OSError):  # nothing was done here: no trace of it stays
+                (self.folder / LOCK).unlink()
+                self.folder.rmdir()
         self.release()
 
 

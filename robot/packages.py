@@ -6,9 +6,11 @@ Python looks first in the folder of the script, or in the current one (``python 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 HOME = Path(__file__).resolve().parents[1]  # where the packages stand side by side
 
@@ -40,3 +42,14 @@ def _places(name: str) -> Iterator[Path]:
         yield from (Path(place).resolve() for place in spec.submodule_search_locations)
     elif spec.origin is not None:
         yield Path(spec.origin).resolve()
+
+
+def resolve(what: Any) -> Any:
+    """What "module:name" (or "module:name.attribute") stands for, imported now; anything but text as it is."""
+    if not isinstance(what, str):
+        return what
+    module, _, names = what.partition(":")
+    found: Any = importlib.import_module(module)
+    for name in names.split("."):
+        found = getattr(found, name)
+    return found

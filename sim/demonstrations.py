@@ -98,6 +98,7 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm collect",
         description="Record scripted demonstrations of a task: one HDF5 file an episode, robomimic layout, contract inside.",
         epilog="example: pixelarm collect --task lift --episodes 10 --out runs/demos",

@@ -19,6 +19,7 @@ def _path(text: str) -> Path | None:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm sim-arm",
         description="A simulated arm in wall-clock time that speaks the topics of a driver: images, joint states and "
         "the end-effector pose out, targets of the task's kind of action and gripper targets in. Ctrl-C ends it.",

@@ -86,6 +86,7 @@ def describe(name: str) -> str:
 def main(argv: list[str]) -> int:
     """Write the picture."""
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="python -m policies.augment.gallery",
         description="Draw every augmentation on a frame of lift: original, what a policy acts on, and random views.",
     )

@@ -186,6 +186,7 @@ def choose_device(wanted: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm bench learner",
         description="Measure updates per second of each recipe, sampling included, and of an eager baseline of CURL's losses.",
     )

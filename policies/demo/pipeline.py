@@ -351,6 +351,7 @@ def print_table(summary: dict[str, Any], folder: Path) -> None:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm demo",
         description="The main job: ten demonstrations, a sparse-reward policy from pixels, a ROS 2 node that runs it inside its deadline.",
         epilog="The same command goes on after an interruption. Further arguments of the form OPTION=VALUE change the training "

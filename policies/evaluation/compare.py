@@ -268,6 +268,7 @@ def _save_figure(curves: Sequence[GroupCurve], results: Sequence[dict[str, Any]]
 def main(argv: list[str]) -> int:
     """``pixelarm compare``."""
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm compare",
         description="Compare runs or bundles: success on the same test seeds with intervals, paired with the first experiment of "
         "each task, and learning curves over environment steps. Runs that differ only in the seed make one line.",

@@ -148,6 +148,8 @@ def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[Action
         policy = bundle.load(path, expect)
         return BundledPolicy(policy), policy.contract, policy.card.get("config", {})
     folder = next((f for f in (path, path / "policy") if (f / "policy.json").exists()), None)
+    if not path.exists():
+        raise PixelarmError(f"{path} does not exist; give a policy bundle, or a run folder of `pixelarm train`")
     if folder is None:
         raise PixelarmError(f"{path} is neither a policy bundle (policy.onnx) nor a training run (policy/policy.json)")
     from policies.rollout.acting import GreedyPolicy, load_policy
@@ -158,6 +160,7 @@ def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[Action
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm eval",
         description="Play a policy on fixed seeds and report success with its 95 % Wilson interval, or the return "
         "where a task has no success.",

@@ -289,7 +289,7 @@ pre{background:#f7fafc;padding:1rem;overflow:auto;font-size:.8rem;max-height:30r
 def main(argv: list[str]) -> int:
     """``pixelarm report``."""
     parser = argparse.ArgumentParser(
-        prog="pixelarm report", description="Rebuild the HTML report of a demo run from its files."
+        allow_abbrev=False, prog="pixelarm report", description="Rebuild the HTML report of a demo run from its files."
     )
     parser.add_argument("run", type=Path, help="run folder, such as runs/demo")
     args = parser.parse_args(argv)

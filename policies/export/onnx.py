@@ -136,6 +136,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
 def main(argv: list[str]) -> int:
     """``pixelarm export``."""
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm export",
         description="Export a run's policy as a bundle (ONNX + contract + card). Refused when ONNX Runtime and torch "
         f"differ by more than {TOLERANCE:.0e} of an action's half range.",

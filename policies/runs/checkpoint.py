@@ -153,7 +153,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def config_from_dict(data: dict[str, Any]) -> TrainConfig:
     """Plain data as the typed configuration; an unknown field or a wrong type is named."""
-    schema = OmegaConf.structured(TrainConfig(algo=family_of(data.get("algo")).config()))
+    schema = OmegaConf.structured(TrainConfig(algo=family_of(data.get("algo")).options()()))
     try:
         config = OmegaConf.to_object(OmegaConf.merge(schema, data))
     except OmegaConfBaseException as error:

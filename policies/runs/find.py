@@ -218,7 +218,7 @@ def all_options(saved: dict[str, Any]) -> dict[str, Any]:
 def _algo_defaults(saved: dict[str, Any]) -> Any:
     """Default options of the saved family of policies; none of a family that is not known here."""
     name = (saved.get("algo") or {}).get("family")
-    return POLICIES[name].config() if name in POLICIES else {}
+    return POLICIES[name].options()() if name in POLICIES else {}
 
 
 def flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

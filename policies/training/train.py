@@ -11,76 +11,20 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
-import policies.families  # noqa: F401  (fills POLICIES)
 from policies.config import TrainConfig
-from policies.policy import POLICIES, family_of
-from policies.training import task_configs
+from policies.policy import family_of
+from policies.training.compose import compose, our_words, part_options, register_families, typed
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
-from robot.files import Claim, require_folder, write_text
-from robot.packages import require_ours
+from robot.files import Claim, write_text
 
-require_ours("policies", "configs")  # Hydra would look for its files in another folder of that name
-
-OmegaConf.register_new_resolver("file_name", lambda name: name.replace("/", "-"), replace=True)
-task_configs.register()
-
-
-def register_families() -> None:
-    """Give Hydra the schema of every family of policies, as ``algo=FAMILY``."""
-    store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
-    for name, family in POLICIES.items():
-        store.store(group="algo", name=name, node=family.config)
-
-
-def typed(config: DictConfig) -> TrainConfig:
-    """The composed configuration as checked dataclasses, every reference resolved."""
-    cfg = OmegaConf.to_object(config)
-    assert isinstance(cfg, TrainConfig)
-    cfg.task.actuation_delay_ms = tuple(cfg.task.actuation_delay_ms)  # type: ignore[assignment]
-    return cfg
-
-
-PART_OPTION = re.compile(r"algo\.(actor|critic|exploration)\.\w+\.\w+=")
-
-
-def part_options(overrides: list[str]) -> list[str]:
-    """Overrides in which an option of a part may be set whether or not the recipe mentions it (Hydra's ``++``)."""
-    return [f"++{text}" if PART_OPTION.match(text) else text for text in overrides]
-
-
-def compose(overrides: list[str]) -> TrainConfig:
-    """The configuration that ``pixelarm train`` would use with these overrides. Raises PixelarmError for a wrong one."""
-    register_families()
-    with _our_words():
-        with hydra.initialize_config_module("configs", version_base="1.3"):
-            config = hydra.compose("train", part_options(overrides), return_hydra_config=True)
-        with open_dict(config):
-            config.experiment = config.hydra.runtime.choices.experiment
-            del config.hydra
-        return typed(config)
-
-
-@contextmanager
-def _our_words() -> Iterator[None]:
-    """Hydra's errors about options, which are the user's to cure, as ours."""
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException) as error:
-        words, cause = str(error).partition("\nConfig search path")[0].strip(), error.__cause__
-        detail = f": {cause}" if isinstance(cause, OmegaConfBaseException) else ""
-        raise PixelarmError(f"{words}{detail}") from error
+__all__ = ["compose", "main", "train"]
 
 
 def train(cfg: TrainConfig) -> Path:
@@ -127,7 +71,6 @@ def check(cfg: TrainConfig, processes: int = 1, launched: bool = False) -> None:
 
     check_options(cfg, processes)
     _require_devices(cfg.trainer.accelerator, 1 if launched else cfg.trainer.devices)
-    require_folder(Path(cfg.run))
     check_places(cfg)
     from sim.envs.make import check_task  # reads large packages, for some seconds
 
@@ -242,7 +185,7 @@ def main(argv: list[str]) -> int:
     @hydra.main(config_path="pkg://configs", config_name="train", version_base="1.3")
     def hydra_main(config: DictConfig) -> None:
         try:
-            with _our_words():
+            with our_words():
                 cfg = typed(config)
             folder = train(cfg)
             print(f"run in {folder}; next: pixelarm eval {folder}, pixelarm export {folder}")
@@ -257,7 +200,7 @@ def main(argv: list[str]) -> int:
     register_families()
     sys.argv = ["pixelarm train", *part_options(argv)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors of Hydra's own are raised, not printed
-    with _our_words():
+    with our_words():
         hydra_main()
     if len(failures) > 1:
         print(f"{len(failures)} runs of this sweep failed; the first:", file=sys.stderr)

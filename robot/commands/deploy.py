@@ -16,6 +16,7 @@ from robot.ros import runtime
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm deploy",
         description="Run a policy bundle on an arm through its ROS 2 driver, inside the contract's deadline and behind "
         "the safety limits of the arm's profile. Ctrl-C ends it; the arm keeps its last target.",

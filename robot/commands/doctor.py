@@ -372,7 +372,9 @@ def report(checks: list[Check]) -> str:
 
 def main(argv: list[str]) -> int:
     """``pixelarm doctor``; status 0 if the main job of this installation can run, else 1."""
-    parser = argparse.ArgumentParser(prog="pixelarm doctor", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, prog="pixelarm doctor", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     args = parser.parse_args(argv)
     if sys.stderr.isatty():

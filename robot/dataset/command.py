@@ -26,6 +26,7 @@ from robot.errors import DatasetError
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm dataset",
         description="Check every episode of a dataset folder (or one file), that all have one contract, and list them.",
     )

@@ -215,6 +215,7 @@ def words(whole: Row, success: dict[str, Any]) -> str:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm bench demo",
         description="Measure what stepping and drawing cost the demo, in turn with stock robosuite, and that the task is the same.",
     )

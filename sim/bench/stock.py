@@ -254,6 +254,7 @@ def plot(result: dict[str, Any], folder: Path) -> Path | None:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm bench sim",
         description="Measure steps with pictures on one core, in turn with the simulator this one is built from.",
     )

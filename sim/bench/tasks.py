@@ -206,6 +206,7 @@ def table(tasks: dict[str, Any], absent: dict[str, str]) -> str:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="pixelarm bench tasks",
         description="Play every task's scripted expert on fixed seeds, and draw every task in both looks with both renderers.",
         epilog="The first pictures on a machine wait for the ray-caster's kernels to be compiled: up to a minute a task.",

@@ -1,4 +1,7 @@
-"""Every task by name, for ``sim.envs.make`` and ``pixelarm train task=NAME``. Outsiders may add: ``TASKS["mine"] = MyTask``."""
+"""Every task by name, for ``sim.envs.make`` and ``pixelarm train task=NAME``. Outsiders may add: ``TASKS["mine"] = MyTask``.
+
+A task is its class, or "module:Class" of it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from robot.errors import UnknownName
+from robot.packages import resolve
 from sim.rendering import gl  # noqa: F401  (first: before MuJoCo is imported it says whether the package `sim` is ours)
 from sim.tasks.common.base import Task
 from sim.tasks.door import Door
@@ -22,7 +26,7 @@ from sim.tasks.stack import Stack
 from sim.tasks.switch import Switch
 
 # names are written out: `import pixelarm` reads them here without importing MuJoCo
-TASKS: dict[str, Callable[..., Task]] = {
+TASKS: dict[str, Callable[..., Task] | str] = {
     "door": Door,
     "drawer": Drawer,
     "kitchen": Kitchen,
@@ -48,4 +52,4 @@ def make_task(name: str, **options: Any) -> Task:
     """A task by name; an unknown name lists those that exist."""
     if name not in TASKS:
         raise UnknownName("task", name, TASKS)
-    return TASKS[name](**options)
+    return resolve(TASKS[name])(**options)

@@ -180,3 +180,13 @@ def test_a_strip_shows_first_and_last_frame() -> None:
     strip = film_strip(frames, columns=3, gap=2)
     assert strip.shape == (4, 3 * 6 + 2 * 2, 3)
     assert (strip[0, 0, 0], strip[0, 8, 0], strip[0, -1, 0]) == (0, 10, 19) and strip[0, 6, 0] == 255
+
+
+def test_a_claim_on_which_nothing_was_done_leaves_no_trace(tmp_path):
+    with pytest.raises(PixelarmError, match="refused"), Claim(tmp_path / "new", "training"):
+        raise PixelarmError("refused")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(PixelarmError), Claim(tmp_path / "used", "training"):
+        (tmp_path / "used" / "metrics.jsonl").write_text("{}")
+        raise PixelarmError("refused")
+    assert (tmp_path / "used" / "metrics.jsonl").exists()

@@ -19,6 +19,7 @@ from policies.schedules import schedule
 from policies.training.checks import check_recipe
 from policies.training.train import compose
 from robot.contract import Contract
+from robot.errors import PixelarmError
 
 EXPERIMENTS = Path(configs.__file__).parent / "experiment"
 RECIPES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
@@ -110,3 +111,18 @@ def test_a_recipe_is_what_its_paper_says(recipe, what):
 def test_a_task_on_the_command_line_wins_over_the_recipes():
     assert compose(["experiment=curl", "task=dmc/walker_walk"]).task.name == "dmc/walker-walk"
     assert compose(["experiment=curl", "task=lift"]).task.image_size == 100  # the recipe's pictures all the same
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("recipe.step=30", "unknown option step; did you mean steps.*demos, demos_share_replay"),
+        ("+recipe.step=30", "unknown option recipe.step; did you mean steps"),
+        ("+trainer.gpu=1", "unknown option trainer.gpu.*accelerator"),
+        ("algo.encoder.conv=curl", "unknown option conv; did you mean convs"),
+        ("recipe.steps=many", "steps|many"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_refused_and_the_nearest_named(override, words):
+    with pytest.raises(PixelarmError, match=words):
+        compose([override])
