@@ -257,9 +257,28 @@ def test_help_and_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--episodes" in capsys.readouterr().out
     with pytest.raises(PixelarmError, match="--episodes"):
         command.main(["--episodes", "-1"])
-    with pytest.raises(PixelarmError, match="--image-size must be positive"):
-        command.main(["--image-size", "0"])
     assert command.parser().parse_args(["--results", ""]).results is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--image-size", "0"], "--image-size must be 1 to 2048, got 0"),
+        (["--image-size", "100000"], "--image-size must be 1 to 2048, got 100000"),
+        (["--seed", "-5"], "--seed and --seed-start must be at least 0, got -5 and 0"),
+        (["--seed-start", "-5"], "--seed and --seed-start must be at least 0, got 0 and -5"),
+        (["--results", "FILE/r.json"], "nothing can be written into FILE: File exists"),
+        (["--video-dir", "FILE/films"], "nothing can be written into FILE/films: Not a directory"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_before_ros_starts(
+    options: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command.runtime, "require_rclpy", lambda: pytest.fail("ROS is started"))
+    (tmp_path / "FILE").write_text("")
+    with pytest.raises(PixelarmError, match=words):
+        command.main(options)
 
 
 # ------------------------------------------------------- the profile against the task
