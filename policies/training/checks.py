@@ -256,6 +256,7 @@ def require_same_config(saved: dict[str, Any], mine: dict[str, Any], folder: Pat
     free = {
         "recipe.steps",
         "recipe.frames",
+        "recipe.fit_updates",
         "trainer.log_every",
         "trainer.patience",
         "trainer.checkpoint_every",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from omegaconf import OmegaConf
 from torch import nn
 
 from policies.config import TrainConfig
@@ -21,7 +23,9 @@ from policies.runs import checkpoint
 from policies.runs.checkpoint_io import FolderCheckpoints, RandomStreams
 from policies.runs.metrics import RunLog
 from policies.runs.provenance import made_with
+from policies.training.checks import require_same_config
 from robot.dataset.episodes import Episode
+from robot.files import write_text
 from sim.envs.task_env import TaskEnv
 
 
@@ -58,46 +62,64 @@ class Metrics(Callback):
 
 
 def fit(cfg: TrainConfig, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
-    """Fit the configured family's policy to demonstrations for ``recipe.fit_updates`` updates; saves it into the run's folder."""
+    """Fit the configured family's policy to demonstrations for ``recipe.fit_updates`` updates, and save it in the run's folder."""
+    saved = folder / "checkpoints" / "rank0"  # where a run of an agent has its own
+    last = checkpoint.newest(saved) if cfg.resume else None
+    if last:
+        before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+        require_same_config(before, asdict(cfg), folder)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(cfg)))
+    log = RunLog(folder, resume_at=int(last.name.removeprefix("step_")) if last else None)
     lightning.seed_everything(cfg.seed, verbose=False)
     policy: Any = family_of(cfg.algo).make_policy(env.contract, cfg.algo, cfg.seed)
     windows = Windows(policy.contract, demos[: cfg.recipe.demos])
-    updates = cfg.recipe.fit_updates
-    saved = folder / "checkpoints" / "rank0"  # where a run of an agent has its own
-    last = checkpoint.newest(saved) if cfg.resume else None
-    first = int(last.name.removeprefix("step_")) if last else 0
-    log = RunLog(folder, resume_at=first if last else None)
+    draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, cfg.recipe.fit_updates)
+    loader = ResumableLoader(windows, draws, cfg.seed, collate_fn=_as_it_is)
+    trainer = _trainer(cfg, folder, [Metrics(log, cfg.trainer.log_every), _checkpoints(cfg, saved), RandomStreams()])
+    trainer.fit(Fit(policy, cfg.algo.learning_rate), loader, ckpt_path=last)
+    if trainer.is_global_zero:
+        _judge_and_save(cfg, env, policy.eval().to("cpu"), folder, log)
+    log.close()
+
+
+def _checkpoints(cfg: TrainConfig, folder: Path) -> ModelCheckpoint:
+    """The newest state, every so many updates."""
     keep = ModelCheckpoint(
-        saved, filename="step_{step:09d}", auto_insert_metric_name=False, every_n_train_steps=cfg.trainer.checkpoint_every,
-        save_top_k=-1, save_on_train_epoch_end=False,
-    )  # fmt: skip
-    keep.FILE_EXTENSION = ""  # a folder
-    trainer = lightning.Trainer(
-        max_steps=updates,
+        folder,
+        filename="step_{step:09d}",
+        auto_insert_metric_name=False,
+        every_n_train_steps=cfg.trainer.checkpoint_every,
+        save_on_train_epoch_end=False,
+    )
+    keep.FILE_EXTENSION = ""  # a folder, see policies/runs/checkpoint_io.py
+    return keep
+
+
+def _trainer(cfg: TrainConfig, folder: Path, callbacks: list[Callback]) -> lightning.Trainer:
+    return lightning.Trainer(
+        max_steps=cfg.recipe.fit_updates,
         max_epochs=-1,
         accelerator=cfg.trainer.accelerator,
         devices=cfg.trainer.devices,
         precision=cfg.trainer.precision,
-        callbacks=[Metrics(log, cfg.trainer.log_every), keep, RandomStreams()],
+        callbacks=callbacks,
         plugins=[FolderCheckpoints()],
         default_root_dir=folder,
         logger=False,
         enable_model_summary=False,
     )
-    draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, updates)
-    loader = ResumableLoader(windows, draws, cfg.seed, collate_fn=_as_it_is)
-    trainer.fit(Fit(policy, cfg.algo.learning_rate), loader, ckpt_path=last)
-    policy.eval().to("cpu")
+
+
+def _judge_and_save(cfg: TrainConfig, env: TaskEnv, policy: Any, folder: Path, log: RunLog) -> None:
+    """Success on the validation seeds, and the policy with it."""
     record = None
-    if cfg.trainer.eval_episodes and trainer.is_global_zero:
+    if cfg.trainer.eval_episodes:
         seeds = range(VALIDATION_SEED, VALIDATION_SEED + cfg.trainer.eval_episodes)
         record = evaluate(env, GreedyPolicy(policy), seeds, after_steps=0, quiet=True).record(env.metric)
-        log.write(updates, "eval", **record)
-    if trainer.is_global_zero:
-        about = {"step": 0, "frames": 0, "robot_minutes": 0.0, "validation": record, **made_with()}
-        for name in ("policy", "last"):
-            checkpoint.save_policy(folder / name, policy.state_dict(), cfg, policy.contract, about)
-    log.close()
+        log.write(cfg.recipe.fit_updates, "eval", **record)
+    about = {"step": 0, "frames": 0, "robot_minutes": 0.0, "validation": record, **made_with()}
+    for name in ("policy", "last"):
+        checkpoint.save_policy(folder / name, policy.state_dict(), cfg, policy.contract, about)
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -152,7 +152,6 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     if fabric.is_global_zero and notes:
         print("\n".join(notes), file=sys.stderr)
     if family_of(cfg.algo).agent is None:
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(cfg)))
         fit(cfg, env, demos, folder)
         env.close()
         return

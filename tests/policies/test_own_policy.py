@@ -55,6 +55,8 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(run, tmp_path):
     options = ["experiment=blank", "task=reach", *TINY, f"demos={config.demos}", f"run={tmp_path / 'run'}"]
     options.append("trainer.checkpoint_every=20")
     train(compose([*options, "recipe.fit_updates=20"]))
+    with pytest.raises(PixelarmError, match="algo.hidden: 64 then, 32 now"):
+        train(compose([*options, "resume=true", "algo.hidden=32"]))
     resumed = train(compose([*options, "resume=true"]))
     one, other = (load_file(folder / "last" / "policy.safetensors") for folder in (run, resumed))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
