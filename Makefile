@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS := .venv-docs
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint types doctor docs docs-serve constraints clean
@@ -18,8 +19,9 @@ setup: ## .venv with exact versions, system GL libraries; quick when nothing cha
 demo: setup ## the main job: demonstrations, training, evaluation, ROS 2 episodes, report
 	$(BIN)/pixelarm demo
 
-test: setup lint types ## lint, types and every test
-	$(BIN)/python -m pytest
+test: setup lint types ## lint, types and every test, two at a time; WORKERS=4 for four
+	$(BIN)/python -m pytest -m serial
+	$(BIN)/python -m pytest -m "not serial" -n $(WORKERS) --dist loadfile
 
 test-fast: setup ## the tests for daily work, without the slow and the training ones
 	$(BIN)/python -m pytest -m "not slow and not train"

@@ -176,6 +176,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains again when it flushes at exit
         return BROKEN_PIPE
     except Exception as error:
+        if _interrupted(error):
+            _complain("interrupted")
+            return INTERRUPTED
         words = _words(error)
         if not words:
             raise
@@ -255,6 +258,13 @@ def _reader_left() -> bool:
     poll = select.poll()
     poll.register(1, select.POLLOUT)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether it came of Ctrl-C: while a module written in C++ is imported, that arrives as an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 def _words(error: Exception) -> str:

@@ -1,11 +1,13 @@
-"""What every test shares: one thread each (two cores run everything), and ROS that nobody else hears."""
+"""What every test shares: one thread each (two processes run them), and ROS that nobody else hears."""
 
 from __future__ import annotations
 
 import os
+import re
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +20,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 101)  # 0 to 101 are free of the system's own ports
 os.environ["ROS_LOG_DIR"] = tempfile.mkdtemp(prefix="pixelarm-ros-log-")
+
+# a shell that starts the tests in the background has them ignore Ctrl-C, and so would every process that they start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,6 +47,23 @@ def _one_torch_thread() -> Iterator[None]:
 def root() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def in_shared_memory() -> Callable[[], set[str]]:
+    """What multiprocessing has in /dev/shm now (blocks, arenas, semaphores; other programs' files have other names), but for
+    what is in use by processes that these tests did not start: pytest-xdist has others run beside them."""
+
+    def names() -> set[str]:
+        found = {name for name in os.listdir("/dev/shm") if re.match(r"pym-|psm_|mp-|sem\.mp-", name)}
+        ours = os.fsencode(os.environ["ROS_LOG_DIR"])  # inherited by each process that is started from here
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or is another user's
+                if process.name != str(os.getpid()) and ours not in (process / "environ").read_bytes():
+                    found -= set(re.findall(r"/dev/shm/(\S+)", (process / "maps").read_text()))
+        return found
+
+    return names
 
 
 @pytest.fixture(scope="session")

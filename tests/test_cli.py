@@ -258,6 +258,19 @@ def test_interrupt_is_one_line(command: Callable[..., None], capsys: pytest.Capt
     assert capsys.readouterr().err == "interrupted\n"
 
 
+def test_an_interrupted_import_is_an_interrupt(
+    command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As pybind11 reports a Ctrl-C that came while it set a module up."""
+
+    def function(argv: list[str]) -> int:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    command(function)
+    assert main(["trial"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 SLEEP = """
 import time, types
 module = types.ModuleType("trial")

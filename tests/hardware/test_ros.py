@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("mujoco")
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.serial]
 
 ROOT = Path(__file__).parents[2]
 

@@ -25,7 +25,7 @@ from robot.profile import ArmProfile
 pytest.importorskip("rclpy")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("mujoco")
-pytestmark = [pytest.mark.ros, pytest.mark.gl]
+pytestmark = [pytest.mark.ros, pytest.mark.gl, pytest.mark.serial]
 
 TURN = 0.1  # rad a control step
 

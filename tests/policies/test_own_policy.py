@@ -22,6 +22,8 @@ from sim.demonstrations import collect
 from sim.envs.config import TaskConfig
 from sim.envs.make import make_env
 
+pytestmark = pytest.mark.serial  # a control loop in real time
+
 TINY = [
     "algo=toy", "recipe.demos=2", "recipe.fit_updates=40", "recipe.batch_size=16", "task.image_size=32", "trainer.accelerator=cpu",
     "trainer.threads=1", "trainer.eval_episodes=1", "trainer.log_every=10",

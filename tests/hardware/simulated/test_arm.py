@@ -24,6 +24,7 @@ from robot.errors import PixelarmError
 from robot.profile import ArmProfile
 from sim.tasks.common.tabletop import WORKSPACE
 
+pytestmark = pytest.mark.serial  # threads in real time
 PERIOD = 0.1
 CONTRACT = Contract(
     task="toy",

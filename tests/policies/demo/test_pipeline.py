@@ -103,6 +103,7 @@ def test_the_demo_records_in_the_way_it_learns(tmp_path):
 @needs_ros
 @pytest.mark.slow
 @pytest.mark.ros
+@pytest.mark.serial
 def test_the_smoke_demo_goes_all_the_way(finished):
     folder, done = finished
     summary = json.loads((folder / "summary.json").read_text())
@@ -121,6 +122,7 @@ def test_the_smoke_demo_goes_all_the_way(finished):
 @needs_ros
 @pytest.mark.slow
 @pytest.mark.ros
+@pytest.mark.serial
 def test_the_second_time_is_quick_and_loses_nothing(finished):
     folder, _ = finished
     before = (folder / "bundle" / "policy.onnx").read_bytes()
@@ -132,6 +134,7 @@ def test_the_second_time_is_quick_and_loses_nothing(finished):
 @needs_ros
 @pytest.mark.slow
 @pytest.mark.ros
+@pytest.mark.serial
 def test_a_folder_of_another_demo_is_refused(finished):
     folder, _ = finished
     other = demo(folder, "--seed", "7")
@@ -139,27 +142,19 @@ def test_a_folder_of_another_demo_is_refused(finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["[1/6]", "[2/6]", "[3/6]"])
-def test_ctrl_c_in_any_stage_ends_cleanly_and_goes_on(tmp_path, stage):
-    command = [
-        sys.executable,
-        "-m",
-        "robot.cli",
-        "demo",
-        "--budget",
-        "smoke",
-        "--no-ros",
-        "--run",
-        str(tmp_path / "run"),
-    ]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert any(stage in line for line in process.stdout), process.stderr.read()[-2000:]  # reads up to that line
-    time.sleep(0.2)  # into the stage; what is left takes longer
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err, err[-2000:]
-    resumed = demo(tmp_path / "run", "--no-ros")
+def test_ctrl_c_in_any_stage_ends_cleanly_and_goes_on(tmp_path):
+    """The same demo is interrupted in three stages; each start goes on where the one before it was ended."""
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "robot.cli", "demo", "--budget", "smoke", "--no-ros", "--run", str(folder)]
+    for stage in ("[1/6]", "[2/6]", "[3/6]"):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert any(stage in line for line in process.stdout), process.stderr.read()[-2000:]  # reads up to that line
+        time.sleep(0.2)  # into the stage; what is left takes longer
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130 and "Traceback" not in err, err[-2000:]
+    resumed = demo(folder, "--no-ros")
     assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert (tmp_path / "run" / "report.html").exists()
+    assert (folder / "report.html").exists()

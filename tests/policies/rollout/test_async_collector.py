@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -249,10 +248,6 @@ def test_each_side_hears_that_the_other_has_gone():
         open_channel(contract, 1, tensors)
 
 
-def leftovers():
-    return {name for name in os.listdir("/dev/shm") if re.match(r"pym-|psm_|mp-|sem\.mp-", name)}
-
-
 def alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -267,8 +262,8 @@ def wait_until(condition, seconds=120.0):
         time.sleep(0.02)
 
 
-def test_the_process_keeps_acting_while_the_learner_updates_and_its_death_is_told():
-    before = leftovers()
+def test_the_process_keeps_acting_while_the_learner_updates_and_its_death_is_told(in_shared_memory):
+    before = in_shared_memory()
     contract = make_task("lift", image_size=32).contract
     cfg = compose([*TINY, "trainer.pace=0", "trainer.frames_waiting=16"])
     recorder = Recorder(Replay(contract, 100), None, "bootstrap")
@@ -292,7 +287,7 @@ def test_the_process_keeps_acting_while_the_learner_updates_and_its_death_is_tol
     with pytest.raises(ActorFailed, match=r"'lift' was killed by SIGKILL .*; its last environment step was \d+\."):
         while True:
             collect()
-    assert leftovers() <= before
+    wait_until(lambda: in_shared_memory() <= before, seconds=5.0)
     collector.close()
 
 
@@ -315,9 +310,16 @@ def overrides_of(run):
     ]  # fmt: skip
 
 
-def shoot(run, number):
+@pytest.fixture
+def shoot(in_shared_memory):
+    """Starts a long run and ends it with a signal; nothing of it stays behind."""
+    before = in_shared_memory()
+    yield start_and_shoot
+    wait_until(lambda: in_shared_memory() <= before, seconds=5.0)
+
+
+def start_and_shoot(run, number):
     """Start a long run as a user would and, after a checkpoint, send a signal, Ctrl-C to the whole group as a terminal does."""
-    before = leftovers()
     command = [sys.executable, "-m", "robot.cli", "train", *overrides_of(run), "recipe.steps=100000"]
     process = subprocess.Popen(
         command,
@@ -337,7 +339,6 @@ def shoot(run, number):
     said = process.communicate(timeout=120)[0]
     assert children, said
     wait_until(lambda: not any(alive(pid) for pid in children))
-    assert leftovers() <= before
     return said
 
 
@@ -349,7 +350,7 @@ def text_of(path):
 
 
 @pytest.mark.train
-def test_a_run_is_interrupted_and_resumed(tmp_path):
+def test_a_run_is_interrupted_and_resumed(tmp_path, shoot):
     run = tmp_path / "run"
     said = shoot(run, signal.SIGINT)
     assert "interrupted; the same command with resume=true" in said and "Traceback" not in said, said
@@ -367,5 +368,5 @@ def test_a_run_is_interrupted_and_resumed(tmp_path):
 
 @pytest.mark.train
 @pytest.mark.slow
-def test_the_actor_leaves_with_a_learner_that_was_killed(tmp_path):
+def test_the_actor_leaves_with_a_learner_that_was_killed(tmp_path, shoot):
     assert "Traceback" not in shoot(tmp_path / "run", signal.SIGKILL)

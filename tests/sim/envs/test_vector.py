@@ -1,7 +1,6 @@
 """Many environments in worker processes are the single one many times, whoever shares the work and however it ends."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -30,16 +29,11 @@ def actions_of(envs, steps, seed=0):
     return np.random.default_rng(seed).uniform(-0.04, 0.04, (steps, envs, 4)).astype(np.float32)
 
 
-def leftovers():
-    """What multiprocessing leaves in /dev/shm: blocks, arenas, semaphores. Other programs' files have other names."""
-    return {name for name in os.listdir("/dev/shm") if re.match(r"pym-|psm_|mp-|sem\.mp-", name)}
-
-
 @pytest.fixture
-def clean_shm():
-    before = leftovers()
+def clean_shm(in_shared_memory):
+    before = in_shared_memory()
     yield
-    assert leftovers() <= before
+    wait_until(lambda: in_shared_memory() <= before, seconds=5.0)  # another test's may be there for a moment
 
 
 def wait_until(condition, seconds=60.0):
