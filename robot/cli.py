@@ -59,7 +59,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "demo": Command(
         "policies.demo.pipeline:main",
-        "the whole way below, on one task, with a report",
+        "all of the steps below on one task, with a report",
         "--budget smoke",
         START,
         ("train", "ros"),
@@ -134,7 +134,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 NEEDS_3_11 = "train"  # torch; the robot side alone runs on 3.10
 
 WAY = """\
-the way of the data
+from demonstrations to an arm
     collect ──► dataset ──► train ──► eval ──► export ──► bundle ──► deploy ──► arm
     one contract describes every arrow; it is stored in each file and compared before anything moves"""
 

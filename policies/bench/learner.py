@@ -32,8 +32,8 @@ from sim.bench.harness import BUSY, Row, Sample, Subject, cores, keep, one_threa
 RECIPES = ("curl", "rad", "ferm", "ferm_plus", "atc", "flare", "drq", "drqv2", "rlpd")
 AGAINST = {"eager": False, "eager-kept-memory": True}  # whether the baseline's process keeps freed memory, as ours does
 SMALL = "ferm_plus"  # the recipe of small images
-BARS = {"cpu": 2.0, "cuda": 5.0}  # ratio aimed at
-SMALL_BAR = 300.0  # updates/s aimed at on a GPU
+TARGETS = {"cpu": 2.0, "cuda": 5.0}  # ratio to reach
+SMALL_TARGET = 300.0  # updates/s to reach on a GPU
 
 
 # --------------------------------------------------------------------------------------------------------------- the rows
@@ -68,7 +68,7 @@ class LearnerRow(Row):
     def to_dict(self) -> dict[str, Any]:
         found = super().to_dict() | {"recipe": self.recipe, **self.settings, **self.notes, "shares": self.shares}
         if self.recipe == SMALL and self.device == "cuda":
-            found |= {"speed_bar": SMALL_BAR, "speed_met": self.speed >= SMALL_BAR}
+            found |= {"speed_target": SMALL_TARGET, "speed_reached": self.speed >= SMALL_TARGET}
         return found
 
 
@@ -92,10 +92,10 @@ def plan(
                     "batch": cfg.recipe.batch_size, "precision": chosen, "compile": mode, "pixels": cfg.task.image_size,
                     "cameras": len(contract_of(cfg).cameras), "history": cfg.algo.history,
                 }  # fmt: skip
-                bar = BARS[device] if against and recipe == COMPARED else None
+                target = TARGETS[device] if against and recipe == COMPARED else None
                 key = f"{recipe}/{chosen}/{mode}"
                 rows.append(
-                    LearnerRow(key, f"{recipe}, {chosen}, {mode}", "update", bar, [], [], recipe, device, settings)
+                    LearnerRow(key, f"{recipe}, {chosen}, {mode}", "update", target, [], [], recipe, device, settings)
                 )
     return rows
 
@@ -130,7 +130,7 @@ def table(rows: list[LearnerRow]) -> str:
         images = f"{has['cameras']}x{has['pixels']}px" + (f" x{has['history']}" if has["history"] > 1 else "")
         ratio = ""
         if row.stock:
-            ratio = f"{median(row.ratios):.3g}x ({min(row.ratios):.3g}..{max(row.ratios):.3g}), bar {row.bar:g}x"
+            ratio = f"{median(row.ratios):.3g}x ({min(row.ratios):.3g}..{max(row.ratios):.3g}), target {row.target:g}x"
         lines.append(
             f"{row.recipe:<11}{images:<14}{has['batch']:>5}  {has['precision']:<11}{has['compile']:<12}{row.speed:>9.3g}"
             f"{max(row.notes['first_updates_s']):>8.3g}"
@@ -138,7 +138,7 @@ def table(rows: list[LearnerRow]) -> str:
             + f"   {ratio}"
         )
         if row.recipe == SMALL and row.device == "cuda":
-            lines[-1] += f"bar {SMALL_BAR:g}/s"
+            lines[-1] += f"target {SMALL_TARGET:g}/s"
     busy = [row.what for row in rows if row.device == "cpu" and row.busy > BUSY]
     if busy:
         lines.append(f"the machine was busy with something else during: {'; '.join(busy)}; trust the ratios less")

@@ -373,7 +373,9 @@ def report(checks: list[Check]) -> str:
 def main(argv: list[str]) -> int:
     """``pixelarm doctor``; status 0 if the main job of this installation can run, else 1."""
     parser = argparse.ArgumentParser(
-        allow_abbrev=False, prog="pixelarm doctor", description=(__doc__ or "").splitlines()[0]
+        allow_abbrev=False,
+        prog="pixelarm doctor",
+        description="Show what this machine has, and what to do about each thing that is wrong.",
     )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
     args = parser.parse_args(argv)

@@ -122,7 +122,7 @@ class Row:
     key: str
     what: str
     unit: str  # what is counted: "step", "reset"
-    bar: float | None = None  # the ratio aimed at
+    target: float | None = None  # the ratio to reach
     ours: list[Sample] = field(default_factory=list)
     stock: list[Sample] = field(default_factory=list)
 
@@ -160,26 +160,26 @@ class Row:
             low, middle, high = min(self.ratios), median(self.ratios), max(self.ratios)
             found["stock"] = side(self.stock)
             found["ratio"] = {"median": middle, "min": low, "max": high, "rounds": self.ratios}
-            if self.bar is not None:
-                found["bar"], found["met"] = self.bar, middle >= self.bar
+            if self.target is not None:
+                found["target"], found["reached"] = self.target, middle >= self.target
         found["wall_over_cpu"] = self.busy
         return found
 
 
 def table(rows: Sequence[Row], absent: dict[str, str]) -> str:
     """Rows for a terminal: speeds are medians over rounds, the ratio is the median of the rounds' ratios (min..max)."""
-    lines = [f"{'':<52}{'stock':>9}{'ours':>9}{'ratio':>8}  {'min..max':<15}{'bar':>5}  n stock, ours"]
+    lines = [f"{'':<52}{'stock':>9}{'ours':>9}{'ratio':>8}  {'min..max':<15}{'target':>7}  n stock, ours"]
     for row in rows:
         rate = median(s.rate for s in row.ours)
-        stock, ratio, spread, bar = "-", "-", "", ""
+        stock, ratio, spread, target = "-", "-", "", ""
         counts = f"{sum(s.count for s in row.ours)}"
         if row.stock:
             stock = f"{median(s.rate for s in row.stock):.4g}"
             ratio, spread = f"{median(row.ratios):.3g}x", f"{min(row.ratios):.3g}..{max(row.ratios):.3g}"
-            bar = "" if row.bar is None else f"{row.bar:g}x"
+            target = "" if row.target is None else f"{row.target:g}x"
             counts = f"{sum(s.count for s in row.stock)}, {counts}"
         lines.append(
-            f"{row.what + f', {row.unit}s/s':<52}{stock:>9}{rate:>9.4g}{ratio:>8}  {spread:<15}{bar:>5}  {counts}"
+            f"{row.what + f', {row.unit}s/s':<52}{stock:>9}{rate:>9.4g}{ratio:>8}  {spread:<15}{target:>7}  {counts}"
         )
     lines += [f"{what:<52}not available: {why}" for what, why in absent.items()]
     busy = [row.what for row in rows if row.busy > BUSY]

@@ -143,7 +143,7 @@ def measure_rows(task: str, against: bool, seconds: float, rounds: int, core: in
     if against and hasattr(make_task(task), "build"):
         comparable, absent[f"stock robosuite's {name}"] = False, "this task's scene is our own"
     exact, fast = {"name": task, "exact": True}, {"name": task}
-    bars = {"one": 15.0, "two": 18.0, "fast": 24.0, "reset": 100.0} if task == "lift" else {}
+    targets = {"one": 15.0, "two": 18.0, "fast": 24.0, "reset": 100.0} if task == "lift" else {}
     plan: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         ("one", f"{name}, one {PIXELS}x{PIXELS} camera, exact", "step", exact, {}),
         ("two", f"{name}, two cameras, exact", "step", {**exact, "cameras": 2}, {"cameras": 2}),
@@ -151,7 +151,7 @@ def measure_rows(task: str, against: bool, seconds: float, rounds: int, core: in
         ("reset", f"{name}, reset with one camera, fast physics", "reset", {**fast, "reset": True}, {"reset": True}),
     ]
     subjects: list[tuple[Row, Any, dict[str, Any], Any, dict[str, Any]]] = [
-        (Row(key, what, unit, bars.get(key)), ours, mine, stock if comparable else None, {"name": task, **theirs})
+        (Row(key, what, unit, targets.get(key)), ours, mine, stock if comparable else None, {"name": task, **theirs})
         for key, what, unit, mine, theirs in plan
     ]
     why = kitchen_absent()

@@ -82,8 +82,8 @@ def measure_expert(name: str, seeds: Sequence[int], tick: Tick) -> dict[str, Any
         **found.to_dict(),
         "mean_steps": float(np.mean(steps)),
         "failed_seeds": [seed for seed, success in zip(seeds, successes) if not success],
-        "bar": SUCCEEDS,
-        "met": found.value >= SUCCEEDS,
+        "target": SUCCEEDS,
+        "reached": found.value >= SUCCEEDS,
     }
 
 
@@ -128,10 +128,10 @@ def measure_pictures(name: str, tick: Tick) -> tuple[dict[str, Any], Images]:
     largest = max(max(values) for values in differences.values())
     found = {
         "difference": differences,
-        "bar": AGREE,
+        "target": AGREE,
         "opengl_draws_both_looks": shown,
         "raycast_refuses_textures": refused,
-        "met": largest < AGREE and shown and bool(refused),
+        "reached": largest < AGREE and shown and bool(refused),
     }
     return found, images
 
@@ -195,10 +195,10 @@ def table(tasks: dict[str, Any], absent: dict[str, str]) -> str:
         if "pictures" in found:
             each = found["pictures"]["difference"].items()
             line += "   " + ", ".join(f"{camera} {np.mean(d):.2f} ({max(d):.2f})" for camera, d in each)
-        misses = [what for what in found if not found[what]["met"]]
+        misses = [what for what in found if not found[what]["reached"]]
         lines.append(line + (f"   MISSED: {', '.join(misses)}" if misses else ""))
     lines.append(
-        f"bars: an expert solves {SUCCEEDS:.0%}; pictures differ by less than {AGREE:g}, and the textured look is drawn by OpenGL and "
+        f"targets: an expert solves {SUCCEEDS:.0%}; pictures differ by less than {AGREE:g}, and the textured look is drawn by OpenGL and "
         "refused in words by the ray-caster"
     )
     return "\n".join(lines + [f"{what} not available: {why}" for what, why in absent.items()])

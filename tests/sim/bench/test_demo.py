@@ -18,7 +18,7 @@ def test_a_demo_is_its_steps_and_its_resets():
     rounds = [demo, Sample(1, 120.0, 120.0), Sample(1, 600.0, 600.0)]
     assert minutes(rounds) == 2.0  # the median
     slow = Row("whole", "", "demo", 5.0, ours=[demo], stock=[Sample(1, 230.0, 230.0)])
-    assert slow.ratios == [pytest.approx(10.0)] and slow.to_dict()["met"]
+    assert slow.ratios == [pytest.approx(10.0)] and slow.to_dict()["reached"]
 
 
 def test_the_steps_and_resets_are_those_of_the_stated_run():
@@ -54,7 +54,7 @@ def test_a_tiny_run(tmp_path, capsys, monkeypatch):
         assert whole[side]["per_cpu_s"] == pytest.approx(
             [1 / (12_209 / steps + 541 / resets) for steps, resets in pairs]
         )
-    assert whole["bar"] == 5.0
+    assert whole["target"] == 5.0
     assert printed["minutes"].keys() == {"before", "after"}
     success = printed["success"]
     assert [success[side]["n"] for side in ("fast", "exact", "stock")] == [2, 2, 1]

@@ -52,7 +52,7 @@ def test_one_task_and_two_seeds(tmp_path, capsys, flipped):
     assert expert["low"] == pytest.approx(0.342, abs=1e-3) and 1 < expert["mean_steps"] < 30
     assert pictures["difference"] == {"agentview": [2.0, 2.0], "eye_in_hand": [2.0, 2.0]}
     assert pictures["opengl_draws_both_looks"] and "has textures" in pictures["raycast_refuses_textures"]
-    assert expert["met"] and pictures["met"]
+    assert expert["reached"] and pictures["reached"]
     width, height = Image.open(tmp_path / "tasks.png").size
     assert width > 700 and height > 150
 
