@@ -60,8 +60,8 @@ def _refuse_more(given: Any, cfg: Any, where: str) -> None:
 
 def unknown_option(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name.rpartition(".")[2], names, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown option {name}{meant} The options there are: {', '.join(names)}"
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown option {name}{meant}; the options there are: {', '.join(names)}"
 
 
 def part_options(overrides: list[str]) -> list[str]:

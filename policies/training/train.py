@@ -22,7 +22,7 @@ from policies.config import TrainConfig
 from policies.policy import family_of
 from policies.training.compose import compose, our_words, part_options, register_families, typed
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
-from robot.files import Claim, write_text
+from robot.files import Claim, require_folder, write_text
 
 __all__ = ["compose", "main", "train"]
 
@@ -75,6 +75,7 @@ def check(cfg: TrainConfig, processes: int = 1, launched: bool = False) -> None:
     from sim.envs.make import check_task  # reads large packages, for some seconds
 
     check_task(cfg.task.name)
+    require_folder(Path(cfg.run))
 
 
 def check_options(cfg: TrainConfig, processes: int = 1) -> None:

@@ -63,7 +63,7 @@ def test_what_the_demo_cannot_do_is_refused_before_its_first_stage(tmp_path, mon
         (("r", "dmc/walker-walk"), "the demo learns from a scripted expert, which dmc/walker-walk has not"),
         (("r", "reach", -1), "seed must be between 0"),
         (("r", "reach", 1, "recipe.steps=-3"), "recipe.steps must be at least 0, got -3"),
-        (("r", "reach", 1, "nosuch.option=3"), "Could not override 'nosuch.option'"),
+        (("r", "reach", 1, "nosuch.option=3"), "unknown option nosuch"),
         (("FILE/r",), "nothing can be written into .*FILE/r: Not a directory"),
     ):
         with pytest.raises(PixelarmError, match=words):

@@ -116,10 +116,10 @@ def test_a_task_on_the_command_line_wins_over_the_recipes():
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("recipe.step=30", "unknown option step; did you mean steps.*demos, demos_share_replay"),
-        ("+recipe.step=30", "unknown option recipe.step; did you mean steps"),
+        ("recipe.step=30", r"unknown option step .did you mean steps.*demos, demos_share_replay"),
+        ("+recipe.step=30", "unknown option recipe.step .did you mean steps"),
         ("+trainer.gpu=1", "unknown option trainer.gpu.*accelerator"),
-        ("algo.encoder.conv=curl", "unknown option conv; did you mean convs"),
+        ("algo.encoder.conv=curl", "unknown option conv .did you mean convs"),
         ("recipe.steps=many", "steps|many"),
     ],
 )

@@ -190,7 +190,7 @@ def test_an_error_of_ours_in_one_of_several_processes_is_said_without_its_traceb
     ("arguments", "words"),
     [
         (["recipe.steps=abc"], "could not be converted to Integer"),
-        (["nosuch=3"], "Could not override 'nosuch'"),
+        (["nosuch=3"], "unknown option nosuch; the options there are: seed"),
         (["task.image_size='${nosuch}'"], "Interpolation key 'nosuch' not found"),
     ],
 )

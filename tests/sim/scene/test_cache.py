@@ -95,7 +95,7 @@ def test_what_can_change_a_scene_gives_it_another_name_and_nothing_else_does(che
     )
     assert len(set(found.values())) == 4
     assert renamed("tasks/reach.py", old="RADIUS = 0.025", new="RADIUS = 0.03") == {"reach"}
-    assert renamed("tasks/grasping.py", old="MAX_YAW = 0.3", new="MAX_YAW = 0.2") == {
+    assert renamed("tasks/common/grasping.py", old="MAX_YAW = 0.3", new="MAX_YAW = 0.2") == {
         "move",
         "kitchen",
         "kitchen_kettle",
