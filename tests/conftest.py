@@ -55,13 +55,16 @@ def in_shared_memory() -> Callable[[], set[str]]:
     what is in use by processes that these tests did not start: pytest-xdist has others run beside them."""
 
     def names() -> set[str]:
-        found = {name for name in os.listdir("/dev/shm") if re.match(r"pym-|psm_|mp-|sem\.mp-", name)}
+        # by inode: a semaphore's maker has it mapped under the name that it was made with, which is gone
+        found = {e.inode(): e.name for e in os.scandir("/dev/shm") if re.match(r"pym-|psm_|mp-|sem\.mp-", e.name)}
         ours = os.fsencode(os.environ["ROS_LOG_DIR"])  # inherited by each process that is started from here
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended, or is another user's
                 if process.name != str(os.getpid()) and ours not in (process / "environ").read_bytes():
-                    found -= set(re.findall(r"/dev/shm/(\S+)", (process / "maps").read_text()))
-        return found
+                    for line in (process / "maps").read_text().splitlines():
+                        if "/dev/shm/" in line:
+                            found.pop(int(line.split()[4]), None)
+        return set(found.values())
 
     return names
 
