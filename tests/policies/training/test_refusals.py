@@ -1,5 +1,6 @@
 """What a run cannot do is said before an environment or a network is built, and before anything is written."""
 
+import logging
 import math
 import os
 import subprocess
@@ -16,7 +17,7 @@ from policies.config import TrainConfig
 from policies.runs.find import flatten
 from policies.training import train as train_module
 from policies.training.checks import BOUNDS, Bounds
-from policies.training.train import compose, train
+from policies.training.train import compose, main, train
 from robot.dataset.episodes import write_episode
 from robot.errors import PixelarmError
 from robot.files import Claim
@@ -220,3 +221,12 @@ def test_the_command_says_so_without_a_traceback_and_leaves_the_folder_alone(dem
 def test_a_device_that_is_not_there_is_refused(demos, tmp_path):
     with pytest.raises(PixelarmError, match="trainer.accelerator=mps, but torch finds no such device"):
         train(compose(["trainer.accelerator=mps", "recipe.demos=5", f"demos={demos}", f"run={tmp_path / 'r'}"]))
+
+
+def test_hydra_leaves_our_warnings_alone():
+    """Its "disabled" logging silenced every logger that existed, the one that says the ray-caster draws among them."""
+    log = logging.getLogger("sim.rendering.renderer")
+    level = logging.root.level
+    with pytest.raises(PixelarmError):
+        main(["recipe.demos=0", "recipe.steps=5"])
+    assert not log.disabled and logging.root.level == level
