@@ -8,9 +8,9 @@
     policy.reset()
     observation, reward, terminated, truncated, info = env.step(policy(observation))
 
-Nothing heavy is imported before it is used: ``import pixelarm`` loads neither MuJoCo nor torch. It makes the tasks known to
-gymnasium, where that is installed: ``gymnasium.make("pixelarm/lift", image_size=84)``, ``gymnasium.make("pixelarm/dmc",
-task="dmc/walker-walk")``.
+Nothing heavy is imported before it is used: ``import pixelarm`` loads neither MuJoCo nor torch. It makes the tasks
+known to gymnasium, where that is installed: ``gymnasium.make("pixelarm/lift", image_size=84)``,
+``gymnasium.make("pixelarm/dmc", task="dmc/walker-walk")``.
 """
 
 from __future__ import annotations
@@ -74,9 +74,11 @@ def make(task: str, **options: Any) -> Environment:
     """An environment of a task; needs the extra [sim].
 
     Args:
-        task: a name of ``sim.tasks.TASKS`` ("lift", "stack", "kitchen", ...), or "dmc/DOMAIN-TASK" with the extra [dmc].
-        options: ``image_size`` (pixels, 64), ``look``, ``hold_steps``, ``randomise``, ``actuation_delay_ms`` and the other fields
-            of ``sim.envs.config.TaskConfig``; ``renderer`` and ``view_size`` (pixels of ``render``) of ``sim.envs.make.make_env``.
+        task: a name of ``sim.tasks.TASKS`` ("lift", "stack", "kitchen", ...), or "dmc/DOMAIN-TASK" with the extra
+            [dmc].
+        options: ``image_size`` (pixels, 64), ``look``, ``hold_steps``, ``randomise``, ``actuation_delay_ms`` and the
+            other fields of ``sim.envs.config.TaskConfig``; ``renderer`` and ``view_size`` (pixels of ``render``) of
+            ``sim.envs.make.make_env``.
 
     Raises:
         UnknownName: a task, an option or a value that does not exist; the message lists those that do.
@@ -94,7 +96,8 @@ def make_vec(task: str, num_envs: int, **options: Any) -> VectorEnvironment:
 
     Args:
         task: as of ``make``.
-        options: as of ``make``; besides, ``workers`` (processes, by default one a core) and ``copy`` (True: fresh arrays).
+        options: as of ``make``; besides, ``workers`` (processes, by default one a core) and ``copy`` (True: fresh
+            arrays).
     """
     with _extra("pixelarm.make_vec", "sim"):
         from sim.envs.make import make_vec as make_many
@@ -116,8 +119,8 @@ def load_policy(path: str | Path) -> Policy:
 
 
 def load_bundle(path: str | Path, expect: Contract | None = None) -> bundle.Policy:
-    """A policy bundle, verified and opened; needs no extra. ``act`` takes an observation, stacked over time where the contract's
-    ``history`` is more than 1, and returns the actions of a chunk ``(chunk, size)``.
+    """A policy bundle, verified and opened; needs no extra. ``act`` takes an observation, stacked over time where the
+    contract's ``history`` is more than 1, and returns the actions of a chunk ``(chunk, size)``.
 
     Args:
         path: the folder that `pixelarm export` wrote.
@@ -180,7 +183,9 @@ def _task_names() -> list[str]:
 
 
 def _register() -> None:
-    """Make the tasks known to gymnasium. Since its version 1.0 it finds no environments by itself, so this module is imported for it."""
+    """Make the tasks known to gymnasium. Since its version 1.0 it finds no environments by itself,
+    so this module is imported for it.
+    """
     try:
         from gymnasium.envs.registration import register, registry
     except ModuleNotFoundError:  # the robot side alone

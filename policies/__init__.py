@@ -1,7 +1,7 @@
 """Everything that learns.
 
-Importing this package, before torch is, asks OpenMP's threads to sleep while they wait. By default they spin, and on cores that
-other programs share an update then takes ten times as long, or worse; on idle cores the difference is small.
+Importing this package, before torch is, asks OpenMP's threads to sleep while they wait. By default they spin, and on
+cores that other programs share an update then takes ten times as long, or worse; on idle cores the difference is small.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Every option of a training run: typed, with its meaning and unit beside it. The files in ``configs/`` set them.
 
-Nested dataclasses that Hydra checks: an unknown name or a wrong type is refused before anything starts. By default nothing is on;
-each recipe in ``configs/experiment`` says what it adds, with the source. The options of a policy are its family's, see
-``policies/rl/config.py``.
+Nested dataclasses that Hydra checks: an unknown name or a wrong type is refused before anything starts. By default
+nothing is on; each recipe in ``configs/experiment`` says what it adds, with the source. The options of a policy are its
+family's, see ``policies/rl/config.py``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What evaluation, export, deployment and a run's folder know of any policy, and the families of policies there are.
 
-A family brings a policy and says how it learns: with an ``Agent`` it learns online from reward; without one it is fitted to
-demonstrations by minimising its ``loss``. To add one: write its file, and its line in ``policies/families.py``.
+A family brings a policy and says how it learns: with an ``Agent`` it learns online from reward; without one it is
+fitted to demonstrations by minimising its ``loss``. To add one: write its file, and its line in
+``policies/families.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from policies.data.batch import Batch
 
 Observation = dict[str, "torch.Tensor"]
-"""A batch of observations by name: cameras ``(B, history * C, H, W)`` uint8, proprioception ``(B, history * n)`` float32."""
+"""A batch of observations by name: cameras ``(B, history * C, H, W)`` uint8, proprioception ``(B,
+history * n)`` float32.
+"""
 
 
 class Policy(Protocol):
@@ -32,14 +35,16 @@ class Policy(Protocol):
     contract: Contract  # its history and chunk are this policy's own choice
 
     def act(self, observations: Observation, sample: bool) -> np.ndarray:
-        """Actions ``(B, chunk, A)`` float32 in the contract's units: the best ones, or with ``sample`` random ones to explore."""
+        """Actions ``(B, chunk, A)`` float32 in the contract's units:
+        the best ones, or with ``sample`` random ones to explore.
+        """
         ...
 
     def deployed(self) -> nn.Module:
         """The policy as one network, for ONNX.
 
-        Its inputs are the contract's cameras, ``(history, H, W, C)`` uint8 each, then its proprioception, ``(history, n)`` float32
-        each, without a batch axis; its output is ``(chunk, A)`` float32 in the contract's units.
+        Its inputs are the contract's cameras, ``(history, H, W, C)`` uint8 each, then its proprioception, ``(history,
+        n)`` float32 each, without a batch axis; its output is ``(chunk, A)`` float32 in the contract's units.
         """
         ...
 
@@ -56,8 +61,8 @@ class FittedPolicy(Policy, Protocol):
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Scalars to log for windows of demonstrations; "loss" is minimised.
 
-        ``batch.obs`` ends at the moment of acting, ``batch.actions`` ``(B, chunk, A)`` begins there, and ``batch.valid``
-        ``(B, chunk)`` is False after an episode's end.
+        ``batch.obs`` ends at the moment of acting, ``batch.actions`` ``(B, chunk, A)`` begins there, and
+        ``batch.valid`` ``(B, chunk)`` is False after an episode's end.
         """
         ...
 
@@ -87,11 +92,12 @@ class Family:
     """A kind of policy.
 
     Args:
-        config: dataclass of the options under ``algo``; its fields ``family``, ``history`` and ``chunk`` name this family, the
-            observations that the policy sees, and the actions that it returns at a time.
-        policy: ``(contract, config, seed)`` to a new policy, to fit or to load weights into. The contract has the policy's
-            history and chunk.
-        agent: ``(contract, config, fabric, seed, compile)`` to a new agent; None of policies that are fitted to demonstrations.
+        config: dataclass of the options under ``algo``; its fields ``family``, ``history`` and ``chunk`` name this
+            family, the observations that the policy sees, and the actions that it returns at a time.
+        policy: ``(contract, config, seed)`` to a new policy, to fit or to load weights into. The contract has the
+            policy's history and chunk.
+        agent: ``(contract, config, fabric, seed, compile)`` to a new agent; None of policies that are fitted to
+        demonstrations.
 
     Each is the thing itself, or "module:name" of it, which is then imported only when it is needed.
     """

@@ -6,7 +6,9 @@ from robot.errors import PixelarmError
 
 
 def schedule(value: float | str, step: int) -> float:
-    """The value at ``step`` of a number, or of ``linear(START, END, STEPS)``: START moves to END over STEPS, then stays."""
+    """The value at ``step`` of a number, or of ``linear(START, END, STEPS)``:
+    START moves to END over STEPS, then stays.
+    """
     text = str(value)
     try:
         if not text.startswith("linear("):

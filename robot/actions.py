@@ -1,11 +1,12 @@
 """What actions and proprioception mean: one place for the simulator, the control loop and the nodes beside an arm.
 
-An action is a few numbers in a contract's units. A ``Target`` is where the arm's own controller should go because of it.
-``target`` turns the first into the second, given the ``Reference``: the state that the action counts from, which is the state
-that was *observed* and not the one at the moment when the action arrives. All positions, rotations and targets are in the frame
-of the arm's base; units are SI.
+An action is a few numbers in a contract's units. A ``Target`` is where the arm's own controller should go because of
+it. ``target`` turns the first into the second, given the ``Reference``: the state that the action counts from, which is
+the state that was *observed* and not the one at the moment when the action arrives. All positions, rotations and
+targets are in the frame of the arm's base; units are SI.
 
-A kind that counts from the last commanded target needs nothing new here: its caller fills ``Reference`` from that target.
+A kind that counts from the last commanded target needs nothing new here: its caller fills ``Reference`` from that
+target.
 """
 
 from __future__ import annotations
@@ -112,8 +113,8 @@ def _delta_position(reference: Reference, action: np.ndarray) -> Target:
 
 
 def _delta_position_yaw(reference: Reference, action: np.ndarray) -> Target:
-    """``(dx, dy, dz, yaw, gripper)``: the yaw is measured on the rotation from home and all tilt in it is discarded, so that the
-    errors of a wrist do not add up."""
+    """``(dx, dy, dz, yaw, gripper)``: the yaw is measured on the rotation from home and all tilt in it is discarded, so
+    that the errors of a wrist do not add up."""
     home = _known(reference.home_rotation, "the rotation at home")
     turned = _known(reference.rotation, "eef_quat") @ home.T
     yaw = float(np.arctan2(turned[1, 0], turned[0, 0])) + float(action[3])
@@ -197,11 +198,13 @@ def kind(name: str) -> Kind:
 
 
 def target(name: str, reference: Reference, action: np.ndarray) -> Target:
-    """The target, float64, of an action ``(size,)`` of the kind ``name`` that answers what ``reference`` was observed as.
+    """The target, float64, of an action ``(size,)`` of the kind ``name`` that answers what ``reference`` was observed
+    as.
 
     Raises:
         UnknownName: a kind that does not exist.
-        PixelarmError: a kind that no arm understands, an action of another length, or a reference that lacks what it counts from.
+        PixelarmError: a kind that no arm understands, an action of another length, or a reference that lacks what it
+            counts from.
     """
     found = kind(name)
     numbers = np.array(action, np.float64)

@@ -1,7 +1,8 @@
 """The policy bundle: a folder with ``policy.onnx``, ``contract.yaml`` and ``card.json``, run by ONNX Runtime.
 
-Everything between raw observation and physical action (scaling, crop, normalisation, denormalisation) is inside the network, so
-the robot side only hands over arrays. The network's inputs carry the contract's observation names, without a batch axis:
+Everything between raw observation and physical action (scaling, crop, normalisation, denormalisation) is inside the
+network, so the robot side only hands over arrays. The network's inputs carry the contract's observation names, without
+a batch axis:
 
 * camera ``NAME``: ``(history, height, width, channels)`` uint8
 * proprioception ``NAME``: ``(history, size)`` float32
@@ -78,8 +79,8 @@ class Policy:
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         """Actions ``(chunk, action size)`` float32 in physical units for one observation.
 
-        Each array has the contract's shape, with a leading ``history`` axis if history is more than one. The values are what
-        the network says; bounds and finiteness are the safety limits' business.
+        Each array has the contract's shape, with a leading ``history`` axis if history is more than one. The values are
+        what the network says; bounds and finiteness are the safety limits' business.
         """
         feed = {}
         for name in [c.name for c in self.contract.cameras] + [p.name for p in self.contract.proprio]:
@@ -146,7 +147,8 @@ def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
         found = hashlib.sha256(contents[name]).hexdigest()
         if found != files.get(name):
             raise BundleError(
-                f"{path / name} was altered: its SHA-256 is {found[:16]}…, the card says {str(files.get(name))[:16]}…; export it again"
+                f"{path / name} was altered: its SHA-256 is {found[:16]}…, the card says {str(files.get(name))[:16]}…; "
+                f"export it again"
             )
     if card.get(CARD_HASH, card_hash(card)) != card_hash(card):
         raise BundleError(

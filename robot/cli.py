@@ -23,7 +23,8 @@ from robot.packages import HiddenPackage, require_ours
 
 LOG_INTERVAL_S = "10"  # between two lines of a progress bar that goes to a file
 USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
-# What the system refuses for a reason that lies with the user's files; any other OSError is a bug and keeps its traceback.
+# What the system refuses for a reason that lies with the user's files; any other OSError is a bug and keeps its
+# traceback.
 CURABLE = {
     errno.EACCES: "change its permissions, or choose another place",
     errno.EPERM: "change its permissions, or choose another place",

@@ -1,7 +1,8 @@
-"""The contract: one description of observations, actions and timing, for the simulator, the dataset, the policy and the arm.
+"""The contract: one description of observations, actions and timing, for the simulator, the dataset, the policy and the
+arm.
 
-A contract is stored in every dataset, checkpoint and policy bundle, and compared before anything runs. Two contracts are
-interchangeable exactly when their ``hash`` is equal; ``diff`` says in words where they are not.
+A contract is stored in every dataset, checkpoint and policy bundle, and compared before anything runs. Two contracts
+are interchangeable exactly when their ``hash`` is equal; ``diff`` says in words where they are not.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Camera:
 
 @dataclass(frozen=True)
 class Proprio:
-    """One named vector of the arm's own state: ``(size,)`` float32. ``robot.actions.PROPRIO`` says what arms measure."""
+    """One named vector of the arm's own state: ``(size,)`` float32.
+    ``robot.actions.PROPRIO`` says what arms measure.
+    """
 
     name: str
     size: int
@@ -129,7 +132,9 @@ class Contract:
         return next((p.size for p in self.proprio if p.name in PROPRIO and PROPRIO[p.name].size is None), None)
 
     def require_arm(self) -> None:
-        """Raise PixelarmError, naming each reason, unless actions and proprioception are what ``robot.actions`` says of arms."""
+        """Raise PixelarmError, naming each reason, unless actions
+        and proprioception are what ``robot.actions`` says of arms.
+        """
         words = [*_action_problems(self), *_proprio_problems(self)]
         if words:
             raise PixelarmError(f"the contract of {self.task!r} is not one for an arm: " + "; ".join(words))

@@ -1,4 +1,6 @@
-"""Files that are either old or new, never half written; folders with one writer; places that can be written to at all."""
+"""Files that are either old or new, never half written; folders with one writer;
+places that can be written to at all.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,7 @@ def write_results(writes: Mapping[Path, Callable[[], object]]) -> None:
         raise PixelarmError("; ".join(problems))
 
 
-# ------------------------------------------------------------------------------------------------ folders with one writer
+# ---------------------------------------------------------------------------------------------- folders with one writer
 LOCK = ".lock"  # the file that carries the lock, and in words who holds it
 _claims: weakref.WeakSet[Claim] = weakref.WeakSet()
 
@@ -99,8 +101,9 @@ _claims: weakref.WeakSet[Claim] = weakref.WeakSet()
 class Claim:
     """Sole ownership of a folder, until it is released or its process ends, however it ends.
 
-    The kernel drops the lock together with the process, so none is ever left behind; the file stays and means nothing then.
-    Children do not inherit it. On a file system that cannot lock, nobody is kept out, and a line on stderr says so.
+    The kernel drops the lock together with the process, so none is ever left behind; the file stays and means nothing
+    then. Children do not inherit it. On a file system that cannot lock, nobody is kept out, and a line on stderr says
+    so.
 
     Args:
         folder: made if need be.

@@ -1,8 +1,8 @@
 """Observations stacked over time: the one rule for what a policy with history sees.
 
-The newest observation comes last, those before it one control period apart. At an episode's start, and after a gap of more than
-1.5 periods, the first observation since stands for those before it. Replay memories, acting in simulation, the control loop and
-the exported network all follow this.
+The newest observation comes last, those before it one control period apart. At an episode's start, and after a gap of
+more than 1.5 periods, the first observation since stands for those before it. Replay memories, acting in simulation,
+the control loop and the exported network all follow this.
 """
 
 from __future__ import annotations

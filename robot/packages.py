@@ -1,7 +1,8 @@
 """Whether the packages that Python finds under pixelarm's short names are pixelarm's own.
 
-Python looks first in the folder of the script, or in the current one (``python -m``): a folder named ``sim`` there hides the package
-``sim``. This file needs no other of pixelarm's, so that the packages can run it by its path when ``robot`` itself is hidden.
+Python looks first in the folder of the script, or in the current one (``python -m``): a folder named ``sim`` there
+hides the package ``sim``. This file needs no other of pixelarm's, so that the packages can run it by its path when
+``robot`` itself is hidden.
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ class JointStateTopic:
 class JointPositionTopic:
     """Where a position (rad) for each of ``joint_names`` goes.
 
-    As joint_trajectory: a trajectory_msgs/JointTrajectory of one point, one control period ahead, whose stamp of zero means now.
+    As joint_trajectory: a trajectory_msgs/JointTrajectory of one point, one control period ahead, whose stamp of zero
+    means now.
     As float64_multi_array: a std_msgs/Float64MultiArray in the order of ``joint_names``.
     """
 
@@ -73,7 +74,8 @@ class JointPositionTopic:
 class JointVelocityTopic:
     """Where a velocity (rad/s) for each of ``joint_names`` goes: a std_msgs/Float64MultiArray in that order.
 
-    A driver that never gives up follows the last velocity for ever when this program dies, so it must state its time-out.
+    A driver that never gives up follows the last velocity for ever when this program dies, so it must state its
+    time-out.
     """
 
     topic: str
@@ -239,7 +241,8 @@ class ArmProfile:
             raise PixelarmError(f"{has}, but the policy's actions are for {contract.action.size - 1} joints")
         if target == JOINT_VELOCITY and self.outputs[target].timeout_s <= contract.period_s:
             raise PixelarmError(
-                f"the driver of {self.name!r} stops {self.outputs[target].timeout_s:g} s after a velocity, sooner than the "
+                f"the driver of {self.name!r} stops {self.outputs[target].timeout_s:g} s after a velocity, sooner than "
+                f"the "
                 f"policy's next one comes ({contract.period_s:g} s)"
             )
 

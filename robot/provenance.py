@@ -1,4 +1,6 @@
-"""Where a result comes from: library versions, git commit, hardware. One home for training, evaluation and benchmarks."""
+"""Where a result comes from: library versions, git commit, hardware.
+One home for training, evaluation and benchmarks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Rotations in numpy: matrices ``(3, 3)`` float64, quaternions ``(4,)`` in the order x, y, z, w, as ROS messages have them.
+"""Rotations in numpy: matrices ``(3, 3)`` float64, quaternions ``(4,)`` in the order x, y, z, w, as ROS messages have
+them.
 
 Two quaternions, ``q`` and ``-q``, stand for every rotation. ``canonical`` chooses one of them, by MuJoCo's rule.
 """
@@ -65,7 +66,9 @@ def to_quaternion(rotation: np.ndarray) -> np.ndarray:
 
 
 def canonical(xyzw: np.ndarray) -> np.ndarray:
-    """The one of ``q`` and ``-q`` whose w is positive if it is above 0.5 in size, else whose largest of x, y, z is positive."""
+    """The one of ``q`` and ``-q`` whose w is positive if it is above 0.5 in size, else whose largest of x, y,
+    z is positive.
+    """
     leading = xyzw[3] if abs(xyzw[3]) > 0.5 else xyzw[int(np.argmax(np.abs(xyzw[:3])))]
     return -xyzw if leading < 0.0 else xyzw
 

@@ -1,4 +1,6 @@
-"""Success rates as they may be printed: with n and a 95 % interval, and compared in pairs; scores of several training seeds."""
+"""Success rates as they may be printed: with n and a 95 % interval, and compared in pairs;
+scores of several training seeds.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ def rate(outcomes: Sequence[bool]) -> Rate:
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, float]:
-    """Two policies on the same seeds: how often only the first, only the second succeeded, and the exact two-sided p-value.
+    """Two policies on the same seeds: how often only the first, only the second succeeded, and the exact two-sided
+    p-value.
 
     Under the null hypothesis the discordant pairs are fair coin flips (McNemar 1947, exact binomial form).
     """
@@ -65,7 +68,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> tuple[int, int, fl
     return only_first, only_second, min(1.0, 2 * tail)
 
 
-# ------------------------------------------------------------------------------------------------ several training seeds
+# ----------------------------------------------------------------------------------------------- several training seeds
 Statistic = Callable[[np.ndarray], np.ndarray]  # (..., n) -> (...)
 
 DRAWS = 2000  # resamples of a bootstrap: enough for the second decimal of a 95 % interval
@@ -79,8 +82,8 @@ def mean(values: npt.ArrayLike) -> np.ndarray:
 def iqm(values: npt.ArrayLike) -> np.ndarray:
     """Interquartile mean over the last axis: what is left without the lowest and the highest quarter of the values.
 
-    A quarter of n is rounded down, as in the published figures that use it (Agarwal et al. 2021, arXiv 2108.13264): up to three
-    values it is the plain mean.
+    A quarter of n is rounded down, as in the published figures that use it (Agarwal et al. 2021, arXiv 2108.13264): up
+    to three values it is the plain mean.
     """
     ordered = np.sort(np.asarray(values, float), axis=-1)
     n = ordered.shape[-1]
@@ -100,12 +103,13 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval (Efron 1979) of ``statistic`` over all values, drawn anew within each stratum.
 
-    Strata that are fixed (the tasks of a suite, with the scores of their training seeds) keep their share in every resample:
-    the stratified bootstrap of Agarwal et al. 2021. Strata that are a sample themselves (training seeds, with their episodes)
-    are drawn too, with ``resample_strata``: first a stratum, then its values; they must then be equally long.
+    Strata that are fixed (the tasks of a suite, with the scores of their training seeds) keep their share in every
+    resample: the stratified bootstrap of Agarwal et al. 2021. Strata that are a sample themselves (training seeds, with
+    their episodes) are drawn too, with ``resample_strata``: first a stratum, then its values; they must then be equally
+    long.
 
-    An interval like this knows only what occurred: where all values are equal it is a point, and over two or three seeds it
-    is narrower than the truth.
+    An interval like this knows only what occurred: where all values are equal it is a point, and over two or three
+    seeds it is narrower than the truth.
 
     Args:
         strata: one sequence of numbers each.

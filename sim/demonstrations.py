@@ -91,7 +91,8 @@ def main(argv: list[str]) -> int:
     steps = collect(env, args.out, args.episodes, args.seed, args.append)
     env.close()
     print(
-        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in {args.out}"
+        f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in "
+        f"{args.out}"
     )
     return 0
 
@@ -100,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm collect",
-        description="Record scripted demonstrations of a task: one HDF5 file an episode, robomimic layout, contract inside.",
+        description="Record scripted demonstrations of a task: one HDF5 file an episode, robomimic layout, contract "
+        "inside.",
         epilog="example: pixelarm collect --task lift --episodes 10 --out runs/demos",
     )
     parser.add_argument("--task", default="lift", help=f"one of: {', '.join(TASKS)} (default lift)")
@@ -120,7 +122,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="record until the task has been done for N steps in a row, for training with task.hold_steps=N (default 1)",
+        help="record until the task has been done for N steps in a row, for training with task.hold_steps=N (default "
+        "1)",
     )
     parser.add_argument(
         "--look",

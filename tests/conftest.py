@@ -26,8 +26,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# absl (dm_control, TensorBoard) logs to what is sys.stderr when it is imported, here pytest's capture, and closes that when anybody
-# configures logging anew, as Hydra does; the process's own stderr it leaves open
+# absl (dm_control, TensorBoard) logs to what is sys.stderr when it is imported, here pytest's capture, and closes that
+# when anybody configures logging anew, as Hydra does; the process's own stderr it leaves open
 with suppress(ImportError):
     from absl import logging as _absl
 
@@ -51,8 +51,8 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def in_shared_memory() -> Callable[[], set[str]]:
-    """What multiprocessing has in /dev/shm now (blocks, arenas, semaphores; other programs' files have other names), but for
-    what is in use by processes that these tests did not start: pytest-xdist has others run beside them."""
+    """What multiprocessing has in /dev/shm now (blocks, arenas, semaphores; other programs' files have other names),
+    but for what is in use by processes that these tests did not start: pytest-xdist has others run beside them."""
 
     def names() -> set[str]:
         # by inode: a semaphore's maker has it mapped under the name that it was made with, which is gone

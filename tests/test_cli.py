@@ -194,11 +194,14 @@ def test_full_disk_is_said_in_words(
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (lambda folder: (folder / "FILE" / "x").mkdir(), "FILE/x cannot be used: Not a directory; a part of this path is a file"),
-        (lambda folder: (folder / "none").read_text(), "none cannot be used: No such file or directory; check the path"),
+        (lambda folder: (folder / "FILE" / "x").mkdir(), "FILE/x cannot be used: Not a directory; a part of this path "
+                                                         "is a file"),
+        (lambda folder: (folder / "none").read_text(), "none cannot be used: No such file or directory; check the "
+                                                       "path"),
         (lambda folder: folder.read_text(), "cannot be used: Is a directory; this is a folder, a file is wanted"),
         (lambda folder: (folder / "FILE").mkdir(), "FILE cannot be used: File exists; something else is there already"),
-        (lambda folder: (folder / "FILE").rename(folder / "FOLDER"), "FOLDER cannot be used: Is a directory; this is a folder"),
+        (lambda folder: (folder / "FILE").rename(folder / "FOLDER"), "FOLDER cannot be used: Is a directory; this is a "
+                                                                     "folder"),
         (lambda folder: (folder / ("x" * 300)).mkdir(), "cannot be used: File name too long; choose a shorter name"),
     ],
     ids=["below a file", "absent", "a folder", "a file", "rename", "long"],

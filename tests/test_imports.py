@@ -1,4 +1,5 @@
-"""The direction of imports: robot <- sim <- {hardware, policies}, rooms in order, and a robot side that needs nothing heavy.
+"""The direction of imports: robot <- sim <- {hardware, policies}, rooms in order, and a robot side that needs nothing
+heavy.
 
 Read from the syntax tree, so that imports inside functions and ``TYPE_CHECKING`` blocks count too.
 """
@@ -83,8 +84,9 @@ DOTTED = re.compile(
 
 
 def in_strings(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """(dotted module, line) of every module of ours that is named by a string: a dotted name wherever it stands (in a table that
-    is imported from later, say), a bare one where it is imported or run (``python -m``), and imports in code given as text."""
+    """(dotted module, line) of every module of ours that is named by a string: a dotted name wherever it stands (in a
+    table that is imported from later, say), a bare one where it is imported or run (``python -m``), and imports in code
+    given as text."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from ((name, node.lineno) for name in _in_text(node.value))
@@ -189,9 +191,9 @@ def test_only_the_simulated_arm_brings_the_simulator_into_hardware() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-# ------------------------------------------------------------------ rooms
-# A room is a folder or a file of a package. One imports only what stands above it, never a room of its own line. A longer name
-# wins: "rendering.gl" has a place of its own. Names without a file yet are places kept for what is coming.
+# ------------------------------------------------------------------ rooms A room is a folder or a file of a package.
+# One imports only what stands above it, never a room of its own line. A longer name wins: "rendering.gl" has a place of
+# its own. Names without a file yet are places kept for what is coming.
 ROOMS = {
     "robot": [
         "errors packages stats history provenance video",
@@ -273,8 +275,8 @@ def upward(edges: dict[str, set[str]], lines: list[str]) -> set[tuple[str, str]]
 
 
 def in_a_circle(edges: dict[str, set[str]]) -> set[str]:
-    """Modules that import themselves in the end, or lie between two that do: what is left when those that import nothing, and
-    those that nobody imports, are taken away again and again."""
+    """Modules that import themselves in the end, or lie between two that do: what is left when those that import
+    nothing, and those that nobody imports, are taken away again and again."""
     left = set(edges)
     while True:
         importing = {name for name in left if edges[name] & left}

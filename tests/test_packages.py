@@ -1,4 +1,6 @@
-"""A folder of the user's that is named as one of our packages is found out and named, wherever some code of ours runs."""
+"""A folder of the user's that is named as one of our packages is found out and named,
+wherever some code of ours runs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ def said(done: subprocess.CompletedProcess[str], path: Path, package: str) -> bo
     )
 
 
-# ---------------------------------------------------------------------------------------------------- a script of the user's
+# ---------------------------------------------------------------------------------------------------- a script of the
+# user's
 @pytest.mark.parametrize(
     ("name", "line"),
     [
@@ -70,7 +73,7 @@ def test_configs_matter_where_hydra_reads_them(tmp_path: Path) -> None:
 AS_EDITABLE = """
 import sys
 from importlib.machinery import PathFinder
-class Finder:  # as setuptools puts one behind all others: it adds our modules to whatever package has our package's name
+class Finder:  # as setuptools puts one behind all others: it adds our modules to any package with our package's name
     @staticmethod
     def find_spec(name, path=None, target=None):
         top, _, module = name.partition(".")

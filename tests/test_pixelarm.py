@@ -47,7 +47,7 @@ def run(folder: Path, code: str) -> str:
     return done.stdout.strip()
 
 
-# ---------------------------------------------------------------------------------------------------------- what it brings
+# ------------------------------------------------------------------------------------------------------- what it brings
 def test_importing_it_loads_nothing_heavy(tmp_path: Path) -> None:
     loaded = run(tmp_path, "import pixelarm, sys; print(*sys.modules)").split()
     assert "pixelarm" in loaded and not HEAVY & set(loaded)
@@ -107,7 +107,7 @@ def test_a_wrong_name_lists_the_right_ones() -> None:
         pixelarm.make_vec("lift", 2, size=84)
 
 
-# --------------------------------------------------------------------------------------------------------------- policies
+# ------------------------------------------------------------------------------------------------------------- policies
 @needs_torch
 def test_a_bundle_is_a_policy_to_call(lift_bundle: Path) -> None:
     """The bundle goes to (0.5, 0.05, 0.05) m: an arm at (0.48, 0.05, 0.10) is told (0.02, 0, -0.05) and to close."""
@@ -138,7 +138,7 @@ print(policy.act(observation).astype(float).round(3).tolist())
         pixelarm.load_bundle(tmp_path)
 
 
-# -------------------------------------------------------------------------------------------------------------- gymnasium
+# ------------------------------------------------------------------------------------------------------------ gymnasium
 @needs_sim
 def test_gymnasium_knows_every_task() -> None:
     import gymnasium

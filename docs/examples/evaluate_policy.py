@@ -1,4 +1,6 @@
-"""Plays a bundle or a run on fixed scenes and prints its success with a 95 % interval: python evaluate_policy.py POLICY [EPISODES]"""
+"""Plays a bundle or a run on fixed scenes and prints its success with a 95 % interval:
+python evaluate_policy.py POLICY [EPISODES]
+"""
 
 import sys
 

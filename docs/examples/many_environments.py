@@ -1,4 +1,6 @@
-"""Steps several environments in worker processes and prints how fast: python many_environments.py TASK ENVIRONMENTS WORKERS"""
+"""Steps several environments in worker processes and prints how fast:
+python many_environments.py TASK ENVIRONMENTS WORKERS
+"""
 
 import sys
 from time import perf_counter

@@ -1,4 +1,6 @@
-"""Prints what pixelarm says of itself as one line of JSON: help texts, parts with their options, tasks. Run by ``made.py``."""
+"""Prints what pixelarm says of itself as one line of JSON: help texts, parts with their options, tasks.
+Run by ``made.py``.
+"""
 
 from __future__ import annotations
 

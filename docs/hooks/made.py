@@ -1,7 +1,7 @@
 """A hook of MkDocs that fills pages from the code, so that they cannot disagree with it.
 
-A line ``<!-- made: KIND WORDS -->`` of a page is replaced by what the function ``KIND`` below makes of the words. What needs
-pixelarm itself (``--help``, the parameters of parts) comes from one child process of the project's own Python,
+A line ``<!-- made: KIND WORDS -->`` of a page is replaced by what the function ``KIND`` below makes of the words. What
+needs pixelarm itself (``--help``, the parameters of parts) comes from one child process of the project's own Python,
 ``$PIXELARM_PYTHON`` or else ``.venv/bin/python``, because the site's tools live in another environment.
 """
 
@@ -94,7 +94,9 @@ def _factory(value: ast.expr) -> ast.expr:
 
 @functools.cache
 def all_options() -> dict[str, list[Option]]:
-    """The options of every dataclass in ``CONFIGS``, those of its bases first; a field said again keeps what it means."""
+    """The options of every dataclass in ``CONFIGS``, those of its bases first;
+    a field said again keeps what it means.
+    """
     classes: dict[str, tuple[list[str], list[Option]]] = {}
     for name in CONFIGS:
         classes.update(read_options((ROOT / name).read_text()))
@@ -164,7 +166,8 @@ def described() -> dict[str, Any]:
     done = subprocess.run([python, str(script)], cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(
-            f"{python} could not describe pixelarm: `make docs` sets it up, PIXELARM_PYTHON names another\n{done.stderr}"
+            f"{python} could not describe pixelarm: `make docs` sets it up, PIXELARM_PYTHON names "
+            f"another\n{done.stderr}"
         )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -1,9 +1,10 @@
-"""The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/simulated/arm.py`` for what it does.
+"""The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/simulated/arm.py`` for what it
+does.
 
 Out: one Image per camera, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
 (JSON), and the contract of the scene, latched, where the profile names a topic for it.
-In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's JointState.
-A target without a stamp counts from its arrival. Service ``~/reset`` (std_srvs/Trigger): the next seed.
+In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's
+JointState. A target without a stamp counts from its arrival. Service ``~/reset`` (std_srvs/Trigger): the next seed.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class SimArmNode(Node):
         ]
         if wrong:
             raise PixelarmError(
-                f"the arm profile {self.arm_profile.name!r} is not for this scene's arm; its limits say: {'; '.join(wrong)}. "
+                f"the arm profile {self.arm_profile.name!r} is not for this scene's arm; its limits say: "
+                f"{'; '.join(wrong)}. "
                 "The kitchen tasks want --arm sim_kitchen"
             )
 

@@ -136,12 +136,13 @@ class SimArm:
         reset_world(self.world, self.task, self.seed)
 
     def command(self, stamp_ns: int, gripper: float | None = None, **motion: Any) -> bool:
-        """A motion and/or a gripper command that answer an observation of ``stamp_ns``; says whether they were accepted.
+        """A motion and/or a gripper command that answer an observation of ``stamp_ns``; says whether they were
+        accepted.
 
         Args:
             gripper: -1 opens, +1 closes.
-            motion: what a ``robot.actions.Target`` sets: ``position`` and perhaps ``rotation``, or ``joint_positions``, or
-                ``joint_velocities``, as the contract's kind of action makes them.
+            motion: what a ``robot.actions.Target`` sets: ``position`` and perhaps ``rotation``, or ``joint_positions``,
+                or ``joint_velocities``, as the contract's kind of action makes them.
 
         Raises:
             PixelarmError: a motion of another kind than the contract's.

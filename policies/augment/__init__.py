@@ -1,7 +1,7 @@
 """Image augmentation, batched on the device, reproducible from a generator; docs/augmentation.md shows each.
 
-Outsiders may add their own: ``AUGMENTATIONS["mine"] = Mine``, a class with the methods of ``Augmentation`` whose constructor's
-arguments are its options.
+Outsiders may add their own: ``AUGMENTATIONS["mine"] = Mine``, a class with the methods of ``Augmentation`` whose
+constructor's arguments are its options.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
 
 
 def make_augmentation(items: list[Any]) -> Augmentation:
-    """The augmentations of a configuration, in order: each ``NAME`` or ``{NAME: {OPTION: VALUE}}``; none leaves images alone.
+    """The augmentations of a configuration, in order: each ``NAME`` or ``{NAME: {OPTION: VALUE}}``; none leaves images
+    alone.
 
     Raises:
         UnknownName: an augmentation or an option that does not exist; the message lists those that do.
@@ -52,7 +53,9 @@ def make_augmentation(items: list[Any]) -> Augmentation:
 
 
 def scale_amplitude(vectors: torch.Tensor, low: float, high: float, generator: torch.Generator) -> torch.Tensor:
-    """Every row of ``(B, n)`` times a number of its own from [low, high), which keeps signs: RAD's amplitude scaling for states."""
+    """Every row of ``(B, n)`` times a number of its own from [low, high), which keeps signs:
+    RAD's amplitude scaling for states.
+    """
     if not 0 <= low <= high:
         raise PixelarmError(f"amplitudes are scaled by [low, high] with 0 <= low <= high, got [{low}, {high}]")
     return vectors * uniform(low, high, len(vectors), generator)[:, None]

@@ -12,12 +12,13 @@ from robot.errors import PixelarmError
 
 
 class Augmentation(Protocol):
-    """Two sides of one change to images: ``train`` draws it at random, ``act`` gives what a policy acts on, in the same geometry.
+    """Two sides of one change to images: ``train`` draws it at random, ``act`` gives what a policy acts on, in the same
+    geometry.
 
-    Images are ``(B, C, H, W)``, uint8 or float in 0..255, all frames of one camera by channel, ``C = 3 * frames`` where colours
-    matter. Each image of the batch gets a draw of its own, and all its channels share it. How much a call takes from the
-    generator depends on shapes alone, so that the same state draws the same change for an observation and for its successor;
-    nothing is read back from the device.
+    Images are ``(B, C, H, W)``, uint8 or float in 0..255, all frames of one camera by channel, ``C = 3 * frames`` where
+    colours matter. Each image of the batch gets a draw of its own, and all its channels share it. How much a call takes
+    from the generator depends on shapes alone, so that the same state draws the same change for an observation and for
+    its successor; nothing is read back from the device.
     """
 
     def size(self, height: int, width: int) -> tuple[int, int]:

@@ -32,11 +32,12 @@ class Window(SameSize):
 
 @dataclass(frozen=True)
 class Cutout(SameSize):
-    """Black out one box of each image: height and width drawn apart, each place equally likely, all of it in the picture.
+    """Black out one box of each image: height and width drawn apart, each place equally likely, all of it in the
+    picture.
 
-    RAD's sides are 10 to 30 pixels of 84 (its code never draws the 30), kept here as shares of the picture's side. Departure: there
-    one number is both a box's height and its distance from the top, another its width and its distance from the left, so that
-    boxes cover nothing outside rows and columns 10 to 57 of 84.
+    RAD's sides are 10 to 30 pixels of 84 (its code never draws the 30), kept here as shares of the picture's side.
+    Departure: there one number is both a box's height and its distance from the top, another its width and its distance
+    from the left, so that boxes cover nothing outside rows and columns 10 to 57 of 84.
     """
 
     smallest: float = 10 / 84  # side of a box, as a share of the picture's
@@ -60,7 +61,9 @@ class Cutout(SameSize):
 
 @dataclass(frozen=True)
 class CutoutColour(Cutout):
-    """As ``Cutout``, the box in one random colour, the same in all frames of an image (in RAD each frame has its own)."""
+    """As ``Cutout``, the box in one random colour, the same in all frames
+    of an image (in RAD each frame has its own).
+    """
 
     def train(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         box = self.box(images, generator)
@@ -72,7 +75,9 @@ class CutoutColour(Cutout):
 def random_box(
     images: torch.Tensor, height: torch.Tensor | int, width: torch.Tensor | int, generator: torch.Generator
 ) -> torch.Tensor:
-    """A box of this height and width, ``(B,)`` or one for all, at a random place inside each image: ``(B, 1, H, W)`` bool."""
+    """A box of this height and width, ``(B,)`` or one for all, at a random place inside each image:
+    ``(B, 1, H, W)`` bool.
+    """
     batch, _, full_height, full_width = images.shape
     rows = _interval(full_height, height, batch, generator)
     columns = _interval(full_width, width, batch, generator)

@@ -1,6 +1,7 @@
 """Augmentations of colours: grayscale, random_conv, colour_jitter. Every frame of an image gets the same draw.
 
-torchvision draws once for a whole batch; here each image has a draw of its own, so only what draws nothing is torchvision's.
+torchvision draws once for a whole batch; here each image has a draw of its own, so only what draws nothing is
+torchvision's.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Grayscale(SameSize):
 
 
 class RandomConv(SameSize):
-    """Every image through a fresh 3 x 3 convolution from colours to colours, Xavier-normal weights, no bias, zero border (RAD).
+    """Every image through a fresh 3 x 3 convolution from colours to colours, Xavier-normal weights, no bias, zero
+    border (RAD).
 
     Departure: values that leave 0..255 are clipped; RAD hands them on.
     """
@@ -50,11 +52,12 @@ class RandomConv(SameSize):
 
 @dataclass(frozen=True)
 class ColourJitter(SameSize):
-    """Change brightness, contrast, saturation and hue of every image, as torchvision's ColorJitter does, with RAD's ranges.
+    """Change brightness, contrast, saturation and hue of every image, as torchvision's ColorJitter does, with RAD's
+    ranges.
 
-    Factors lie within 1 - x and 1 + x, hue within a share of -x and x of the colour circle. Departures: torchvision shuffles the
-    order of the four, RAD applies contrast first or last; here it is always that of the names. RAD measures contrast from the
-    mean of each channel and turns hue by 255/360 of its draw.
+    Factors lie within 1 - x and 1 + x, hue within a share of -x and x of the colour circle. Departures: torchvision
+    shuffles the order of the four, RAD applies contrast first or last; here it is always that of the names. RAD
+    measures contrast from the mean of each channel and turns hue by 255/360 of its draw.
     """
 
     brightness: float = 0.4
@@ -102,8 +105,8 @@ def adjust_saturation(colours: torch.Tensor, factor: torch.Tensor) -> torch.Tens
 def adjust_hue(colours: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     """Around the colour circle by ``turn`` of it, saturation and value in HSV kept.
 
-    The hue h is counted in sixths: 0 red, 2 green, 4 blue. Between the least channel and the largest, red lies at the share
-    |h - 3| - 1, green at 2 - |h - 2|, blue at 2 - |h - 4|, each within 0..1.
+    The hue h is counted in sixths: 0 red, 2 green, 4 blue. Between the least channel and the largest, red lies at the
+    share |h - 3| - 1, green at 2 - |h - 2|, blue at 2 - |h - 4|, each within 0..1.
     """
     red, green, blue = colours.unbind(-3)
     low, high = colours.aminmax(dim=-3)

@@ -1,4 +1,6 @@
-"""Augmentations that move the picture: shift, crop, translate. All cut a window at a random place of something larger."""
+"""Augmentations that move the picture: shift, crop, translate.
+All cut a window at a random place of something larger.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from robot.errors import PixelarmError
 
 @dataclass(frozen=True)
 class Shift(SameSize):
-    """Move each image by up to ``pixels`` in x and y, repeating its edge (DrQ, arXiv 2004.13649: 4 pixels; whole ones here)."""
+    """Move each image by up to ``pixels`` in x and y, repeating its edge (DrQ, arXiv 2004.13649: 4 pixels;
+    whole ones here).
+    """
 
     pixels: int = 4
 
@@ -25,11 +29,13 @@ class Shift(SameSize):
 
 
 class Crop:
-    """Cut a square at random in training and from the centre in acting (CURL, RAD, FERM: 84 pixels of a rendering of 100).
+    """Cut a square at random in training and from the centre in acting (CURL, RAD, FERM: 84 pixels of a rendering of
+    100).
 
     Args:
         size: side of the square, in pixels.
-        resize: enlarge it to the size of the image again, bilinearly, so that the network reads what the camera delivers.
+        resize: enlarge it to the size of the image again, bilinearly, so that the network reads what the camera
+            delivers.
     """
 
     def __init__(self, size: int = 84, resize: bool = False) -> None:
@@ -109,8 +115,8 @@ def _repeat_edges(images: torch.Tensor, pixels: int) -> torch.Tensor:
 def random_window(images: torch.Tensor, height: int, width: int, generator: torch.Generator) -> torch.Tensor:
     """A ``(height, width)`` window of each image at its own random place, in the images' own order in memory.
 
-    Whole rows of windows are copied, each as it lies in memory, which for bytes on a CPU is quicker than an index per pixel; nothing
-    is read back from a device.
+    Whole rows of windows are copied, each as it lies in memory, which for bytes on a CPU is quicker than an index per
+    pixel; nothing is read back from a device.
     """
     batch, channels, full_height, full_width = images.shape
     device = generator.device

@@ -1,4 +1,6 @@
-"""``pixelarm bench SUITE``: measurements that can be repeated by anyone; ``sim.bench.harness`` says how each is taken."""
+"""``pixelarm bench SUITE``: measurements that can be repeated by anyone;
+``sim.bench.harness`` says how each is taken.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""CURL as it is written down from its paper (arXiv 2004.04136), without haste: what ``pixelarm bench learner`` holds the agent against.
+"""CURL as it is written down from its paper (arXiv 2004.04136), without haste: what ``pixelarm bench learner`` holds
+the agent against.
 
-Float32, contiguous tensors, eager; each loss runs its observations through the convolutions of its own network again, and the
-critics' and the contrastive loss have an optimiser each, as in the authors' repository MishaLaskin/curl. In two places it is
-quicker than that: the contrastive gradient is stepped on by one optimiser, not by two, and crops are cut on the device by indexing,
-not one by one on the processor. Sizes are those of the agent it is compared with; the losses are the same numbers, a test says.
+Float32, contiguous tensors, eager; each loss runs its observations through the convolutions of its own network again,
+and the critics' and the contrastive loss have an optimiser each, as in the authors' repository MishaLaskin/curl. In two
+places it is quicker than that: the contrastive gradient is stepped on by one optimiser, not by two, and crops are cut
+on the device by indexing, not one by one on the processor. Sizes are those of the agent it is compared with; the losses
+are the same numbers, a test says.
 
 One camera and no proprioception: DeepMind Control, where CURL published.
 """
@@ -24,7 +26,9 @@ from robot.errors import PixelarmError
 
 
 class Encoder(nn.Module):
-    """Four convolutions of 3x3 with strides 2-1-1-1, a linear layer and LayerNorm: pixels 0..255 to ``(B, features)``."""
+    """Four convolutions of 3x3 with strides 2-1-1-1, a linear layer and LayerNorm:
+    pixels 0..255 to ``(B, features)``.
+    """
 
     def __init__(self, channels: int, conv_size: int, features: int, filters: int = 32) -> None:
         super().__init__()
@@ -51,7 +55,9 @@ class Actor(nn.Module):
         self.head = _mlp(encoder.linear.out_features, hidden, 2 * actions)
 
     def forward(self, pixels: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Actions ``(B, A)`` in [-1, 1] and their log-probabilities ``(B, 1)``. ``noise``: standard normal, ``(B, A)``."""
+        """Actions ``(B, A)`` in [-1, 1] and their log-probabilities ``(B, 1)``.
+        ``noise``: standard normal, ``(B, A)``.
+        """
         mean, log_std = self.head(self.encoder(pixels, detach=True)).chunk(2, dim=1)
         low, high = self.bounds
         log_std = low + 0.5 * (high - low) * (torch.tanh(log_std) + 1)

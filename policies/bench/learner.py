@@ -1,12 +1,13 @@
 """``pixelarm bench learner``: updates per second of each recipe, and of CURL's losses as one would first write them.
 
-A recipe has its own image size, history, batch and networks, and samples from a replay memory of random frames, so that what is
-counted is all that a learner does between two environment steps. With ``--against eager`` the recipe ``curl`` is measured in turn
-with ``policies.bench.eager_curl``, on the same batches, in a process as Python starts it; ``eager-kept-memory`` gives that process
-``policies.runtime.allocator`` too, so that what is left of the ratio is the agent's.
+A recipe has its own image size, history, batch and networks, and samples from a replay memory of random frames, so that
+what is counted is all that a learner does between two environment steps. With ``--against eager`` the recipe ``curl``
+is measured in turn with ``policies.bench.eager_curl``, on the same batches, in a process as Python starts it;
+``eager-kept-memory`` gives that process ``policies.runtime.allocator`` too, so that what is left of the ratio is the
+agent's.
 
-On a CPU each process has one core and its speed is counted per second of processor time (see ``sim.bench.harness``); on a GPU per second of
-the clock, and the process waits for the device every ``GROUP["cuda"]`` updates.
+On a CPU each process has one core and its speed is counted per second of processor time (see ``sim.bench.harness``); on
+a GPU per second of the clock, and the process waits for the device every ``GROUP["cuda"]`` updates.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ TARGETS = {"cpu": 2.0, "cuda": 5.0}  # ratio to reach
 SMALL_TARGET = 300.0  # updates/s to reach on a GPU
 
 
-# --------------------------------------------------------------------------------------------------------------- the rows
+# ------------------------------------------------------------------------------------------------------------ the rows
 @dataclass
 class LearnerRow(Row):
     """One recipe in one precision, compiled one way."""
@@ -132,7 +133,8 @@ def table(rows: list[LearnerRow]) -> str:
         if row.stock:
             ratio = f"{median(row.ratios):.3g}x ({min(row.ratios):.3g}..{max(row.ratios):.3g}), target {row.target:g}x"
         lines.append(
-            f"{row.recipe:<11}{images:<14}{has['batch']:>5}  {has['precision']:<11}{has['compile']:<12}{row.speed:>9.3g}"
+            f"{row.recipe:<11}{images:<14}{has['batch']:>5}  "
+            f"{has['precision']:<11}{has['compile']:<12}{row.speed:>9.3g}"
             f"{max(row.notes['first_updates_s']):>8.3g}"
             + "".join(f"{shares[part]:>9.0%}" for part in PARTS)
             + f"   {ratio}"
@@ -188,7 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm bench learner",
-        description="Measure updates per second of each recipe, sampling included, and of an eager baseline of CURL's losses.",
+        description="Measure updates per second of each recipe, sampling included, and of an eager baseline of CURL's "
+        "losses.",
     )
     parser.add_argument("--recipes", default=",".join(RECIPES), help="which, by commas (default: %(default)s)")
     parser.add_argument(

@@ -32,7 +32,9 @@ SOME = 4
 
 
 def ours(recipe: str, batch: int, device: str, precision: str, compile: str, notes: str) -> Unit:
-    """Updates of a recipe's agent, sampling included; writes to ``notes`` what the first one cost, and the shares of the parts."""
+    """Updates of a recipe's agent, sampling included; writes to ``notes`` what the first one cost,
+    and the shares of the parts.
+    """
     from policies.runtime.allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -132,7 +134,9 @@ def fill(memory: Replay, rng: np.random.Generator) -> None:
 
 
 def parts(agent: Any, sample: Callable[[], Batch], bc_weight: float, wait: Callable[[], object]) -> dict[str, float]:
-    """Seconds of an update spent sampling, augmenting and on the rest, by processor time on a CPU, by the clock on a GPU."""
+    """Seconds of an update spent sampling, augmenting and on the rest, by processor time on a CPU,
+    by the clock on a GPU.
+    """
     spent, draw = dict.fromkeys(PARTS, 0.0), agent.pixels
 
     def view(observation: Any) -> Any:

@@ -16,7 +16,8 @@ class Batch:
     """B transitions, or B windows of demonstrations.
 
     Attributes:
-        obs, next_obs: name to ``(B, history * C, H, W)`` uint8 or ``(B, history * n)`` float32; ``next_obs`` lies n steps on.
+        obs, next_obs: name to ``(B, history * C, H, W)`` uint8 or ``(B, history * n)`` float32; ``next_obs`` lies n
+            steps on.
         action: ``(B, A)`` float32, in the contract's units.
         reward: ``(B,)`` float32, sum of gamma^i r_i over those n steps.
         discount: ``(B,)`` float32, gamma^n; 0 where the task ended there (a time limit is no end).

@@ -1,8 +1,8 @@
 """Replay memory for image observations: uint8, each frame stored once.
 
-Frames lie in a ring in the order they were seen. A transition is a frame that has a successor of the same episode; ``next``
-observations, frame stacks and n-step returns are looked up, not copied, so 100,000 steps of two 84 x 84 cameras take 4.2 GB. The
-frames can lie in a memory-mapped file instead, when a folder is given.
+Frames lie in a ring in the order they were seen. A transition is a frame that has a successor of the same episode;
+``next`` observations, frame stacks and n-step returns are looked up, not copied, so 100,000 steps of two 84 x 84
+cameras take 4.2 GB. The frames can lie in a memory-mapped file instead, when a folder is given.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class Lookup:
 class Replay:
     """A ring of frames with the action taken in each and what came of it.
 
-    ``start(observation)`` opens an episode, ``add(action, reward, terminated, observation)`` continues it. ``sample`` draws
-    uniformly from complete transitions; ``lookup`` says what it makes of the frames after them. Every row of a sample says in
-    ``imitate`` whether its action is an example to follow: a demonstrator's, or of an own success.
+    ``start(observation)`` opens an episode, ``add(action, reward, terminated, observation)`` continues it. ``sample``
+    draws uniformly from complete transitions; ``lookup`` says what it makes of the frames after them. Every row of a
+    sample says in ``imitate`` whether its action is an example to follow: a demonstrator's, or of an own success.
 
     Args:
         folder: keep the frames in memory-mapped files in this folder instead of in memory.
-        reuse: the folder may hold such files already, whose content is given up; a run that is resumed loads its own into them.
+        reuse: the folder may hold such files already, whose content is given up; a run that is resumed loads its own
+            into them.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class Replay:
             self.add(episode.actions[t], float(episode.rewards[t]), done, observation, imitate=bool(follow[t]))
 
     def copy_last_episode(self, source: Replay) -> None:
-        """Append the newest episode of another memory, as far as that memory still holds it, as an example to follow."""
+        """Append the newest episode of another memory, as far as that memory still holds it,
+        as an example to follow.
+        """
         last = (source._head - 1) % source.capacity
         length = min(int(source._age[last]), source.capacity - 1)
         slots = (last - np.arange(length, -1, -1)) % source.capacity
@@ -224,7 +227,9 @@ class Replay:
         return (slots[:, None] - steps_back(self._age[slots], self.contract.history)) % self.capacity
 
     def all_proprio(self) -> torch.Tensor:
-        """Every transition's proprioception, ``(N, history * size)``, in the contract's order; N x 0 if there is none."""
+        """Every transition's proprioception, ``(N, history * size)``, in the contract's order;
+        N x 0 if there is none.
+        """
         slots = self.transitions()
         stacked = self._stacks(slots)
         parts = [torch.from_numpy(self._proprio[p.name][stacked]).flatten(1, 2) for p in self.contract.proprio]
@@ -261,7 +266,8 @@ class Replay:
             saved = np.load(folder / f"{name}.npy", allow_pickle=False)
             if saved.shape != (used, *array.shape[1:]) or saved.dtype != array.dtype:
                 raise ValueError(
-                    f"{folder / name}.npy holds {saved.shape} {saved.dtype}, this memory wants {(used, *array.shape[1:])} {array.dtype}"
+                    f"{folder / name}.npy holds {saved.shape} {saved.dtype}, this memory wants "
+                    f"{(used, *array.shape[1:])} {array.dtype}"
                 )
             array[:used] = saved
         self._head, self._used, self._index = int(head), int(frames), None
@@ -278,7 +284,8 @@ class Replay:
 
 def examples(episode: Episode) -> np.ndarray:
     """Which of an episode's N actions are examples to follow, ``(N,)`` bool: all of a demonstration, and where a person
-    intervened in a policy's episode, what that person did (the list ``interventions`` of its provenance: ``[first, last]`` steps).
+    intervened in a policy's episode, what that person did (the list ``interventions`` of its provenance: ``[first,
+    last]`` steps).
     """
     spans = episode.provenance.get("interventions")
     if spans is None:
@@ -305,7 +312,8 @@ def _frames(folder: Path | None, name: str, shape: tuple[int, ...], reuse: bool)
     except OSError as error:
         path.unlink()
         raise PixelarmError(
-            f"{path} cannot have the {size / 1e9:.2f} GB of a replay memory ({error.strerror}): lower recipe.replay_capacity, or "
+            f"{path} cannot have the {size / 1e9:.2f} GB of a replay memory ({error.strerror}): lower "
+            f"recipe.replay_capacity, or "
             "choose another recipe.replay_folder"
         ) from error
     return frames

@@ -13,12 +13,13 @@ from torch.utils.data import DataLoader, Dataset
 class ResumableLoader:
     """The batches of a dataset, and how many of them have been given.
 
-    Lightning's Trainer keeps ``state_dict`` in its checkpoints and hands it back before it iterates. Iterating goes on after the
-    last batch that was given; after the last of all, the next epoch begins. Batches that were given before are not loaded again.
+    Lightning's Trainer keeps ``state_dict`` in its checkpoints and hands it back before it iterates. Iterating goes on
+    after the last batch that was given; after the last of all, the next epoch begins. Batches that were given before
+    are not loaded again.
 
     Args:
-        batches: lists of rows, the same ones whenever it is iterated, as ``policies.data.windows.Draws`` does; or the same in
-            each epoch, if it has ``set_epoch(epoch)``, which is called with 0, 1, ... It must have a length.
+        batches: lists of rows, the same ones whenever it is iterated, as ``policies.data.windows.Draws`` does; or the
+            same in each epoch, if it has ``set_epoch(epoch)``, which is called with 0, 1, ... It must have a length.
         seed: of worker processes. What they draw begins anew with each epoch and each resumption.
         options: of ``torch.utils.data.DataLoader``: ``collate_fn``, ``num_workers``, ``pin_memory``.
     """

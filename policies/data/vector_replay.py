@@ -1,6 +1,7 @@
 """Several replay memories that are sampled like one: a lane for each stream of experience.
 
-A ``Replay`` holds one stream, in which every frame follows the one before it. Environments that step side by side make as many.
+A ``Replay`` holds one stream, in which every frame follows the one before it. Environments that step side by side make
+as many.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from robot.dataset.episodes import Episode
 class Windows(Dataset[Batch]):
     """Every moment of some episodes.
 
-    A row's ``obs`` ends at its moment, stacked as ``contract.history`` says; ``actions`` ``(B, chunk, A)`` begin there, the last
-    one repeated after the episode's end, where ``valid`` is False.
+    A row's ``obs`` ends at its moment, stacked as ``contract.history`` says; ``actions`` ``(B, chunk, A)`` begin there,
+    the last one repeated after the episode's end, where ``valid`` is False.
 
     Args:
         contract: with the policy's history and chunk.

@@ -1,7 +1,7 @@
 """``pixelarm demo``: the main job from end to end, stage by stage.
 
-demonstrations -> learning -> evaluation -> policy bundle -> episodes over ROS 2 -> report. Each stage leaves its result in the
-run folder; the same command after Ctrl-C, or after a crash, goes on with the first stage that is not done.
+demonstrations -> learning -> evaluation -> policy bundle -> episodes over ROS 2 -> report. Each stage leaves its result
+in the run folder; the same command after Ctrl-C, or after a crash, goes on with the first stage that is not done.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ BUDGETS = {
     "smoke": Budget(
         demos=2, episodes=3, ros_episodes=2, films=1,
         overrides=(
-            "recipe.demos=2", "recipe.pretrain_updates=5", "recipe.clone_updates=20", "recipe.steps=80", "recipe.critic_warmup=20",
-            "recipe.batch_size=32", "trainer.eval_every=40", "trainer.eval_episodes=2", "trainer.log_every=10",
-            "trainer.checkpoint_every=40",
+            "recipe.demos=2", "recipe.pretrain_updates=5", "recipe.clone_updates=20", "recipe.steps=80",
+            "recipe.critic_warmup=20", "recipe.batch_size=32", "trainer.eval_every=40", "trainer.eval_episodes=2",
+            "trainer.log_every=10", "trainer.checkpoint_every=40",
         ),
     ),
 }  # fmt: skip
@@ -122,7 +122,8 @@ class Demo:
                 kept = read_json(stages)
                 self.done, self.seconds = dict(kept["done"]), dict(kept["seconds"])
             print(
-                f"{self.folder}: {', '.join(s for s in STAGES if s in self.done) or 'nothing'} done before, going on from there"
+                f"{self.folder}: {', '.join(s for s in STAGES if s in self.done) or 'nothing'} done before, going on "
+                f"from there"
             )
 
     def _save(self) -> None:
@@ -253,10 +254,11 @@ class Demo:
         _, contract, _ = bundle.read(self.folder / "bundle")
         summary: dict[str, Any] = {
             "task": self.task, "seed": self.seed, "budget": self.budget_name, "recipe": train["recipe"],
-            "sim": _without_outcomes(evaluated["sim"]), "bc": _without_outcomes(evaluated["bc"]), "paired": evaluated["paired"],
-            "env_steps": train["env_steps"], "exported_step": train["exported_step"],
-            "robot_minutes": train["env_steps"] / contract.rate_hz / 60, "updates_per_second": train["updates_per_second"],
-            "train_seconds": train["seconds"], "parity": self.done["export"]["parity"],
+            "sim": _without_outcomes(evaluated["sim"]), "bc": _without_outcomes(evaluated["bc"]),
+            "paired": evaluated["paired"], "env_steps": train["env_steps"], "exported_step": train["exported_step"],
+            "robot_minutes": train["env_steps"] / contract.rate_hz / 60,
+            "updates_per_second": train["updates_per_second"], "train_seconds": train["seconds"],
+            "parity": self.done["export"]["parity"],
         }  # fmt: skip
         if "ros" in self.done:
             summary |= ros_summary(self.done["ros"])
@@ -332,7 +334,8 @@ def preflight(skip_ros: bool) -> None:
         gl.require()  # the ray-caster cannot take over
     if not skip_ros and importlib.util.find_spec("rclpy") is None:
         raise MissingDependency(
-            "the demo's last stage runs the policy over ROS 2, and rclpy is not installed: pip install 'pixelarm[ros]' (or source "
+            "the demo's last stage runs the policy over ROS 2, and rclpy is not installed: pip install 'pixelarm[ros]' "
+            "(or source "
             "your ROS 2); or leave that stage out with --no-ros"
         )
     free = shutil.disk_usage(".").free / 1e9
@@ -353,8 +356,10 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm demo",
-        description="The main job: ten demonstrations, a sparse-reward policy from pixels, a ROS 2 node that runs it inside its deadline.",
-        epilog="The same command goes on after an interruption. Further arguments of the form OPTION=VALUE change the training "
+        description="The main job: ten demonstrations, a sparse-reward policy from pixels, a ROS 2 node that runs it "
+        "inside its deadline.",
+        epilog="The same command goes on after an interruption. Further arguments of the form OPTION=VALUE change the "
+        "training "
         "configuration (see `pixelarm train --help`). example: pixelarm demo --seed 2 recipe.steps=6000",
     )
     parser.add_argument(

@@ -59,7 +59,8 @@ def run_over_ros(folder: Path, contract: Contract, episodes: int) -> dict[str, A
                 _stop(process)
     if arm.returncode != 0 or not results.exists():
         raise PixelarmError(
-            f"the simulated arm ended with exit code {arm.returncode}; the policy node's log:\n{_tail(logs / 'deploy.log')}"
+            f"the simulated arm ended with exit code {arm.returncode}; the policy node's "
+            f"log:\n{_tail(logs / 'deploy.log')}"
         )
     if node.returncode != 0 or not loop.exists():
         raise PixelarmError(
@@ -69,7 +70,9 @@ def run_over_ros(folder: Path, contract: Contract, episodes: int) -> dict[str, A
 
 
 def importing_ours() -> dict[str, str]:
-    """What makes ``python -m`` find pixelarm's packages, however folders are called in the one that this process runs in."""
+    """What makes ``python -m`` find pixelarm's packages, however folders are called in the one
+    that this process runs in.
+    """
     return {} if Path.cwd() == packages.HOME else {"PYTHONSAFEPATH": "1"}
 
 

@@ -1,8 +1,9 @@
 """``pixelarm compare``: runs or bundles side by side, on the same test seeds and by their learning curves.
 
-Every policy plays the same seeds. A rate comes with n and its 95 % Wilson interval; where an experiment has several training seeds,
-also with a bootstrap interval that draws the seeds first and then their episodes. Policies are compared in pairs, run by run, on
-the same scenes, with the first experiment of each task: exact McNemar test, and the difference with its interval over the pairs.
+Every policy plays the same seeds. A rate comes with n and its 95 % Wilson interval; where an experiment has several
+training seeds, also with a bootstrap interval that draws the seeds first and then their episodes. Policies are compared
+in pairs, run by run, on the same scenes, with the first experiment of each task: exact McNemar test, and the difference
+with its interval over the pairs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ VIEW = ("cameras", "proprio", "order of ", "history", "chunk", "deadline_ms", "m
 Record = dict[str, Any]  # one policy's evaluation, as cached
 
 
-# ------------------------------------------------------------------------------------------------------------ evaluation
+# ---------------------------------------------------------------------------------------------------- evaluation
 def play(sources: Sequence[Source], seeds: range, out: Path) -> tuple[dict[Path, Record], list[str]]:
     """Every policy on every seed. Results are kept in ``out/evaluations`` by policy and seeds, and not played again."""
     records: dict[Path, Record] = {}
@@ -78,7 +79,9 @@ def _cache(source: Source, seeds: range, out: Path) -> Path:
 
 
 def _load(sources: Sequence[Source], stack: ExitStack) -> list[tuple[Source, Callable[..., Any], Any]]:
-    """Policies and their environments, all of them before the first episode: what cannot be played is refused at once."""
+    """Policies and their environments, all of them before the first episode:
+    what cannot be played is refused at once.
+    """
     if not sources:
         return []
     from policies.evaluation.evaluate import load_actor, make_env_for
@@ -108,13 +111,14 @@ def scores(record: Record, measure: str) -> list[float]:
     return [float(outcome[OUTCOME.get(measure, measure)]) for outcome in record["outcomes"]]
 
 
-# ------------------------------------------------------------------------------------------------------------ statistics
+# ---------------------------------------------------------------------------------------------------- statistics
 def summarise(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
     """Runs of one configuration together, for each measure.
 
-    ``value`` is the mean of all episodes; ``episodes`` its interval as if they were independent (Wilson for success, bootstrap for
-    a return); ``over_seeds`` that of the bootstrap over runs, None with one run; ``runs`` the value of each run. ``low`` and
-    ``high`` are the interval to draw: over seeds, unless there is one run or all episodes ended alike.
+    ``value`` is the mean of all episodes; ``episodes`` its interval as if they were independent (Wilson for success,
+    bootstrap for a return); ``over_seeds`` that of the bootstrap over runs, None with one run; ``runs`` the value of
+    each run. ``low`` and ``high`` are the interval to draw: over seeds, unless there is one run or all episodes ended
+    alike.
     """
     result = {}
     for measure in measures(records[0]["metric"]):
@@ -138,7 +142,8 @@ def summarise(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
 
 
 def compare_pairs(first: Group, other: Group, records: dict[Path, Record]) -> tuple[dict[str, Any] | None, list[str]]:
-    """Two groups of one task, run by run on the same seeds. Runs pair by training seed; one run against one always pairs.
+    """Two groups of one task, run by run on the same seeds. Runs pair by training seed; one run against one always
+    pairs.
 
     Returns None, and why in words, where nothing can be paired.
     """
@@ -190,7 +195,7 @@ def scene_differences(one: Source, two: Source, records: dict[Path, Record]) -> 
     return words
 
 
-# ------------------------------------------------------------------------------------------------------------ the command
+# ---------------------------------------------------------------------------------------------------- the command
 def compare(
     paths: Sequence[Path],
     out: Path,
@@ -209,8 +214,9 @@ def compare(
     curves, remarks = make_curves(groups)
     notes += more + remarks
     report: dict[str, Any] = {
-        "format": FORMAT, "tasks": list(dict.fromkeys(g.task for g in groups)), "test_seeds": None, "results": [], "pairs": [],
-        "runs": [], "curves": [c.to_dict() for c in curves], "notes": notes, "git": git_commit(), "versions": versions(),
+        "format": FORMAT, "tasks": list(dict.fromkeys(g.task for g in groups)), "test_seeds": None, "results": [],
+        "pairs": [], "runs": [], "curves": [c.to_dict() for c in curves], "notes": notes, "git": git_commit(),
+        "versions": versions(),
     }  # fmt: skip
     records: dict[Path, Record] = {}
     if episodes is not None:
@@ -245,7 +251,8 @@ def _result(group: Group, records: dict[Path, Record]) -> dict[str, Any]:
     found = [records[s.path] for s in played(group, records)]
     return {
         "task": group.task, "label": group.label, "differs": group.differs, "metric": found[0]["metric"],
-        "episodes": len(found[0]["outcomes"]), "seeds": [s.seed for s in played(group, records)], "measures": summarise(found),
+        "episodes": len(found[0]["outcomes"]), "seeds": [s.seed for s in played(group, records)],
+        "measures": summarise(found),
     }  # fmt: skip
 
 
@@ -270,7 +277,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm compare",
-        description="Compare runs or bundles: success on the same test seeds with intervals, paired with the first experiment of "
+        description="Compare runs or bundles: success on the same test seeds with intervals, paired with the first "
+        "experiment of "
         "each task, and learning curves over environment steps. Runs that differ only in the seed make one line.",
         epilog="example: pixelarm compare runs/ferm-lift-seed* runs/curl-lift-seed* --out runs/compare",
     )

@@ -1,11 +1,13 @@
 """Learning curves of several runs: the interquartile mean over training seeds with its interval, and one figure.
 
-A point is what a run logged when it looked at its validation scenes (records of kind "eval": ``step``, and the value under the
-record's ``metric``, "success" unless it says otherwise). The interval is the stratified bootstrap over seeds of Agarwal et al. 2021
-(arXiv 2108.13264). Runs that end at different steps are treated so:
+A point is what a run logged when it looked at its validation scenes (records of kind "eval": ``step``, and the value
+under the record's ``metric``, "success" unless it says otherwise). The interval is the stratified bootstrap over seeds
+of Agarwal et al. 2021 (arXiv 2108.13264). Runs that end at different steps are treated so:
 
-* stopped early, as training does once validation is perfect: held at its last value as far as the others of its group went;
-* still going, or stopped by hand: counts as far as it went; where a group has fewer seeds than it will have, its line is dashed.
+* stopped early, as training does once validation is perfect: held at its last value as far as the others of its group
+  went;
+* still going, or stopped by hand: counts as far as it went; where a group has fewer seeds than it will have, its line
+  is dashed.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from robot.stats import AFTER_STEPS, bootstrap_interval, iqm
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Colours of Okabe and Ito (2008) without their yellow, which is faint on white; a marker each keeps groups apart without colour,
-# and from the eighth group on colours come back with another marker.
+# Colours of Okabe and Ito (2008) without their yellow, which is faint on white; a marker each keeps groups apart
+# without colour, and from the eighth group on colours come back with another marker.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INSIDE = 3  # a legend of more groups than these stands below its panel
@@ -71,7 +73,7 @@ class GroupCurve:
         return asdict(self)
 
 
-# ---------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 def read_curve(source: Source) -> tuple[RunCurve | None, str]:
     """The curve of a run and a remark for people, either of which may be absent."""
     records = [r for r in read_log(source.path, "eval") if r.get("metric", "success") in r]
@@ -154,7 +156,7 @@ def step_name(metric: str) -> str:
     return "frames (decisions x action repeat)" if metric == "return" else "environment steps"
 
 
-# ---------------------------------------------------------------------------------------------------------------- drawing
+# -------------------------------------------------------------------------------------------------------------- drawing
 def draw(curves: Sequence[GroupCurve], results: Sequence[dict[str, Any]]) -> Figure:
     """One row a task and metric: the curves, and beside them the results on the test seeds.
 

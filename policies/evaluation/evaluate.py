@@ -68,7 +68,8 @@ class Evaluation:
     def words(self, metric: str) -> str:
         if metric == "return":
             returns = [o.total for o in self.outcomes]
-            return f"return {self.mean_return:.1f} (lowest {min(returns):.1f}, highest {max(returns):.1f}, n = {len(returns)})"
+            bounds = f"lowest {min(returns):.1f}, highest {max(returns):.1f}"
+            return f"return {self.mean_return:.1f} ({bounds}, n = {len(returns)})"
         return str(self.once)
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,7 +141,9 @@ def evaluate(
 
 
 def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[ActionOf, Contract, dict[str, Any]]:
-    """A policy to evaluate, from a bundle folder or from a run folder; with its contract and its training configuration."""
+    """A policy to evaluate, from a bundle folder or from a run folder;
+    with its contract and its training configuration.
+    """
     path = Path(path)
     if (path / bundle.POLICY).exists() or (path / bundle.CARD).exists():
         from policies.rollout.acting import BundledPolicy

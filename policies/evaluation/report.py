@@ -1,6 +1,7 @@
 """One HTML page a run: the table, the curves, the latency and the films, all inside one file.
 
-``pixelarm report RUN`` rebuilds it from what the demo wrote: ``summary.json``, ``learner/metrics.jsonl``, ``loop.json`` and ``films/``.
+``pixelarm report RUN`` rebuilds it from what the demo wrote: ``summary.json``, ``learner/metrics.jsonl``, ``loop.json``
+and ``films/``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 INK, BLUE, ORANGE, GREEN, RED, GREY = "#222", "#2b6cb0", "#c05621", "#2f855a", "#c53030", "#a0aec0"
 
 
-# ---------------------------------------------------------------------------------------------------------------- figures
+# -------------------------------------------------------------------------------------------------------------- figures
 def _axes(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Any]:
     import matplotlib
 
@@ -40,7 +41,9 @@ def _axes(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Any]:
 
 
 def learning_curve(run: Path, cloned: float | None) -> Figure:
-    """Validation success with its interval, and success of the training episodes, over environment steps and robot minutes."""
+    """Validation success with its interval, and success of the training episodes,
+    over environment steps and robot minutes.
+    """
     figure, axes = _axes()
     evals, trains = read_log(run, "eval"), read_log(run, "train")
     if trains:
@@ -116,7 +119,7 @@ def latency_histogram(samples: list[float], deadline_ms: float) -> Figure:
     return figure
 
 
-# ------------------------------------------------------------------------------------------------------------------- page
+# ----------------------------------------------------------------------------------------------------------------- page
 def write_report(run: Path) -> Path:
     """Build ``RUN/report.html`` from what is in the run folder; parts that are missing are left out."""
     summary = read_json(run / "summary.json")
@@ -210,7 +213,8 @@ def _headline(summary: dict[str, Any]) -> str:
     machine = f"{hardware.get('cpu', '')}, {hardware.get('cores', '?')} cores, GPU: {hardware.get('gpu', 'none')}"
     note = f"{machine}; commit {summary.get('git', 'unknown')}"
     warning = (
-        '<p class="warn">Smoke budget: almost no training. The numbers show that the path works, not what it can do.</p>'
+        '<p class="warn">Smoke budget: almost no training. The numbers show that the path works, not what it can '
+        "do.</p>"
         if summary.get("budget") == "smoke"
         else ""
     )
@@ -220,7 +224,8 @@ def _headline(summary: dict[str, Any]) -> str:
 
 def _learning_words(summary: dict[str, Any]) -> str:
     return (
-        "Validation seeds are not the test seeds; the policy that was best on them (the later one of equals) is exported. "
+        "Validation seeds are not the test seeds; the policy that was best on them (the later one of equals) is "
+        "exported. "
         f"Training used {summary['env_steps']} environment steps; looking at the validation seeds used others, "
         "which are not counted as experience."
     )
@@ -240,7 +245,8 @@ def _latency_section(loop: dict[str, Any]) -> str:
     picture = _picture(latency_histogram(samples, loop["deadline_ms"])) if samples else ""
     return _section(
         "The control loop",
-        f"{picture}<h3>Stages</h3><table><tr><th>stage</th><th>p50 ms</th><th>p99 ms</th><th>max ms</th></tr>{stages}</table>"
+        f"{picture}<h3>Stages</h3><table><tr><th>stage</th><th>p50 ms</th><th>p99 ms</th><th>max "
+        f"ms</th></tr>{stages}</table>"
         f"<h3>Rules and limits that fired</h3><table>{rows}</table>",
         f"{loop['ticks']} ticks, {loop['commands']} commands, {loop['holds']} holds.",
     )
@@ -266,7 +272,8 @@ def _image(png: bytes) -> str:
 def _film(path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     return (
-        f'<figure class="film"><video controls muted loop preload="metadata" src="data:video/mp4;base64,{data}"></video>'
+        f'<figure class="film"><video controls muted loop preload="metadata" '
+        f'src="data:video/mp4;base64,{data}"></video>'
         f"<figcaption>{html.escape(path.stem.replace('_', ' '))}</figcaption></figure>"
     )
 
@@ -275,7 +282,8 @@ _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>@TI
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:960px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1rem 0 .3rem}
-table{border-collapse:collapse}th{text-align:left;white-space:nowrap;font-weight:600;padding:.2rem 1.2rem .2rem 0;vertical-align:top}
+table{border-collapse:collapse}
+th{text-align:left;white-space:nowrap;font-weight:600;padding:.2rem 1.2rem .2rem 0;vertical-align:top}
 td{padding:.2rem 1rem .2rem 0;font-variant-numeric:tabular-nums}
 tr+tr>*{border-top:1px solid #e2e8f0}img{max-width:100%}.note{color:#666;font-size:.9rem}
 .warn{background:#fffaf0;border-left:4px solid #c05621;padding:.5rem 1rem}

@@ -1,4 +1,6 @@
-"""The tables of a comparison as Markdown: for a terminal, a README or a paper. ``compare.py`` beside this makes the report."""
+"""The tables of a comparison as Markdown: for a terminal, a README or a paper.
+``compare.py`` beside this makes the report.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,10 @@ def _results(report: dict[str, Any], task: str) -> str:
         rows.append(row)
     first, last = report["test_seeds"]
     words = (
-        f"Test seeds {first} to {last}, the same for every policy. Brackets are 95 % intervals: of all episodes (Wilson for success), "
-        "and over training seeds (bootstrap: seeds drawn, then their episodes; nothing to draw from where all are alike)."
+        f"Test seeds {first} to {last}, the same for every policy. Brackets are 95 % intervals: of all episodes "
+        f"(Wilson for success), "
+        "and over training seeds (bootstrap: seeds drawn, then their episodes; nothing to draw from where all are "
+        "alike)."
     )
     if any("at_end" in result["measures"] for result in results):
         words += f" At the end: still done {AFTER_STEPS} control steps after the first success."
@@ -71,10 +75,12 @@ def _pairs(report: dict[str, Any], task: str) -> str:
             rows.append(row)
     if not rows:
         return ""
-    words = f"Against {pairs[0]['first']} on the same scenes: the difference, and its 95 % interval (bootstrap over pairs and scenes)."
+    words = f"Against {pairs[0]['first']} on the same scenes: the difference, and its 95 % interval "
+    words += "(bootstrap over pairs and scenes)."
     if any(found["tests"] for pair in pairs for found in pair["pairs"]):
         words += (
-            f" Scenes that only {pairs[0]['first']} (first) or only the experiment (it) solved, with the exact McNemar p, "
+            f" Scenes that only {pairs[0]['first']} (first) or only the experiment (it) solved, with the exact McNemar "
+            f"p, "
             "not corrected for the number of tests."
         )
     return words + "\n\n" + table(rows)
@@ -110,14 +116,16 @@ def _curves(report: dict[str, Any], task: str) -> str:
     if not rows:
         return ""
     words = (
-        "Learning curves at their last point, on validation scenes that also chose the policy: interquartile mean over training seeds, "
-        "95 % stratified bootstrap interval (one seed: Wilson, of its episodes). With three seeds or fewer the interquartile mean is "
+        "Learning curves at their last point, on validation scenes that also chose the policy: interquartile mean over "
+        "training seeds, "
+        "95 % stratified bootstrap interval (one seed: Wilson, of its episodes). With three seeds or fewer the "
+        "interquartile mean is "
         "the mean, and the bootstrap too narrow."
     )
     return words + "\n\n" + table(rows)
 
 
-# ------------------------------------------------------------------------------------------------------------------ cells
+# ---------------------------------------------------------------------------------------------------------------- cells
 def _seed(seed: int | None) -> str:
     return "?" if seed is None else str(seed)
 
@@ -134,7 +142,9 @@ def _score(found: dict[str, Any]) -> str:
 
 
 def _interval(value: float, interval: Sequence[float] | None, measure: str, sign: str = "") -> str:
-    """``value [low, high]``; without an interval nothing. One without width means that a bootstrap had nothing to vary."""
+    """``value [low, high]``; without an interval nothing.
+    One without width means that a bootstrap had nothing to vary.
+    """
     if interval is None:
         return ""
     value_text, low, high = (f"{x:{sign}.{_digits(measure)}f}" for x in (value, *interval))

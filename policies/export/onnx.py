@@ -60,7 +60,8 @@ def check_parity(exported: bundle.Policy, policy: Policy, observations: list[dic
     worst = float(np.max(differences))  # of a NaN, NaN
     if not worst <= TOLERANCE:
         raise BundleError(
-            f"the exported network differs from torch by {worst:.2e} of an action's half range, more than {TOLERANCE:.0e}: not exported"
+            f"the exported network differs from torch by {worst:.2e} of an action's half range, more than "
+            f"{TOLERANCE:.0e}: not exported"
         )
     return worst
 

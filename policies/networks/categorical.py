@@ -28,8 +28,8 @@ def project(probabilities: torch.Tensor, moved: torch.Tensor, support: torch.Ten
     Returns:
         ``(B, ..., atoms)``.
     """
-    # a matrix product rather than a scatter: as many rows as wanted for each batch row, and the same sums in the same order on a
-    # GPU. In full precision whatever the caller's: a target that sums to 0.99 would pull every value down
+    # a matrix product rather than a scatter: as many rows as wanted for each batch row, and the same sums in the same
+    # order on a GPU. In full precision whatever the caller's: a target that sums to 0.99 would pull every value down
     with torch.autocast(probabilities.device.type, enabled=False):
         probabilities, moved = probabilities.float(), moved.float().clamp(support[0], support[-1])
         spacing = (support[-1] - support[0]) / (len(support) - 1)
@@ -42,7 +42,8 @@ def project(probabilities: torch.Tensor, moved: torch.Tensor, support: torch.Ten
 def bellman(
     logits: torch.Tensor, support: torch.Tensor, reward: torch.Tensor, discount: torch.Tensor, bonus: torch.Tensor
 ) -> torch.Tensor:
-    """Probabilities ``(B, ..., atoms)`` of ``reward + discount * (value + bonus)``, the value distributed as ``logits`` say.
+    """Probabilities ``(B, ..., atoms)`` of ``reward + discount * (value + bonus)``, the value distributed as ``logits``
+    say.
 
     Args:
         logits: ``(B, ..., atoms)``.

@@ -1,4 +1,6 @@
-"""Stacks of convolutions: from pictures ``(B, C, H, W)`` to flat features ``(B, size)``. Add one: a function and its name here."""
+"""Stacks of convolutions: from pictures ``(B, C, H, W)`` to flat features ``(B, size)``.
+Add one: a function and its name here.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def curl(channels: int) -> nn.Sequential:
 
 
 def atc(channels: int) -> nn.Sequential:
-    """As ``curl`` with strides 2-2-2-1: ATC (arXiv 2009.08319) in DeepMind Control; at 84 pixels 25 times fewer features."""
+    """As ``curl`` with strides 2-2-2-1: ATC (arXiv 2009.08319) in DeepMind Control;
+    at 84 pixels 25 times fewer features.
+    """
     return _plain(channels, (32, 3, 2, 0), (32, 3, 2, 0), (32, 3, 2, 0), (32, 3, 1, 0))
 
 
@@ -39,9 +43,9 @@ def rlpd(channels: int) -> nn.Sequential:
 def resnet(channels: int) -> nn.Sequential:
     """A ResNet-10 of a quarter of the width, whose 128 maps, an eighth of the picture's size, each become a keypoint.
 
-    One of torchvision's basic blocks in each of four stages. GroupNorm instead of BatchNorm: no row sees another of its batch,
-    and there are no running statistics that a target network would have to average. The last two stages keep the size, for the
-    keypoints' sake.
+    One of torchvision's basic blocks in each of four stages. GroupNorm instead of BatchNorm: no row sees another of its
+    batch, and there are no running statistics that a target network would have to average. The last two stages keep the
+    size, for the keypoints' sake.
     """
     parts: list[nn.Module] = [nn.Conv2d(channels, 16, 5, stride=2, padding=2, bias=False), _norm(16), nn.ReLU()]
     width = 16
@@ -66,7 +70,8 @@ def _plain(channels: int, *layers: tuple[int, int, int, int]) -> nn.Sequential:
 
 
 class SpatialSoftmax(nn.Module):
-    """Where each map is large: its softmax's mean position, in [-1, 1] from edge to edge (Finn et al. 2016, arXiv 1509.06113).
+    """Where each map is large: its softmax's mean position, in [-1, 1] from edge to edge (Finn et al. 2016, arXiv
+    1509.06113).
 
     ``(B, F, H, W)`` to ``(B, 2F)``: across, then down. The softmax's temperature is learned and starts at 1.
     """
@@ -96,7 +101,9 @@ CONVS: dict[str, Callable[[int], nn.Sequential]] = {
 
 @torch.no_grad()
 def feature_size(convs: nn.Sequential, name: str, channels: int, size: tuple[int, int]) -> int:
-    """Features that ``convs`` makes of pictures of ``size`` (height, width); refused when nothing would be left of them."""
+    """Features that ``convs`` makes of pictures of ``size`` (height, width);
+    refused when nothing would be left of them.
+    """
 
     def features(height: int, width: int) -> int:
         return convs(torch.zeros(1, channels, height, width)).shape[1]
@@ -114,6 +121,7 @@ def feature_size(convs: nn.Sequential, name: str, channels: int, size: tuple[int
         if least is None:
             raise  # whatever the size: not for want of pixels
         raise PixelarmError(
-            f"the convolutions {name!r} cannot read images of {size[0]}x{size[1]} pixels, the smallest they can is {least}x{least}: "
+            f"the convolutions {name!r} cannot read images of {size[0]}x{size[1]} pixels, the smallest they can is "
+            f"{least}x{least}: "
             "raise task.image_size, crop less, or choose others with algo.encoder.convs"
         ) from error

@@ -1,4 +1,6 @@
-"""From a dictionary of observations to features: images through convolutions, and a trunk over images and proprioception."""
+"""From a dictionary of observations to features: images through convolutions,
+and a trunk over images and proprioception.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,14 @@ HISTORIES = ("stack", "flow")
 class PixelEncoder(nn.Module):
     """The images of all cameras and of the whole history, through convolutions, to one vector of features.
 
-    Cameras ``stacked`` go by channel through one stack of convolutions; ``separate`` ones each through weights of their own, and
-    their features follow each other.
+    Cameras ``stacked`` go by channel through one stack of convolutions; ``separate`` ones each through weights of their
+    own, and their features follow each other.
 
-    History ``stack`` puts frames by channel. With ``flow`` (FLARE, arXiv 2101.01857) each frame goes alone through the same
-    convolutions, to z_j, and the features are the frames but the oldest, then each one's change since the frame before:
-    [z_1 .. z_k, z_1 - stopgrad(z_0) .. z_k - stopgrad(z_(k-1))]. A change keeps its sign: no ReLU follows. Joining flat features,
-    as here, or maps by channel and flattening those, as in the paper, is the same; of convolutions that end in keypoints the
-    changes are those of the keypoints.
+    History ``stack`` puts frames by channel. With ``flow`` (FLARE, arXiv 2101.01857) each frame goes alone through the
+    same convolutions, to z_j, and the features are the frames but the oldest, then each one's change since the frame
+    before: [z_1 .. z_k, z_1 - stopgrad(z_0) .. z_k - stopgrad(z_(k-1))]. A change keeps its sign: no ReLU follows.
+    Joining flat features, as here, or maps by channel and flattening those, as in the paper, is the same; of
+    convolutions that end in keypoints the changes are those of the keypoints.
 
     Args:
         contract: cameras and history.
@@ -52,7 +54,8 @@ class PixelEncoder(nn.Module):
         self.flow, self.history = cfg.history == "flow", contract.history
         if self.flow and self.history < 2:
             raise PixelarmError(
-                f"algo.encoder.history=flow needs two frames or more to find changes between, algo.history is {self.history}: "
+                f"algo.encoder.history=flow needs two frames or more to find changes between, algo.history is "
+                f"{self.history}: "
                 "set algo.history=3 (FLARE's) or algo.encoder.history=stack"
             )
         self.cameras = [c.name for c in contract.cameras]
@@ -67,15 +70,19 @@ class PixelEncoder(nn.Module):
         initialise(self, cfg.init)
 
     def stack(self, observation: Observation) -> torch.Tensor:
-        """The network's input: cameras stacked by channel, ``(B, channels, H, W)`` in [-0.5, 0.5], in autocast's type or float32."""
+        """The network's input: cameras stacked by channel, ``(B, channels, H, W)`` in [-0.5, 0.5],
+        in autocast's type or float32.
+        """
         for name, channels in zip(self.cameras, self.channels):
             expected, came = (channels, *self.image_size), tuple(observation[name].shape[1:])
             if came != expected:
                 raise PixelarmError(
-                    f"camera {name!r} gives images of (channels, height, width) {came}, this encoder reads {expected}: cameras "
+                    f"camera {name!r} gives images of (channels, height, width) {came}, this encoder reads {expected}: "
+                    f"cameras "
                     f"must show {self.history} frame(s) each, in one size; crop or resize them alike"
                 )
-        # in place, on torch.cat's own copy, and the order in memory first, because these passes over the pixels cost as much as a layer
+        # in place, on torch.cat's own copy, and the order in memory first, because these passes over the pixels cost as
+        # much as a layer
         images = torch.cat([observation[name] for name in self.cameras], dim=1)
         images = images.to(torch.float32, memory_format=torch.channels_last).mul_(1.0 / 255.0).sub_(0.5)
         kind = images.device.type
@@ -101,7 +108,9 @@ class PixelEncoder(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Convolutional features and normalised proprioception to one vector: linear and LayerNorm for each, then tanh if so chosen."""
+    """Convolutional features and normalised proprioception to one vector:
+    linear and LayerNorm for each, then tanh if so chosen.
+    """
 
     def __init__(self, contract: Contract, conv_size: int, cfg: EncoderConfig) -> None:
         super().__init__()

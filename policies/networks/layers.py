@@ -11,7 +11,9 @@ from robot.errors import UnknownName
 
 
 def mlp(inputs: int, hidden: int, outputs: int, layers: int = 2, layer_norm: bool = False) -> nn.Sequential:
-    """``layers`` hidden ReLU layers; with ``layer_norm``, LayerNorm before each ReLU (RLPD's critic, arXiv 2302.02948)."""
+    """``layers`` hidden ReLU layers; with ``layer_norm``, LayerNorm before each ReLU (RLPD's critic,
+    arXiv 2302.02948).
+    """
     parts: list[nn.Module] = []
     for width in (inputs, *[hidden] * (layers - 1)):
         parts += [nn.Linear(width, hidden), *([nn.LayerNorm(hidden)] if layer_norm else []), nn.ReLU()]
@@ -19,16 +21,19 @@ def mlp(inputs: int, hidden: int, outputs: int, layers: int = 2, layer_norm: boo
 
 
 def full_precision(values: torch.Tensor) -> torch.autocast:
-    """A context in which layers compute in float32 whatever ``trainer.precision`` says: the heads, small and read as numbers."""
+    """A context in which layers compute in float32 whatever ``trainer.precision`` says:
+    the heads, small and read as numbers.
+    """
     return torch.autocast(values.device.type, enabled=False)
 
 
 @torch.no_grad()
 def orthogonal(network: nn.Module) -> None:
-    """Linear layers orthogonal, convolutions delta-orthogonal (arXiv 1806.05393), biases zero: CURL, RAD, FERM and FLARE.
+    """Linear layers orthogonal, convolutions delta-orthogonal (arXiv 1806.05393), biases zero: CURL, RAD, FERM and
+    FLARE.
 
-    Delta-orthogonal: only the middle tap of a kernel is not zero, and it is orthogonal, times ReLU's gain of sqrt(2). Of a kernel
-    of even size the tap after the middle counts as it.
+    Delta-orthogonal: only the middle tap of a kernel is not zero, and it is orthogonal, times ReLU's gain of sqrt(2).
+    Of a kernel of even size the tap after the middle counts as it.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):

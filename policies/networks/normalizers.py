@@ -42,7 +42,9 @@ class ProprioNormalizer(nn.Module):
         self.register_buffer("std", torch.ones(size))
 
     def fit(self, values: torch.Tensor, least_std: float = 0.01) -> None:
-        """``values``: ``(N, size)``, N at least 2. ``least_std`` keeps a coordinate that hardly moved from being blown up."""
+        """``values``: ``(N, size)``, N at least 2. ``least_std`` keeps a coordinate
+        that hardly moved from being blown up.
+        """
         if values.shape[1] == 0:
             return  # pixels alone
         self.mean.copy_(values.mean(dim=0))

@@ -1,8 +1,9 @@
 """An actor-critic from pixels, of which CURL, RAD, FERM, ATC, FLARE, DrQ, DrQ-v2 and RLPD are settings.
 
-One convolutional encoder serves actor and critics. It learns from what the configuration names: the critics' temporal-difference
-error, auxiliary losses (contrast and kin), and a cloning term where one is on; the actor's own value gradient never reaches it.
-``update`` is the whole algorithm: first every random number, then the losses, then the steps.
+One convolutional encoder serves actor and critics. It learns from what the configuration names: the critics'
+temporal-difference error, auxiliary losses (contrast and kin), and a cloning term where one is on; the actor's own
+value gradient never reaches it. ``update`` is the whole algorithm: first every random number, then the losses, then the
+steps.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class ActorCritic(PixelAgent):
         cfg, add, every = self.cfg, self.averages.add, self.cfg.target_every
         self.target_encoder: Any = None
         if cfg.encoder.target_rate > 0:
-            # in the references (CURL, RAD, FERM, FLARE, ATC) convolutions and trunk are one encoder with a rate of its own
+            # in the references (CURL, RAD, FERM, FLARE, ATC) convolutions and trunk are one encoder with a rate of its
+            # own
             self.target_encoder = self.averages.copy(self.encoder, cfg.encoder.target_rate, every)
             self.target_critics = self.averages.copy(self.critics, cfg.target_rate, every, apart="trunk")
             add(self.critics.trunk, self.target_critics.trunk, cfg.encoder.target_rate, every)
@@ -107,12 +109,14 @@ class ActorCritic(PixelAgent):
 
     # ------------------------------------------------------------------- update
     def update(self, batch: Batch, bc_weight: float = 0.0, improve_actor: bool = True) -> Terms:
-        """One gradient step of encoder, critics and auxiliary losses; and, when it is its turn, of actor and temperature.
+        """One gradient step of encoder, critics and auxiliary losses; and, when it is its turn, of actor and
+        temperature.
 
         Args:
             batch: on this device.
             bc_weight: weight of the cloning term on the rows to imitate; 0 leaves it out.
-            improve_actor: False trains the critics (and the cloning term) only, while they are too young to be followed.
+            improve_actor: False trains the critics (and the cloning term) only, while they are too young to be
+                followed.
 
         Returns:
             Scalars to log, still on the device.
@@ -165,7 +169,8 @@ class ActorCritic(PixelAgent):
     def losses(
         self, batch: Batch, now: View, noise: Noise, target: torch.Tensor, bc_weight: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, Terms]:
-        """What critics, cloning and auxiliary losses minimise together, the features without their gradient, and each loss.
+        """What critics, cloning and auxiliary losses minimise together, the features without their gradient, and each
+        loss.
 
         Args:
             target: ``(B, ...)``, from ``td_target``.
@@ -188,7 +193,8 @@ class ActorCritic(PixelAgent):
     def cloning_loss(
         self, features: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor, imitate: torch.Tensor
     ) -> torch.Tensor:
-        """Squared error between the best action and the one to imitate, in [-1, 1], summed over dimensions; mean over rows.
+        """Squared error between the best action and the one to imitate, in [-1, 1], summed over dimensions; mean over
+        rows.
 
         Args:
             imitate: ``(D,)`` bool, as ``Batch.imitate``: which of the first D rows count.

@@ -1,7 +1,7 @@
 """Policies: from features to actions normalised to [-1, 1].
 
-Every actor answers two questions for a batch: ``mean``, the action it thinks best, and ``sample``, an action to explore with or
-to take the value of, with its log-probability where it has one.
+Every actor answers two questions for a batch: ``mean``, the action it thinks best, and ``sample``, an action to explore
+with or to take the value of, with its log-probability where it has one.
 """
 
 from __future__ import annotations

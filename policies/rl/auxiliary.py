@@ -1,7 +1,8 @@
 """What an encoder learns from besides reward: auxiliary losses, added to the critics' loss or trained alone first.
 
-An auxiliary loss gets the networks that learn and the features of one random view of a batch, and compares these with another
-view. ``reaches`` names the networks that its gradient trains, beside parameters of its own; a test holds each loss to it.
+An auxiliary loss gets the networks that learn and the features of one random view of a batch, and compares these with
+another view. ``reaches`` names the networks that its gradient trains, beside parameters of its own; a test holds each
+loss to it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from policies.registry import build, parse
 from robot.errors import PixelarmError, UnknownName
 
 
-# ------------------------------------------------------------------------------------------------------------- the losses
+# ----------------------------------------------------------------------------------------------------------- the losses
 def info_nce(
     query: torch.Tensor, key: torch.Tensor, bilinear: torch.Tensor | None = None, valid: torch.Tensor | None = None
 ) -> torch.Tensor:
@@ -45,7 +46,8 @@ def info_nce(
 
 
 def barlow_twins(first: torch.Tensor, second: torch.Tensor, off_diagonal: float) -> torch.Tensor:
-    """How far the cross-correlation of two views' embeddings is from the identity (Barlow Twins, arXiv 2103.03230, eq. 1).
+    """How far the cross-correlation of two views' embeddings is from the identity (Barlow Twins, arXiv 2103.03230, eq.
+    1).
 
     Args:
         first, second: ``(B, D)``; both carry gradients. Each dimension is standardised over the batch.
@@ -65,7 +67,7 @@ def _standardised(z: torch.Tensor) -> torch.Tensor:
     return (z - z.mean(dim=0)) / (z.var(dim=0, unbiased=False) + 1e-5).sqrt()
 
 
-# -------------------------------------------------------------------------------------------------------------- the terms
+# ------------------------------------------------------------------------------------------------------------ the terms
 class AuxiliaryLoss(nn.Module):
     """One term. Its parameters that require a gradient are trained with it; those that do not are averaged copies.
 
@@ -90,8 +92,8 @@ class AuxiliaryLoss(nn.Module):
 
         Args:
             features: ``(B, F)``, the encoder's, of a random view of the batch's observations, with their gradient.
-            other: ``(B, C, H, W)``, the view that it compares with, as the encoder takes it: of the same observations, or of those
-                ``ahead`` steps later.
+            other: ``(B, C, H, W)``, the view that it compares with, as the encoder takes it: of the same observations,
+                or of those ``ahead`` steps later.
             valid: ``(B,)`` bool, rows whose episode goes on that far; None: all.
         """
         raise NotImplementedError
@@ -146,7 +148,8 @@ class MomentumLoss(AuxiliaryLoss):
 class InfoNCE(MomentumLoss):
     """Two views of one observation against the rest of the batch, with a bilinear similarity (CURL, arXiv 2004.04136).
 
-    The query is the encoder with the critics' pixel trunk, as in CURL and FERM (arXiv 2012.07975); W starts uniform in [0, 1).
+    The query is the encoder with the critics' pixel trunk, as in CURL and FERM (arXiv 2012.07975); W starts uniform in
+    [0, 1).
     """
 
     reaches = ("encoder", "trunk")
@@ -185,8 +188,8 @@ class InfoNCE(MomentumLoss):
 class TemporalInfoNCE(MomentumLoss):
     """An observation against the one ``ahead`` control steps later (ATC, arXiv 2009.08319).
 
-    anchor: c = compress(encoder(o_t)), p = c + MLP(c); positive: c' = the averaged compress(encoder(o_{t + ahead})); similarity
-    p W c'. A row whose episode ends before that is no anchor; its key stays a negative.
+    anchor: c = compress(encoder(o_t)), p = c + MLP(c); positive: c' = the averaged compress(encoder(o_{t + ahead}));
+    similarity p W c'. A row whose episode ends before that is no anchor; its key stays a negative.
     """
 
     reaches = ("encoder",)

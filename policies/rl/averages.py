@@ -1,4 +1,6 @@
-"""Networks that follow others: targets, momentum encoders and the averaged policy. All are soft updates (Polyak averaging)."""
+"""Networks that follow others: targets, momentum encoders and the averaged policy.
+All are soft updates (Polyak averaging).
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Exploring for longer than a step: now and then hold one random choice for a while.
 
-A policy that was cloned from ten clean demonstrations has never seen itself fail: fingers that closed beside the object stay closed,
-and independent noise of one step does not open them. Holding a random choice for several steps does (temporally extended
-epsilon-greedy, arXiv 2006.01782; here durations are uniform, and half of the bursts turn the gripper's command over while the
-policy goes on moving).
+A policy that was cloned from ten clean demonstrations has never seen itself fail: fingers that closed beside the object
+stay closed, and independent noise of one step does not open them. Holding a random choice for several steps does
+(temporally extended epsilon-greedy, arXiv 2006.01782; here durations are uniform, and half of the bursts turn the
+gripper's command over while the policy goes on moving).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from robot.errors import PixelarmError
 
 
 class Bursts:
-    """Overwrites some of the actions that are sampled to explore. State for each row, so one row must stay one environment.
+    """Overwrites some of the actions that are sampled to explore. State for each row, so one row must stay one
+    environment.
 
     Args:
         size: of an action.
@@ -31,7 +32,8 @@ class Bursts:
     def __init__(self, size: int, gripper: bool, probability: float = 0.02, longest: int = 8) -> None:
         if not 0.0 <= probability <= 1.0 or longest < 2:
             raise PixelarmError(
-                f"exploration bursts: probability is 0 to 1 and longest at least 2 steps, got {probability} and {longest}"
+                f"exploration bursts: probability is 0 to 1 and longest at least 2 steps, got {probability} and "
+                f"{longest}"
             )
         self.size, self.gripper, self.probability, self.longest = size, gripper, probability, longest
         self.restart(0, torch.device("cpu"))

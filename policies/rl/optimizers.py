@@ -1,4 +1,6 @@
-"""The optimisers of an agent: one Adam for each group of parameters, gradients averaged over devices and bounded alike."""
+"""The optimisers of an agent: one Adam for each group of parameters,
+gradients averaged over devices and bounded alike.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ class View:
 
 
 class PixelAgent(ABC):
-    """An agent with an encoder of pixels, auxiliary losses and soft-updated copies. Kinds of it bring ``update`` and ``clone``.
+    """An agent with an encoder of pixels, auxiliary losses and soft-updated copies. Kinds of it bring ``update`` and
+    ``clone``.
 
     Args:
         contract: with the policy's history and chunk.
@@ -127,7 +128,9 @@ class PixelAgent(ABC):
         return values
 
     def draw_views(self, batch: Batch, views: int = 1) -> tuple[View, View]:
-        """Random views of observations and of next observations, the same draw for both if the configuration says so."""
+        """Random views of observations and of next observations,
+        the same draw for both if the configuration says so.
+        """
         before = self.generator.get_state() if self.cfg.same_augmentation else None
         now = self._pixels(batch.obs, views)
         if before is not None:
@@ -158,7 +161,9 @@ class PixelAgent(ABC):
         }
 
     def observe(self, rewards: np.ndarray) -> None:  # noqa: B027  (most have nothing to scale)
-        """The rewards ``(N,)`` of one whole episode, demonstrated or own, for critics that scale what they learn by them."""
+        """The rewards ``(N,)`` of one whole episode, demonstrated or own,
+        for critics that scale what they learn by them.
+        """
 
     def follow(self) -> None:
         """After an update: move everything that follows the learning networks."""

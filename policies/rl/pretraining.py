@@ -25,10 +25,11 @@ def train_auxiliary(
     rng: np.random.Generator,
     progress: Progress,
 ) -> float:
-    """Train the encoder with auxiliary losses alone, on the demonstrations: FERM's pre-training where the loss is ``info_nce``.
+    """Train the encoder with auxiliary losses alone, on the demonstrations: FERM's pre-training where the loss is
+    ``info_nce``.
 
-    Frames of one batch are distinct, because a repeated frame would be its own negative. The losses' own parameters are not
-    kept. Returns the mean loss of the last tenth.
+    Frames of one batch are distinct, because a repeated frame would be its own negative. The losses' own parameters are
+    not kept. Returns the mean loss of the last tenth.
     """
     # the same start on every device, which share gradients only
     seed = agent.fabric.broadcast(int(rng.integers(2**31)))

@@ -1,12 +1,14 @@
 """Acting that never waits for updates: the environment has a process of its own, as a robot has a clock of its own.
 
-The actor steps at the contract's rate, whatever the learner does, with a copy of the policy on the CPU. Its frames go to the
-learner, the learner's weights come back now and then (``policies.rollout.channel``). The learner keeps the recipe's update-to-data ratio:
-it waits when it is ahead; when it cannot keep up, acting goes on, and the log says what ratio was reached (``updates_per_step``),
-how old the weights are that act (``lag``, environment steps), and how fast they do (``actor_hz``, steps a second).
+The actor steps at the contract's rate, whatever the learner does, with a copy of the policy on the CPU. Its frames go
+to the learner, the learner's weights come back now and then (``policies.rollout.channel``). The learner keeps the
+recipe's update-to-data ratio: it waits when it is ahead; when it cannot keep up, acting goes on, and the log says what
+ratio was reached (``updates_per_step``), how old the weights are that act (``lag``, environment steps), and how fast
+they do (``actor_hz``, steps a second).
 
-Resuming: networks, optimisers, replay memory and counters are exact. The episode that was going on is lost to the environment, not
-to the memory, and a new one begins; so do the actor's random numbers. Frames under way when a run dies are lost.
+Resuming: networks, optimisers, replay memory and counters are exact. The episode that was going on is lost to the
+environment, not to the memory, and a new one begins; so do the actor's random numbers. Frames under way when a run dies
+are lost.
 """
 
 from __future__ import annotations
@@ -127,7 +129,9 @@ class Asynchronous(Collector):
         self._seed = seed  # the actor starts with the first weights
 
     def collect(self, agent: Agent, random: np.random.Generator | None, busy: bool) -> Collected:
-        """All that has arrived; unless ``busy``, wait for something first. ``random``: the actor explores with its own."""
+        """All that has arrived; unless ``busy``, wait for something first.
+        ``random``: the actor explores with its own.
+        """
         actor = self._actor or self._begin(agent, random is not None)
         actor.listen()
         self._give(actor.end, agent, random is not None)

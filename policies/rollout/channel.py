@@ -1,6 +1,8 @@
-"""Between a learner and an actor in another process: frames one way, weights the other. Neither side ever waits for the other.
+"""Between a learner and an actor in another process: frames one way, weights the other. Neither side ever waits for the
+other.
 
-Both lie in memory that the two processes share. Who may touch what is settled by two pipes that never block, a byte a message:
+Both lie in memory that the two processes share. Who may touch what is settled by two pipes that never block, a byte a
+message:
 
 * actor to learner: ``FRAME``, a slot of the ring holds the next frame; ``WEIGHTS``, the newest weights have been read
 * learner to actor: ``FRAME``, a slot is free again; ``WEIGHTS``, new ones lie there
@@ -136,7 +138,9 @@ class LearnerEnd(_End):
 
     @property
     def acted(self) -> int:
-        """Environment steps of the run that the actor has made by now, those whose frames have not been taken included."""
+        """Environment steps of the run that the actor has made by now,
+        those whose frames have not been taken included.
+        """
         return int(self.views["acted"][0])
 
     def listen(self) -> bool:
@@ -149,13 +153,16 @@ class LearnerEnd(_End):
         return True
 
     def frames(self) -> Iterator[Frame]:
-        """The frames that are there, oldest first. Each one's arrays are the shared memory's own, until the next is taken."""
+        """The frames that are there, oldest first. Each one's arrays are the shared memory's own,
+        until the next is taken.
+        """
         for _ in range(self.ready):
             at, views = self._next, self.views
             yield Frame(
                 {name: views[f"obs/{name}"][at] for name in self.names},
-                views["action"][at], float(views["reward"][at]), bool(views["opens"][at]), bool(views["terminated"][at]),
-                bool(views["truncated"][at]), bool(views["success"][at]), int(views["step"][at]), int(views["weights_step"][at]),
+                views["action"][at], float(views["reward"][at]), bool(views["opens"][at]),
+                bool(views["terminated"][at]), bool(views["truncated"][at]), bool(views["success"][at]),
+                int(views["step"][at]), int(views["weights_step"][at]),
             )  # fmt: skip
             self._next = (at + 1) % self.slots
             self.ready -= 1

@@ -1,7 +1,7 @@
 """Who gathers experience for a run: environments are stepped, what they show is remembered, and what ended is said.
 
-``InTurn`` is one environment in this process, ``SideBySide`` several in worker processes; both take turns with the learner.
-``policies.rollout.async_collector`` is one that acts on and never waits.
+``InTurn`` is one environment in this process, ``SideBySide`` several in worker processes; both take turns with the
+learner. ``policies.rollout.async_collector`` is one that acts on and never waits.
 """
 
 from __future__ import annotations
@@ -48,9 +48,10 @@ class Recorder:
 
     Args:
         memory: where experience goes; this stream alone.
-        successes: a second memory for own successful episodes, as examples to follow, which join while there is room, so that
-            no demonstration is overwritten; None if they do not join.
-        time_limit: as ``algo.time_limit`` has it: whether an episode cut by the clock counts as ended, or its last step is left out.
+        successes: a second memory for own successful episodes, as examples to follow, which join while there is room,
+            so that no demonstration is overwritten; None if they do not join.
+        time_limit: as ``algo.time_limit`` has it: whether an episode cut by the clock counts as ended, or its last step
+        is left out.
     """
 
     def __init__(self, memory: Replay, successes: Replay | None, time_limit: str) -> None:

@@ -1,8 +1,8 @@
 """Checkpoints: a folder of safetensors and JSON that explains itself. No pickles.
 
-``checkpoints/step_000001000/`` holds ``agent.safetensors``, ``state.json`` (counters, random states, configuration, contract,
-versions), ``environment.safetensors`` and the replay memory as plain arrays. A checkpoint is written under another name and
-renamed, so the newest folder that exists is whole.
+``checkpoints/step_000001000/`` holds ``agent.safetensors``, ``state.json`` (counters, random states, configuration,
+contract, versions), ``environment.safetensors`` and the replay memory as plain arrays. A checkpoint is written under
+another name and renamed, so the newest folder that exists is whole.
 """
 
 from __future__ import annotations
@@ -114,8 +114,10 @@ def read_policy(folder: Path) -> tuple[dict[str, torch.Tensor], TrainConfig, Con
     about = read_json(folder / "policy.json")
     if about.get("format") != FORMAT:
         raise PixelarmError(
-            f"{folder / 'policy.json'} has format {about.get('format')!r}, this version reads {FORMAT!r}: train anew, or use the "
-            "version of pixelarm that wrote it (its commit stands in the same file, under git). Exported bundles still run"
+            f"{folder / 'policy.json'} has format {about.get('format')!r}, this version reads {FORMAT!r}: train anew, "
+            f"or use the "
+            "version of pixelarm that wrote it (its commit stands in the same file, under git). Exported bundles still "
+            "run"
         )
     missing = [key for key in ("contract", "config") if key not in about]
     if missing:

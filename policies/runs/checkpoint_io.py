@@ -1,8 +1,10 @@
-"""Checkpoints of Lightning's Trainer as a run's own are: a folder of safetensors and JSON that explains itself. No pickles.
+"""Checkpoints of Lightning's Trainer as a run's own are: a folder of safetensors and JSON that explains itself. No
+pickles.
 
-``state.json`` holds a checkpoint as it is, arrays by their names in ``tensors-*.safetensors``. JSON has no tuples, no keys but
-text, no NaN: what it lacks is an object with the key ``$``, which says what to make of it (``{"$": "tuple", "items": [1, 2]}``).
-What comes back equals what was saved, types and strides of tensors included; tensors come back on the CPU, without a gradient.
+``state.json`` holds a checkpoint as it is, arrays by their names in ``tensors-*.safetensors``. JSON has no tuples, no
+keys but text, no NaN: what it lacks is an object with the key ``$``, which says what to make of it (``{"$": "tuple",
+"items": [1, 2]}``). What comes back equals what was saved, types and strides of tensors included; tensors come back on
+the CPU, without a gradient.
 
     Trainer(plugins=[FolderCheckpoints()], callbacks=[RandomStreams(), ModelCheckpoint(...)])
 """
@@ -42,8 +44,8 @@ MAPPINGS: dict[str, type] = {"dict": dict, "OrderedDict": collections.OrderedDic
 class FolderCheckpoints(CheckpointIO):
     """What ``Trainer(plugins=[...])`` writes checkpoints with, and reads them again, for ``fit(ckpt_path=...)`` too.
 
-    A checkpoint is a folder of the name that the Trainer gives. It is there whole or not at all, and one that is written anew
-    stays the old one until the new one is whole.
+    A checkpoint is a folder of the name that the Trainer gives. It is there whole or not at all, and one that is
+    written anew stays the old one until the new one is whole.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
@@ -104,7 +106,7 @@ def _fill(folder: Path, state: dict[str, Any], tensors: dict[str, torch.Tensor])
             old.unlink()
 
 
-# ------------------------------------------------------------------------------------------------------ to JSON and back
+# ----------------------------------------------------------------------------------------------------- to JSON and back
 class Encoder:
     """Makes JSON of a checkpoint, and collects its arrays in ``tensors`` under names that say where they stand."""
 
@@ -112,7 +114,8 @@ class Encoder:
         self.tensors: dict[str, torch.Tensor] = {}
 
     def encode(self, value: Any, *place: str) -> Any:
-        """``value``, which stands at ``place`` (keys and indices from the top), as JSON. Types count exactly, not what inherits them.
+        """``value``, which stands at ``place`` (keys and indices from the top), as JSON. Types count exactly, not what
+        inherits them.
 
         Raises:
             PixelarmError: a value of any other type; its place and type.
@@ -168,7 +171,8 @@ class Encoder:
 
 def _refuse(place: tuple[str, ...], what: str) -> NoReturn:
     raise PixelarmError(
-        f"a checkpoint holds no pickles, and {'.'.join(place) or 'it'} is {what}: keep it as numbers, text, lists, dicts or "
+        f"a checkpoint holds no pickles, and {'.'.join(place) or 'it'} is {what}: keep it as numbers, text, lists, "
+        f"dicts or "
         "arrays (a callback's or module's state_dict; save_hyperparameters(ignore=[...]) leaves one out)"
     )
 
@@ -227,13 +231,13 @@ def _path(node: dict[str, Any]) -> Path:
     return PosixPath(node["value"])
 
 
-# ---------------------------------------------------------------------------------------------------------- random streams
+# ------------------------------------------------------------------------------------------------------- random streams
 class RandomStreams(Callback):
     """Keeps the random states of torch, numpy and Python in the Trainer's checkpoints, and goes on from them.
 
-    They are restored when training begins, after whatever setting up has drawn: a resumed run then draws what the uninterrupted
-    one would have drawn. The order of the data is the loader's own affair, see ``policies.data.resumable``. A checkpoint of
-    several processes holds the states of the first, which all go on from.
+    They are restored when training begins, after whatever setting up has drawn: a resumed run then draws what the
+    uninterrupted one would have drawn. The order of the data is the loader's own affair, see
+    ``policies.data.resumable``. A checkpoint of several processes holds the states of the first, which all go on from.
     """
 
     def __init__(self) -> None:

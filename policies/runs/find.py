@@ -1,7 +1,8 @@
-"""What a folder with a policy is, read from its small files: recipe, seed, contract. No simulator, no network is loaded.
+"""What a folder with a policy is, read from its small files: recipe, seed, contract. No simulator, no network is
+loaded.
 
-Three kinds of folder hold a policy: a run of ``pixelarm train``, one of the policies inside a run (``RUN/cloned``), and a policy
-bundle. Runs that differ in nothing but the seed make a group.
+Three kinds of folder hold a policy: a run of ``pixelarm train``, one of the policies inside a run (``RUN/cloned``), and
+a policy bundle. Runs that differ in nothing but the seed make a group.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Group:
 
 
 def find(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
-    """Every run and bundle among ``paths``, each once, and in words what else was there (a shell's ``runs/*`` holds other things).
+    """Every run and bundle among ``paths``, each once, and in words what else was there (a shell's ``runs/*`` holds
+    other things).
 
     Raises:
         PixelarmError: a path does not exist, a file in it is damaged, or nothing is left.
@@ -149,9 +151,10 @@ def _yaml(path: Path) -> Any:
         raise PixelarmError(f"{path} is not YAML: {error}") from error
 
 
-# ---------------------------------------------------------------------------------------------------------------- groups
+# --------------------------------------------------------------------------------------------------------------- groups
 def make_groups(sources: Sequence[Source]) -> tuple[list[Group], list[str]]:
-    """Groups in order of appearance, their sources by seed; and in words which options tell groups of one experiment apart.
+    """Groups in order of appearance, their sources by seed; and in words which options tell groups of one experiment
+    apart.
 
     Raises:
         PixelarmError: one seed twice in a group: counted as two it would narrow every interval.

@@ -12,8 +12,9 @@ KEEP = 1 << 30  # bytes
 def keep_freed_memory() -> bool:
     """Have malloc keep freed blocks of up to 1 GiB for the next tensor; True where that is possible (Linux with glibc).
 
-    Otherwise a block of more than 32 MiB, or of much less at the heap's end, goes back to the kernel, which zeroes each of its pages
-    anew when it is next used: a tenth of an update on a CPU. The process then holds on to the most it has ever needed.
+    Otherwise a block of more than 32 MiB, or of much less at the heap's end, goes back to the kernel, which zeroes each
+    of its pages anew when it is next used: a tenth of an update on a CPU. The process then holds on to the most it has
+    ever needed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,8 +1,9 @@
-"""How an agent's update runs (``trainer.compile``): as it is written, compiled, or compiled and replayed as CUDA graphs.
+"""How an agent's update runs (``trainer.compile``): as it is written, compiled, or compiled and replayed as CUDA
+graphs.
 
-``default`` has torch.compile join the small operations of the losses; the first update of each kind then waits for a compiler.
-``cuda-graphs`` also records the kernels of each loss once and replays them together, for GPUs that wait for Python otherwise.
-Convolutions and matrix products are the same library calls in all three.
+``default`` has torch.compile join the small operations of the losses; the first update of each kind then waits for a
+compiler. ``cuda-graphs`` also records the kernels of each loss once and replays them together, for GPUs that wait for
+Python otherwise. Convolutions and matrix products are the same library calls in all three.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Compiler:
             raise UnknownName("way to compile (trainer.compile)", mode, MODES)
         if mode == "cuda-graphs" and device.type != "cuda":
             raise PixelarmError(
-                f"trainer.compile=cuda-graphs needs a CUDA device, this run is on {device.type}: set trainer.compile=off or default"
+                f"trainer.compile=cuda-graphs needs a CUDA device, this run is on {device.type}: set "
+                f"trainer.compile=off or default"
             )
         if mode != "off" and device.type == "cpu":
             _require_cpp_compiler()
@@ -60,6 +62,7 @@ def _require_cpp_compiler() -> None:
         get_cpp_compiler()
     except InvalidCxxCompiler as error:
         raise PixelarmError(
-            "trainer.compile=default on a CPU needs a C++ compiler, and none was found: install g++ (apt-get install g++) or set "
+            "trainer.compile=default on a CPU needs a C++ compiler, and none was found: install g++ (apt-get install "
+            "g++) or set "
             "trainer.compile=off"
         ) from error

@@ -10,7 +10,8 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed")  # the latter two are Lightning F
 
 
 def choose_precision(wanted: str, accelerator: str) -> str:
-    """``wanted``, or for "auto" bf16-mixed where the device that ``trainer.accelerator`` names computes in it, 32-true elsewhere.
+    """``wanted``, or for "auto" bf16-mixed where the device that ``trainer.accelerator`` names computes in it, 32-true
+    elsewhere.
 
     A CPU without such instructions can emulate them, which is slower than float32.
     """

@@ -72,8 +72,9 @@ BOUNDS = {
 }
 # options of RecipeConfig that only online agents read
 ONLINE = (
-    "demos_share_replay", "pretrain", "pretrain_updates", "clone_updates", "steps", "frames", "updates_per_step", "critic_warmup",
-    "learning_starts", "demo_fraction", "successes_join", "bc_weight", "replay_capacity", "replay_folder", "random_steps",
+    "demos_share_replay", "pretrain", "pretrain_updates", "clone_updates", "steps", "frames", "updates_per_step",
+    "critic_warmup", "learning_starts", "demo_fraction", "successes_join", "bc_weight", "replay_capacity",
+    "replay_folder", "random_steps",
 )  # fmt: skip
 ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")  # Lightning Fabric's
 
@@ -164,7 +165,8 @@ def check_places(cfg: TrainConfig) -> None:
         raise PixelarmError(f"{cfg.demos} is not a dataset ({why})\n{other_demos(cfg)}")
     if found < wanted:
         raise PixelarmError(
-            f"recipe.demos={wanted} demonstrations are to be used, and {cfg.demos} holds {found}: set recipe.demos={found}, "
+            f"recipe.demos={wanted} demonstrations are to be used, and {cfg.demos} holds {found}: set "
+            f"recipe.demos={found}, "
             f"or record more: pixelarm collect --task {cfg.task.name} --episodes {wanted - found} "
             f"--image-size {cfg.task.image_size} --append --out {cfg.demos}"
         )
@@ -231,7 +233,8 @@ def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:
     trainer, problems = cfg.trainer, []
     if cfg.recipe.replay_capacity < 2 * trainer.num_envs:
         problems.append(
-            f"replay_capacity {cfg.recipe.replay_capacity} is too small: each of the {trainer.num_envs} environments needs 2 frames"
+            f"replay_capacity {cfg.recipe.replay_capacity} is too small: each of the {trainer.num_envs} environments "
+            f"needs 2 frames"
         )
     if not trainer.asynchronous:
         ignored = [

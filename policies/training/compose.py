@@ -70,7 +70,9 @@ def part_options(overrides: list[str]) -> list[str]:
 
 
 def compose(overrides: list[str]) -> TrainConfig:
-    """The configuration that ``pixelarm train`` would use with these overrides. Raises PixelarmError for a wrong one."""
+    """The configuration that ``pixelarm train`` would use with these overrides.
+    Raises PixelarmError for a wrong one.
+    """
     register_families()
     with our_words():
         with hydra.initialize_config_module("configs", version_base="1.3"):

@@ -62,7 +62,9 @@ class Metrics(Callback):
 
 
 def fit(cfg: TrainConfig, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
-    """Fit the configured family's policy to demonstrations for ``recipe.fit_updates`` updates, and save it in the run's folder."""
+    """Fit the configured family's policy to demonstrations for ``recipe.fit_updates`` updates,
+    and save it in the run's folder.
+    """
     saved = folder / "checkpoints" / "rank0"  # where a run of an agent has its own
     last = checkpoint.newest(saved) if cfg.resume else None
     if last:

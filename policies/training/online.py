@@ -1,8 +1,9 @@
 """Learning online: act, remember, update; evaluate, checkpoint and resume exactly.
 
-Everything that decides the future is in ``Run.save``: networks, targets, optimisers, every random stream, the environment in
-the middle of its episode, the replay memory and the counters. A run that is killed and resumed equals one that was not; where
-acting is asynchronous, the clock decides too, and only the episode that was going on is begun anew.
+Everything that decides the future is in ``Run.save``: networks, targets, optimisers, every random stream, the
+environment in the middle of its episode, the replay memory and the counters. A run that is killed and resumed equals
+one that was not; where acting is asynchronous, the clock decides too, and only the episode that was going on is begun
+anew.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ class Run:
 
     # -------------------------------------------------------------- the phases
     def pretrain(self) -> None:
-        """Auxiliary losses on the demonstrations and cloning, as the recipe says; then the first online episode begins."""
+        """Auxiliary losses on the demonstrations and cloning, as the recipe says;
+        then the first online episode begins.
+        """
         recipe, batch = self.cfg.recipe, self.cfg.recipe.batch_size
         if recipe.pretrain_updates and recipe.pretrain:
             names = ", ".join(name for name, _ in parse(recipe.pretrain, "recipe.pretrain"))
@@ -96,7 +99,9 @@ class Run:
         self.collector.begin(self.cfg.seed * 7919 + self.fabric.global_rank)
 
     def learn(self) -> None:
-        """Online learning from ``self.step`` to the recipe's last step, or until the validation seeds are all solved."""
+        """Online learning from ``self.step`` to the recipe's last step,
+        or until the validation seeds are all solved.
+        """
         trainer = self.cfg.trainer
         metrics: dict[str, Any] = {}
         with _bar(self.total_steps, "learning online", "step", self.fabric, initial=self.step) as bar:
@@ -301,7 +306,9 @@ def make_memory(cfg: TrainConfig, contract: Contract, lookup: Lookup, rank: int)
 def make_collector(
     cfg: TrainConfig, env: TaskEnv, contract: Contract, memory: Replay | VectorReplay, successes: Replay | None
 ) -> Collector:
-    """Who gathers the experience that ``memory`` keeps; ``successes``: a memory for own successful episodes beside it."""
+    """Who gathers the experience that ``memory`` keeps; ``successes``:
+    a memory for own successful episodes beside it.
+    """
     lanes = memory.lanes if isinstance(memory, VectorReplay) else [memory]
     recorders = [Recorder(lane, successes, cfg.algo.time_limit) for lane in lanes]
     if cfg.trainer.asynchronous:

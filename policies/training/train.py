@@ -94,7 +94,8 @@ def _require_devices(accelerator: str, devices: int) -> None:
 
     if accelerator in ("cuda", "gpu") and torch.cuda.device_count() < devices:
         raise PixelarmError(
-            f"trainer.accelerator={accelerator} with trainer.devices={devices}, but torch sees {torch.cuda.device_count()} "
+            f"trainer.accelerator={accelerator} with trainer.devices={devices}, but torch sees "
+            f"{torch.cuda.device_count()} "
             "GPUs here; `pixelarm doctor` says more, trainer=cpu learns without one"
         )
     if accelerator == "mps" and not torch.backends.mps.is_available():
@@ -114,7 +115,9 @@ def require_new_run(cfg: TrainConfig) -> None:
 
 
 def _launch(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
-    """Several processes; an error of ours in one of them stays one, where torch makes a text of it and its traceback."""
+    """Several processes; an error of ours in one of them stays one,
+    where torch makes a text of it and its traceback.
+    """
     from torch.multiprocessing import ProcessRaisedException
 
     try:

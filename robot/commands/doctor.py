@@ -190,8 +190,8 @@ def check_gl() -> list[Check]:
 
 
 def _ray_caster_draws(failures: list[Probe]) -> bool:
-    """Whether the simulator goes on without OpenGL: an error makes it choose the ray-caster; a crash ends it all the same, and
-    nobody notices a black picture."""
+    """Whether the simulator goes on without OpenGL: an error makes it choose the ray-caster; a crash ends it all the
+    same, and nobody notices a black picture."""
     by_itself = all(f.data is None and not f.problem.startswith((CRASHED, HUNG)) for f in failures)
     return by_itself and bool(installed("mujoco-warp") and installed("warp-lang"))
 

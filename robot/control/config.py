@@ -29,7 +29,8 @@ def require_supported(contract: Contract, config: LoopConfig) -> None:
     contract.require_arm()
     if KINDS[contract.action.kind].needs_home and config.home_xyzw is None:
         raise PixelarmError(
-            f"{contract.action.kind!r} actions count from the orientation at home: give it as home_xyzw in the arm's profile"
+            f"{contract.action.kind!r} actions count from the orientation at home: give it as home_xyzw in the arm's "
+            f"profile"
         )
     if contract.deadline_ms >= 1e3 * contract.period_s:
         period_ms = 1e3 * contract.period_s

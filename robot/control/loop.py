@@ -129,7 +129,9 @@ class ControlLoop:
 
     @property
     def state(self) -> str:
-        """``waiting`` (for a first command), ``running``, ``holding``, ``stopped`` (held long), ``latched``, ``inactive``."""
+        """``waiting`` (for a first command), ``running``, ``holding``, ``stopped`` (held long), ``latched``,
+        ``inactive``.
+        """
         if self._stopping:
             return "inactive"
         if self._latched:
@@ -173,7 +175,9 @@ class ControlLoop:
         self._publish_hold()
 
     def _publish_hold(self) -> None:
-        """Publish the last target once more, if there is one, without its velocities: what a hold and ``stop`` leave behind."""
+        """Publish the last target once more, if there is one, without its velocities:
+        what a hold and ``stop`` leave behind.
+        """
         if self._last is None:
             return
         held = self._last.target.to_hold()

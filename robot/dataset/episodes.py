@@ -13,8 +13,8 @@ rebuilt from the episode files. All episodes of a dataset have one contract.
 
 Inside ``data/demo_0``, with N actions and N + 1 observations:
 
-* ``actions`` (N, A) float32 in the contract's units; ``rewards`` (N,) float32; ``dones`` (N,) uint8 (robomimic's end flag);
-  ``terminated`` (N,) uint8 (the task ended, rather than the clock)
+* ``actions`` (N, A) float32 in the contract's units; ``rewards`` (N,) float32; ``dones`` (N,) uint8 (robomimic's end
+  flag); ``terminated`` (N,) uint8 (the task ended, rather than the clock)
 * ``obs/NAME`` the first N observations; ``final_obs/NAME`` the last one, so that no frame is stored twice
 * ``stamps`` (N + 1,) int64, nanoseconds since the epoch
 * attributes: ``success``, ``num_samples``, ``provenance`` (JSON: device, operator, task, seed, git commit, library
@@ -112,12 +112,13 @@ Described = TypeVar("Described", Episode, Header)
 
 
 class Recorder:
-    """Collects one episode after another and writes each as it ends. Scripted experts and teleoperation use the same one.
+    """Collects one episode after another and writes each as it ends. Scripted experts and teleoperation use the same
+    one.
 
-    ``start(observation, stamp_ns)``, then ``add(action, reward, terminated, observation, stamp_ns)`` for each step, then
-    ``end(success)`` to write it, or ``discard()``. Use it as a context manager: leaving with an episode open says what was lost.
-    It owns its folder: a second recorder is refused, and what a killed one left unfinished is removed. What is in the
-    folder is checked before anything is recorded.
+    ``start(observation, stamp_ns)``, then ``add(action, reward, terminated, observation, stamp_ns)`` for each step,
+    then ``end(success)`` to write it, or ``discard()``. Use it as a context manager: leaving with an episode open says
+    what was lost. It owns its folder: a second recorder is refused, and what a killed one left unfinished is removed.
+    What is in the folder is checked before anything is recorded.
 
     Args:
         provenance: of every episode; with how it is recorded under ``recording``, see ``robot.dataset.recording``.

@@ -33,7 +33,9 @@ class Inputs:
     def __init__(
         self, subscribe: Subscribe, arm: ArmProfile, loop: ControlLoop, on_orientation: Callable[[np.ndarray], None]
     ) -> None:
-        """``arm`` feeds this loop's contract (``ArmProfile.require_contract``); ``on_orientation`` hears every ``(4,)`` xyzw."""
+        """``arm`` feeds this loop's contract (``ArmProfile.require_contract``);
+        ``on_orientation`` hears every ``(4,)`` xyzw.
+        """
         self._arm, self._loop, self._on_orientation = arm, loop, on_orientation
         for camera in loop.contract.cameras:
             source = arm.cameras[camera.name]

@@ -1,4 +1,5 @@
-"""ROS messages to plain values and back: images without element-wise copies, stamps as integer nanoseconds, joints by name.
+"""ROS messages to plain values and back: images without element-wise copies, stamps as integer nanoseconds, joints by
+name.
 
 Nothing here imports rclpy: functions take messages, or an empty message to fill.
 """
@@ -106,7 +107,8 @@ def by_name(names: Sequence[str], values: Sequence[float], wanted: Sequence[str]
 
 
 def to_trajectory(message: Any, point: Any, names: Sequence[str], positions: np.ndarray, after_s: float) -> Any:
-    """Fill a ``trajectory_msgs/JointTrajectory`` with one ``JointTrajectoryPoint``, to be reached ``after_s`` from its arrival on.
+    """Fill a ``trajectory_msgs/JointTrajectory`` with one ``JointTrajectoryPoint``, to be reached ``after_s`` from its
+    arrival on.
 
     It has positions alone: ros2_control refuses a last point with a velocity other than zero.
     """
@@ -118,14 +120,18 @@ def to_trajectory(message: Any, point: Any, names: Sequence[str], positions: np.
 
 
 def from_trajectory(message: Any, names: Sequence[str]) -> np.ndarray:
-    """Positions of the last point of a ``JointTrajectory``, in the order of ``names``; raises PixelarmError if it has none."""
+    """Positions of the last point of a ``JointTrajectory``, in the order of ``names``;
+    raises PixelarmError if it has none.
+    """
     if not message.points:
         raise PixelarmError("the joint trajectory has no points")
     return by_name(message.joint_names, message.points[-1].positions, names)
 
 
 def from_multi_array(message: Any, names: Sequence[str]) -> np.ndarray:
-    """The numbers of a ``std_msgs/Float64MultiArray``, one for each of ``names``; raises PixelarmError for another number."""
+    """The numbers of a ``std_msgs/Float64MultiArray``, one for each of ``names``;
+    raises PixelarmError for another number.
+    """
     if len(message.data) != len(names):
         raise PixelarmError(f"an array for {len(names)} joints must have as many numbers, got {len(message.data)}")
     return np.array(message.data, np.float64)

@@ -28,7 +28,9 @@ class Outputs:
     """Publishes the commands of one contract's kind of action."""
 
     def __init__(self, publisher: Callable[[Any, str], Any], arm: ArmProfile, contract: Contract) -> None:
-        """``publisher(message type, topic)`` makes one; ``arm`` takes this contract (``ArmProfile.require_contract``)."""
+        """``publisher(message type, topic)`` makes one; ``arm`` takes this contract
+        (``ArmProfile.require_contract``).
+        """
         self._arm, self._period_s = arm, contract.period_s
         kind = KINDS[contract.action.kind]
         output = arm.outputs[kind.target]
@@ -50,7 +52,9 @@ class Outputs:
         self._measured_xyzw = xyzw
 
     def let_go(self) -> None:
-        """A position without a rotation from now on holds the orientation that is measured when the first one is published."""
+        """A position without a rotation from now on holds the orientation
+        that is measured when the first one is published.
+        """
         self._held_xyzw = None
 
     def publish(self, command: Command) -> None:

@@ -3,8 +3,8 @@
 configure  loads the bundle (hashes, contract), checks that the arm can feed it, and measures inference on this machine
 activate   starts commanding; refused when the measured inference cannot meet the contract's deadline. Where the arm
            says its own contract (the profile's ``contract``), nothing is commanded before it is known to fit
-deactivate publishes the last target once more, with velocities of zero, and falls silent: the arm's own controller holds it
-``~/hold`` (std_srvs/SetBool): true holds, false clears the hold and whatever is latched
+deactivate publishes the last target once more, with velocities of zero, and falls silent: the arm's own controller
+holds it ``~/hold`` (std_srvs/SetBool): true holds, false clears the hold and whatever is latched
 """
 
 from __future__ import annotations

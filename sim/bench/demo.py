@@ -1,8 +1,11 @@
-"""``pixelarm bench demo``: what stepping and drawing cost the main job, in stock robosuite and in the environment it uses.
+"""``pixelarm bench demo``: what stepping and drawing cost the main job, in stock robosuite and in the environment it
+uses.
 
-Before: Lift as ``robosuite.make`` gives it, with the demo's two cameras, control rate and position deltas and robosuite's own
-physics, drawing and resets. After: ``make("lift")``, as the demo makes it. Both are measured in turn; the sum weighs them with
-the steps and resets of a real demo. That the faster scene is the same task is checked with the scripted expert on the same seeds.
+Before: Lift as ``robosuite.make`` gives it, with the demo's two cameras, control rate and position deltas and
+robosuite's own
+physics, drawing and resets. After: ``make("lift")``, as the demo makes it. Both are measured in turn; the sum weighs
+them with the steps and resets of a real demo. That the faster scene is the same task is checked with the scripted
+expert on the same seeds.
 """
 
 from __future__ import annotations
@@ -46,8 +49,9 @@ class Work(NamedTuple):
     resets: int
 
 
-# `pixelarm demo`, seed 1 in docs/results: recorded demonstrations; online learning to step 4000; eight validations of 30
-# episodes; 50 test episodes of the learned policy and 50 of the cloned one. Its films and its episodes over ROS 2 are left out.
+# `pixelarm demo`, seed 1 in docs/results: recorded demonstrations; online learning to step 4000; eight validations of
+# 30 episodes; 50 test episodes of the learned policy and 50 of the cloned one. Its films and its episodes over ROS 2
+# are left out.
 WORK = {
     "collection": Work(175, 10),
     "online": Work(4000, 191),
@@ -56,7 +60,7 @@ WORK = {
 }
 
 
-# --------------------------------------------------------------------------------------------------------- what is measured
+# ----------------------------------------------------------------------------------------------------- what is measured
 def after(reset: bool = False) -> Unit:
     """Steps with random actions, or resets, of the demo's environment."""
     env: Any = make(TASK, image_size=PIXELS)
@@ -72,7 +76,9 @@ def before(reset: bool = False) -> Unit:
 
 
 def stock_lift(images: bool = True) -> Any:
-    """robosuite's Lift with the demo's contract: 10 Hz, position deltas of the same size, and its two cameras or none."""
+    """robosuite's Lift with the demo's contract: 10 Hz, position deltas of the same size,
+    and its two cameras or none.
+    """
     robosuite = gl.import_robosuite()
     from robosuite.controllers import load_composite_controller_config
 
@@ -128,7 +134,7 @@ def minutes(samples: Sequence[Sample]) -> float:
     return median(sample.cpu_s for sample in samples) / 60
 
 
-# ------------------------------------------------------------------------------------------------------------ same success
+# --------------------------------------------------------------------------------------------------------- same success
 class StockWorld:
     """robosuite's environment, as far as Lift's expert looks at a world. Positions ``(3,)`` m, world frame."""
 
@@ -193,7 +199,7 @@ def measure_success() -> dict[str, Any]:
     }
 
 
-# --------------------------------------------------------------------------------------------------------------- the whole
+# ------------------------------------------------------------------------------------------------------------ the whole
 def words(whole: Row, success: dict[str, Any]) -> str:
     """What the table's last row means in minutes, and the comparison of successes."""
 
@@ -206,7 +212,8 @@ def words(whole: Row, success: dict[str, Any]) -> str:
         [
             f"a demo's stepping, drawing and resets: {minutes(whole.stock):.1f} minutes of one core before, "
             f"{minutes(whole.ours):.2f} after",
-            f"scripted expert: {shown('fast')} as the demo runs it, {shown('exact')} with exact physics on the same seeds",
+            f"scripted expert: {shown('fast')} as the demo runs it, {shown('exact')} with exact physics on the same "
+            f"seeds",
             f"  only the first {paired['only_fast']}, only the second {paired['only_exact']} (exact McNemar p = "
             f"{paired['mcnemar_p']:.3g}); {shown('stock')} in stock robosuite",
         ]
@@ -217,7 +224,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm bench demo",
-        description="Measure what stepping and drawing cost the demo, in turn with stock robosuite, and that the task is the same.",
+        description="Measure what stepping and drawing cost the demo, in turn with stock robosuite, and that the task "
+        "is the same.",
     )
     parser.add_argument(
         "--seconds", type=float, default=20.0, help="measuring time of each side of a row (default: 20)"

@@ -1,9 +1,10 @@
 """How ``pixelarm bench`` measures, so that anyone can repeat it: as ratios from one run.
 
-A ratio of two speeds measured at different times mostly shows what else the machine was doing. So both sides live in processes of
-their own, pinned to the same core, and are measured in turn (A B A B ...), several rounds of it: each round gives one ratio, and the
-table shows their median with the smallest and the largest. Speed is counted per second of *processor* time of that one core,
-all threads together, which other programs on the machine disturb less than the clock on the wall.
+A ratio of two speeds measured at different times mostly shows what else the machine was doing. So both sides live in
+processes of their own, pinned to the same core, and are measured in turn (A B A B ...), several rounds of it: each
+round gives one ratio, and the table shows their median with the smallest and the largest. Speed is counted per second
+of *processor* time of that one core, all threads together, which other programs on the machine disturb less than the
+clock on the wall.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ Unit = Callable[[], object]  # does one of what is counted
 Make = Callable[..., Unit]
 
 
-# ------------------------------------------------------------------------------------------------- one side, in its process
+# ------------------------------------------------------------------------------------------------- one side, in its
+# process
 @dataclass(frozen=True)
 class Sample:
     """One turn of one side."""
@@ -51,7 +53,9 @@ class Sample:
 
 
 class Subject:
-    """What is measured: ``make(**arguments)`` returns a function that does one unit; it runs pinned, in a process of its own."""
+    """What is measured: ``make(**arguments)`` returns a function that does one unit;
+    it runs pinned, in a process of its own.
+    """
 
     def __init__(self, make: Make, core: int | None, **arguments: Any) -> None:
         context = multiprocessing.get_context(
@@ -188,7 +192,7 @@ def table(rows: Sequence[Row], absent: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-# --------------------------------------------------------------------------------------------------------------- around it
+# ------------------------------------------------------------------------------------------------------------ around it
 def cores() -> list[int]:
     """The cores this process may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
@@ -212,7 +216,8 @@ def provenance(command: str) -> dict[str, Any]:
 
 
 def keep(folder: Path, result: dict[str, Any], picture: str = "", plot: Callable[[], object] = lambda: None) -> None:
-    """Write ``bench.json``, and with ``plot`` the file called ``picture``, and say so; the table has been printed by then.
+    """Write ``bench.json``, and with ``plot`` the file called ``picture``, and say so; the table has been printed by
+    then.
 
     Raises:
         PixelarmError: what could not be written.

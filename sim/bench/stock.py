@@ -1,4 +1,6 @@
-"""``pixelarm bench sim``: what a control step with pictures costs here, and in the simulators this one is built from."""
+"""``pixelarm bench sim``: what a control step with pictures costs here,
+and in the simulators this one is built from.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,10 @@ JOINT_KINDS = ("joint_position", "joint_velocity")
 KITCHEN = "kitchen"
 
 
-# --------------------------------------------------------------------------------------------------------- what is measured
+# ----------------------------------------------------------------------------------------------------- what is measured
 def our_task(name: str, pixels: int = PIXELS, cameras: int = 1, exact: bool = False) -> Task:
-    """A task as robosuite would have it: 20 Hz, pose deltas, its horizon; exact physics leaves robosuite's model as it is.
+    """A task as robosuite would have it: 20 Hz, pose deltas, its horizon; exact physics leaves robosuite's model as it
+    is.
 
     A task whose arm takes joint velocities keeps its own rate and action."""
     task: Any = make_task(name, image_size=pixels)
@@ -135,7 +138,7 @@ def kitchen_absent() -> str:
     return ""
 
 
-# --------------------------------------------------------------------------------------------------------------- the parts
+# ------------------------------------------------------------------------------------------------------------ the parts
 def measure_rows(task: str, against: bool, seconds: float, rounds: int, core: int) -> tuple[list[Row], dict[str, str]]:
     """The table: rows, and what could not be measured with the reason."""
     name, absent = task.replace("_", " ").capitalize(), {}
@@ -188,8 +191,8 @@ def measure_sizes(task: str, against: bool, seconds: float, core: int) -> list[d
 
 
 def measure_workers(task: str, seconds: float, counts: list[int]) -> list[dict[str, Any]]:
-    """Steps per second of wall time of the vector environment, two environments a worker, fast physics, one camera: the median
-    of several slices of time, because here all cores are in use and whatever else runs takes its share."""
+    """Steps per second of wall time of the vector environment, two environments a worker, fast physics, one camera: the
+    median of several slices of time, because here all cores are in use and whatever else runs takes its share."""
     from sim.envs.vector import VectorEnv
 
     found = []

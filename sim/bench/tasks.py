@@ -1,4 +1,6 @@
-"""``pixelarm bench tasks``: the scripted expert of every task over many seeds, and its pictures in both looks on both renderers."""
+"""``pixelarm bench tasks``: the scripted expert of every task over many seeds,
+and its pictures in both looks on both renderers.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def play_all(task: Task, seeds: Sequence[int], tick: Tick) -> tuple[list[bool], 
 
 
 def measure_expert(name: str, seeds: Sequence[int], tick: Tick) -> dict[str, Any]:
-    """Success with its interval, mean steps of an episode (a failure takes all there are), and the seeds that failed."""
+    """Success with its interval, mean steps of an episode (a failure takes all there are),
+    and the seeds that failed.
+    """
     successes, steps = play_all(make_task(name), seeds, tick)
     found = rate(successes)
     return {
@@ -164,7 +168,7 @@ def plot(images: dict[str, Images], folder: Path) -> Path | None:
     return path
 
 
-# ------------------------------------------------------------------------------------------------------------- the whole
+# ------------------------------------------------------------------------------------------------------------ the whole
 def measure(names: Sequence[str], seeds: int) -> tuple[dict[str, Any], dict[str, Images], dict[str, str]]:
     """Results by task, pictures by task, and what could not be measured with the reason."""
     tasks: dict[str, Any] = {}
@@ -185,7 +189,9 @@ def measure(names: Sequence[str], seeds: int) -> tuple[dict[str, Any], dict[str,
 
 
 def table(tasks: dict[str, Any], absent: dict[str, str]) -> str:
-    """For a terminal: experts, then the pictures' mean difference (largest of the scenes) and what became of the textured look."""
+    """For a terminal: experts, then the pictures' mean difference (largest of the scenes)
+    and what became of the textured look.
+    """
     width = max(map(len, tasks)) + 2
     lines = [f"{'':<{width}}{'expert succeeds':<36}{'steps':>6}   OpenGL against ray-caster, of 255: mean (largest)"]
     for name, found in tasks.items():
@@ -198,7 +204,8 @@ def table(tasks: dict[str, Any], absent: dict[str, str]) -> str:
         misses = [what for what in found if not found[what]["reached"]]
         lines.append(line + (f"   MISSED: {', '.join(misses)}" if misses else ""))
     lines.append(
-        f"targets: an expert solves {SUCCEEDS:.0%}; pictures differ by less than {AGREE:g}, and the textured look is drawn by OpenGL and "
+        f"targets: an expert solves {SUCCEEDS:.0%}; pictures differ by less than {AGREE:g}, and the textured look is "
+        f"drawn by OpenGL and "
         "refused in words by the ray-caster"
     )
     return "\n".join(lines + [f"{what} not available: {why}" for what, why in absent.items()])
@@ -208,8 +215,10 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm bench tasks",
-        description="Play every task's scripted expert on fixed seeds, and draw every task in both looks with both renderers.",
-        epilog="The first pictures on a machine wait for the ray-caster's kernels to be compiled: up to a minute a task.",
+        description="Play every task's scripted expert on fixed seeds, and draw every task in both looks with both "
+        "renderers.",
+        epilog="The first pictures on a machine wait for the ray-caster's kernels to be compiled: up to a minute a "
+        "task.",
     )
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help=f"some of: {', '.join(TASKS)} (default: all)")
     parser.add_argument("--seeds", type=int, default=100, help="episodes of each expert, seeds from 0 (default: 100)")

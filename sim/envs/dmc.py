@@ -1,11 +1,13 @@
 """DeepMind Control with pixels, as a ``sim.envs.interface.Environment``; needs the extra ``[dmc]``.
 
-CURL, RAD, ATC, FLARE, DrQ and DrQ-v2 published on this suite (arXiv 1801.00690). What they share is kept, so that numbers can be
-compared: dm_control's own picture, its first camera, actions scaled to [-1, 1], an action held for ``action_repeat`` control steps
-whose rewards are added, episodes of 1000 control steps. Budgets are published in control steps ("100k steps", "frames"), that is
-decisions times ``action_repeat``; ``max_steps`` and a training run's steps count decisions.
+CURL, RAD, ATC, FLARE, DrQ and DrQ-v2 published on this suite (arXiv 1801.00690). What they share is kept, so that
+numbers can be compared: dm_control's own picture, its first camera, actions scaled to [-1, 1], an action held for
+``action_repeat`` control steps whose rewards are added, episodes of 1000 control steps. Budgets are published in
+control steps ("100k steps", "frames"), that is decisions times ``action_repeat``; ``max_steps`` and a training run's
+steps count decisions.
 
-dm_control 1.0.39 is the newest that works with MuJoCo 3.9.0: 1.0.40 and 1.0.41 ask it for a field it lacks, later ones refuse it.
+dm_control 1.0.39 is the newest that works with MuJoCo 3.9.0: 1.0.40 and 1.0.41 ask it for a field it lacks, later ones
+refuse it.
 """
 
 from __future__ import annotations
@@ -26,17 +28,18 @@ from sim.rendering.renderer import OpenGLRenderer, close_first_at_exit
 PREFIX = "dmc/"  # of the tasks' names in contracts and configurations
 EPISODE = 1000  # control steps; the time limit of every task in dm_control 1.0.39 but LQR's, which have none
 CAMERA = "camera"
-# control steps an action lasts where none is asked for: as ikostrikov/rlpd and astooke/rlpyt list them for the tasks that PlaNet chose,
-# and CURL and RAD after it; a domain's other tasks follow. DrQ-v2 uses 2 everywhere
+# control steps an action lasts where none is asked for: as ikostrikov/rlpd and astooke/rlpyt list them for the tasks
+# that PlaNet chose, and CURL and RAD after it; a domain's other tasks follow. DrQ-v2 uses 2 everywhere
 PUBLISHED_REPEAT = {"cartpole": 8, "finger": 2, "walker": 2}
 OTHER_REPEAT = 4
 # which of the model's cameras looks on, where not the first: as in facebookresearch/drqv2
 SCENE_CAMERA = {"quadruped": 2}
 
-# What a look leaves out. "published" is dm_control's default: MuJoCo's default flags (shadows, reflections, sky box, haze) and the
-# models' 4 samples a pixel; the pixels equal those of its ``physics.render``. Drawn by software, a frame of 84 or 100 pixels takes
-# 12 to 40 ms of one core, mostly for the shadows and the samples. "fast" takes 0.6 to 3 ms there, but its pictures are others (other
-# light on the ground, no shadows, hard edges), and so are scores from them: they compare with nothing published.
+# What a look leaves out. "published" is dm_control's default: MuJoCo's default flags (shadows, reflections, sky box,
+# haze) and the models' 4 samples a pixel; the pixels equal those of its ``physics.render``. Drawn by software, a frame
+# of 84 or 100 pixels takes 12 to 40 ms of one core, mostly for the shadows and the samples. "fast" takes 0.6 to 3 ms
+# there, but its pictures are others (other light on the ground, no shadows, hard edges), and so are scores from them:
+# they compare with nothing published.
 LOOKS: dict[str, Sequence[mujoco.mjtRndFlag]] = {
     "published": (),
     "fast": (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION),
@@ -69,7 +72,8 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     * observation: ``{"camera": (image_size, image_size, 3) uint8}``, no proprioception
     * action: in [-1, 1], scaled to each actuator's range
     * reward: the sum over the control steps of the action, each in [0, 1]
-    * the episode is cut (``truncated``) after ``EPISODE`` control steps; no task of the suite ends earlier (``terminated``)
+    * the episode is cut (``truncated``) after ``EPISODE`` control steps; no task of the suite ends earlier
+      (``terminated``)
     * info: ``{"success": False}``, since the suite has no success; its measure is the return
 
     Args:
@@ -202,7 +206,8 @@ class DMCEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # the start of an episode writes targets, gains and terrain into the model, which the physics' state does not hold
+        # the start of an episode writes targets, gains and terrain into the model, which the physics' state does not
+        # hold
         self._begin(int(state["seed"]))
         position, has_gauss, gauss = state["random"]
         key = np.asarray(state["world"]["random"]).astype(np.uint32)

@@ -1,7 +1,7 @@
 """What an environment is, for everything that learns, evaluates or records.
 
-* an observation: a dict of the contract's names, one ``(height, width, channels)`` uint8 image a camera and one ``(size,)``
-  float32 vector a proprioception field
+* an observation: a dict of the contract's names, one ``(height, width, channels)`` uint8 image a camera and one
+  ``(size,)`` float32 vector a proprioception field
 * an action: ``(action size,)`` float32 in the contract's units; beyond its bounds it is clipped
 * N environments side by side: the same arrays with a leading axis of N
 
@@ -39,7 +39,9 @@ class Common(Protocol):
 
     @property
     def recording(self) -> dict[str, Any]:
-        """What episodes depend on beside the contract (look, delays, randomisation), plain data; see ``robot.dataset.recording``."""
+        """What episodes depend on beside the contract (look, delays, randomisation), plain data;
+        see ``robot.dataset.recording``.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides the future of a running episode and of the ones after it."""
@@ -57,10 +59,13 @@ class Environment(Common, Protocol):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """The first observation of a new episode, and info with ``success``. A seed decides all of the scene; None draws on."""
+        """The first observation of a new episode, and info with ``success``.
+        A seed decides all of the scene; None draws on.
+        """
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Observation, reward, terminated (the task ended the episode), truncated (the clock did), and info with ``success``.
+        """Observation, reward, terminated (the task ended the episode), truncated (the clock did), and info with
+        ``success``.
 
         Raises:
             ValueError: an action of another size, or that is not finite.
@@ -78,8 +83,9 @@ class Environment(Common, Protocol):
 
 
 class VectorEnvironment(Common, Protocol):
-    """N environments of one task. One that ends its episode starts the next within the same ``step``: what is returned is the
-    new episode's first observation; the old one's last is in ``infos["final_obs"][i]``, its info in ``infos["final_info"]``."""
+    """N environments of one task. One that ends its episode starts the next within the same ``step``: what is returned
+    is the new episode's first observation; the old one's last is in ``infos["final_obs"][i]``, its info in
+    ``infos["final_info"]``."""
 
     num_envs: int  # N
 
@@ -89,7 +95,9 @@ class VectorEnvironment(Common, Protocol):
         """First observations ``(N, ...)`` of new episodes; a seed for all, or one for each."""
 
     def step(self, actions: np.ndarray) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Observations, rewards ``(N,)`` float32, terminated and truncated ``(N,)`` bool, and infos, after actions ``(N, size)``."""
+        """Observations, rewards ``(N,)`` float32, terminated and truncated ``(N,)`` bool, and infos,
+        after actions ``(N, size)``.
+        """
 
     def render(self) -> tuple[np.ndarray, ...]:
         """A picture of each."""

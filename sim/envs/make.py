@@ -1,6 +1,7 @@
 """The one place where a task, its look and its options become an environment: one of sim.tasks, or DeepMind Control.
 
-``make`` and ``make_vec`` take a name and keyword arguments, ``make_env`` a configuration, ``make_env_for`` a policy's contract.
+``make`` and ``make_vec`` take a name and keyword arguments, ``make_env`` a configuration, ``make_env_for`` a policy's
+contract.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def make_vec(
     render_mode: str | None = RENDER_MODE,
     **options: Any,
 ) -> VectorEnv:
-    """``num_envs`` environments of a task in ``workers`` processes, see ``VectorEnv``; other arguments as of ``make``."""
+    """``num_envs`` environments of a task in ``workers`` processes, see ``VectorEnv``;
+    other arguments as of ``make``.
+    """
     if render_mode not in (None, RENDER_MODE):
         raise UnknownName("render mode", render_mode, [RENDER_MODE])
     cfg, drawing = _configured(name, options)

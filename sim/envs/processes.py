@@ -12,7 +12,9 @@ GOODBYE_S = 5.0  # how long a worker may take to leave before it is made to
 
 
 def start_worker(process: BaseProcess) -> None:
-    """Start a process that leaves Ctrl-C to its parent: a terminal sends it to the whole group, and this one inherits a mask."""
+    """Start a process that leaves Ctrl-C to its parent: a terminal sends it to the whole group,
+    and this one inherits a mask.
+    """
     resource_tracker.ensure_running()  # before the mask, which starting it would undo
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

@@ -1,8 +1,8 @@
 """Arrays in one block of memory that several processes see.
 
-The block has no name: the standard library makes it in ``/dev/shm``, removes the name at once and hands the open file to the
-children, so nothing can stay behind there, not even when every process is killed at the same instant (a named block needs
-somebody who lives on to remove it).
+The block has no name: the standard library makes it in ``/dev/shm``, removes the name at once and hands the open file
+to the children, so nothing can stay behind there, not even when every process is killed at the same instant (a named
+block needs somebody who lives on to remove it).
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Layout:
 
     @staticmethod
     def of(contract: Contract, envs: int, workers: int) -> Layout:
-        """Observations and final observations ``(envs, ...)``, actions, rewards, flags, and each worker's place of work."""
+        """Observations and final observations ``(envs, ...)``, actions, rewards, flags,
+        and each worker's place of work.
+        """
         wanted: list[tuple[str, tuple[int, ...], str]] = []
         for group in ("obs", "final"):
             wanted += [(f"{group}/{c.name}", (envs, *c.shape), "uint8") for c in contract.cameras]

@@ -2,7 +2,8 @@
 
 It meets ``sim.envs.interface.Environment``. Beyond that:
 
-* reward: 1 on the step that succeeds, else 0; success ends the episode (``terminated``), ``max_steps`` cuts it (``truncated``)
+* reward: 1 on the step that succeeds, else 0; success ends the episode (``terminated``), ``max_steps`` cuts it
+  (``truncated``)
 * info: ``{"success": bool}``; a success may have to last (``hold_steps``) to count
 """
 
@@ -29,14 +30,15 @@ VIEW_SIZE = 256  # pixels, height and width of what people look at
 class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     """One world stepped at the contract's rate.
 
-    A policy that runs beside a real arm acts on an observation that is already some tens of milliseconds old. Training sees the
-    same: each action reaches the controller after a delay drawn uniformly from ``actuation_delay_ms``, while the previous
-    target is still being followed, and counts from the pose that was observed.
+    A policy that runs beside a real arm acts on an observation that is already some tens of milliseconds old. Training
+    sees the same: each action reaches the controller after a delay drawn uniformly from ``actuation_delay_ms``, while
+    the previous target is still being followed, and counts from the pose that was observed.
 
     Args:
         task: what to do, and the contract.
         actuation_delay_ms: (low, high) of the delay; (0, 0) switches it off.
-        randomise: names of ``sim.scene.randomise.TERMS`` to draw for each episode; what was drawn is in the reset's info.
+        randomise: names of ``sim.scene.randomise.TERMS`` to draw for each episode; what was drawn is in the reset's
+            info.
         view_size: pixels, height and width of what ``render`` returns.
         renderer: "auto", "opengl" or "raycast"; see ``sim.rendering.renderer.make_renderer``.
         hold_steps: control steps in a row that a task must stay done before that is a success; 1: the first one is.

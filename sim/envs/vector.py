@@ -4,16 +4,17 @@
         observations, _ = envs.reset(seed=0)
         observations, rewards, terminated, truncated, infos = envs.step(actions)  # actions (8, size)
 
-It meets ``sim.envs.interface.VectorEnvironment``, and is a ``gymnasium.vector.VectorEnv`` in gymnasium's same-step mode: an
-environment that ends an episode is reset within the same ``step``; the observation returned is the new episode's first, the old
-one's last is in ``infos["final_obs"]``.
+It meets ``sim.envs.interface.VectorEnvironment``, and is a ``gymnasium.vector.VectorEnv`` in gymnasium's same-step
+mode: an environment that ends an episode is reset within the same ``step``; the observation returned is the new
+episode's first, the old one's last is in ``infos["final_obs"]``.
 
-What environment ``i`` sees depends on ``(seed, i)`` and its actions alone, not on how many workers share the work. Each episode
-has a seed of its own (``episode_seeds``), so any one of them can be played again alone: ``TaskEnv.reset(seed=...)`` and the same actions.
+What environment ``i`` sees depends on ``(seed, i)`` and its actions alone, not on how many workers share the work. Each
+episode has a seed of its own (``episode_seeds``), so any one of them can be played again alone:
+``TaskEnv.reset(seed=...)`` and the same actions.
 
-Workers are *spawned*, fresh interpreters, never forked: a forked child would inherit Mesa's and torch's threads as dead memory and
-an OpenGL context that belongs to another process. A script that makes a ``VectorEnv`` therefore needs the usual
-``if __name__ == "__main__":``.
+Workers are *spawned*, fresh interpreters, never forked: a forked child would inherit Mesa's and torch's threads as dead
+memory and an OpenGL context that belongs to another process. A script that makes a ``VectorEnv`` therefore needs the
+usual ``if __name__ == "__main__":``.
 """
 
 from __future__ import annotations
@@ -66,8 +67,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         num_envs: how many environments, N.
         workers: how many processes; by default one a core, at most N.
         copy: return fresh arrays; False returns views of the shared memory, overwritten by the next step.
-        timeout_s: a worker that is silent for longer counts as hung. Compiling a scene for the first time takes some 30 s.
-        make: what makes an environment in a worker, ``make(task, **env_options)``; by default ``TaskEnv``. It must be picklable.
+        timeout_s: a worker that is silent for longer counts as hung. Compiling a scene for the first time takes some 30
+            s.
+        make: what makes an environment in a worker, ``make(task, **env_options)``; by default ``TaskEnv``. It must be
+            picklable.
         contract: of those environments, where ``task`` is something that has a name and none.
         env_options: keyword arguments of ``make``.
     """
@@ -145,8 +148,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         """New episodes everywhere.
 
         Args:
-            seed: of the whole vector (environment ``i`` gets ``env_seed(seed, i)``), or one for each environment; None goes on
-                with the next episodes of the streams there are, and draws fresh ones the first time.
+            seed: of the whole vector (environment ``i`` gets ``env_seed(seed, i)``), or one for each environment; None
+                goes on with the next episodes of the streams there are, and draws fresh ones the first time.
             options: handed to every environment's ``reset``.
         """
         self._require_idle("reset")

@@ -1,7 +1,7 @@
 """What a worker process of ``sim.envs.vector`` does.
 
-Numbers travel through one block of memory that both sides see (``sim.envs.shared_memory``); the pipe carries only words ("step",
-"done"), the small dictionaries of ``info``, and what is asked for seldom: states, and pictures for people.
+Numbers travel through one block of memory that both sides see (``sim.envs.shared_memory``); the pipe carries only words
+("step", "done"), the small dictionaries of ``info``, and what is asked for seldom: states, and pictures for people.
 """
 
 from __future__ import annotations

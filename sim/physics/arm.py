@@ -1,8 +1,8 @@
 """Descriptions of arms: what a scene, a world and a task need to know of one.
 
-An arm is one ``Arm``: the names of its parts in a MuJoCo model, where it starts, and its gripper. To add an arm, write another
-one like ``PANDA`` and give it to a task, ``make_task("lift", arm=MY_ARM)``; nothing else in ``sim`` knows a joint, a body or a
-number of one arm.
+An arm is one ``Arm``: the names of its parts in a MuJoCo model, where it starts, and its gripper. To add an arm, write
+another one like ``PANDA`` and give it to a task, ``make_task("lift", arm=MY_ARM)``; nothing else in ``sim`` knows a
+joint, a body or a number of one arm.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Arm:
     out_of_reach: tuple[
         str, ...
     ] = ()  # bodies that touch nothing while the end effector is in a table task's workspace
-    # m, the grid that the meshes of a body are simplified to, by the beginning of its name: finer where a camera looks closely
+    # m, the grid that the meshes of a body are simplified to, by the beginning of its name: finer where a camera looks
+    # closely
     mesh_grids: tuple[tuple[str, float], ...] = ()
 
 

@@ -1,12 +1,13 @@
-"""Controllers of an arm's joints and of its end effector; for the latter robosuite's OSC_POSE, in a compiled inner loop.
+"""Controllers of an arm's joints and of its end effector; for the latter robosuite's OSC_POSE, in a compiled inner
+loop.
 
 With J the end-effector Jacobian, M the arm's mass matrix and e the pose error, the joint torques are
 
     tau = J^T [Lambda_p (kp e_p - kd v); Lambda_o (kp e_o - kd w)] + bias + N^T M (k0 (q0 - q) - 2 sqrt(k0) dq)
 
-where Lambda_p and Lambda_o are the position and orientation blocks' own operational-space inertias (decoupled, as robosuite's
-default), bias holds gravity and Coriolis torques, and N projects the posture term into the null space (Khatib 1987; gains from
-robosuite 1.5's default OSC_POSE: kp 150, critically damped, k0 10).
+where Lambda_p and Lambda_o are the position and orientation blocks' own operational-space inertias (decoupled, as
+robosuite's default), bias holds gravity and Coriolis torques, and N projects the posture term into the null space
+(Khatib 1987; gains from robosuite 1.5's default OSC_POSE: kp 150, critically damped, k0 10).
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ POSTURE_KP = 10.0  # 1/s^2
 
 
 class Controller(Protocol):
-    """Turns a goal into what the arm's actuators are told; every array attribute named in ``STATE`` decides the future."""
+    """Turns a goal into what the arm's actuators are told;
+    every array attribute named in ``STATE`` decides the future.
+    """
 
     STATE: ClassVar[tuple[str, ...]]
     PER_SUBSTEP: ClassVar[bool]  # whether the command follows the state within a control period
@@ -35,15 +38,15 @@ class Controller(Protocol):
         """Make the present the goal."""
 
     def command(self, data: mujoco.MjData) -> np.ndarray:
-        """``(n,)`` N m for motors, rad for position servos. If ``PER_SUBSTEP``, positions and velocities must be up to date
-        (``mj_step1`` or ``mj_forward`` done)."""
+        """``(n,)`` N m for motors, rad for position servos. If ``PER_SUBSTEP``, positions and velocities must be up to
+        date (``mj_step1`` or ``mj_forward`` done)."""
 
 
 class OperationalSpaceController:
     """Follows an end-effector goal pose in world coordinates with joint torques.
 
-    ``command(data)`` needs positions and velocities up to date (``mj_step1`` or ``mj_forward`` done) and returns (n,) N m,
-    clipped to the actuators' range.
+    ``command(data)`` needs positions and velocities up to date (``mj_step1`` or ``mj_forward`` done) and returns (n,) N
+    m, clipped to the actuators' range.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("goal_position", "goal_rotation", "posture")
@@ -130,8 +133,8 @@ class JointController:
 class ServoController:
     """An arm whose joints have position servos in the model: the goal of a control period is one target for each servo.
 
-    A velocity means: from where the joint is when the command arrives, ``velocity * period_s`` further. The servo stops there if
-    no other command comes. Targets stay within the servos' range.
+    A velocity means: from where the joint is when the command arrives, ``velocity * period_s`` further. The servo stops
+    there if no other command comes. Targets stay within the servos' range.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("target",)

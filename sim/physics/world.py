@@ -1,7 +1,8 @@
 """One arm and its scene in MuJoCo: physics, controller and cameras, without tasks, episodes, rewards or gymnasium.
 
-The training environment and the simulated arm of the deployment tests are both thin shells over a ``World``, so they cannot
-drift apart. All positions that leave this class count from the arm's base along the world's axes, as a driver would report them.
+The training environment and the simulated arm of the deployment tests are both thin shells over a ``World``, so they
+cannot drift apart. All positions that leave this class count from the arm's base along the world's axes, as a driver
+would report them.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class World:
 
     # ------------------------------------------------------------------ motion
     def start(self, rng: np.random.Generator) -> None:
-        """The scene as it was compiled, the arm near home, gripper open; objects are placed next, then it may ``settle``."""
+        """The scene as it was compiled, the arm near home, gripper open;
+        objects are placed next, then it may ``settle``.
+        """
         arm, home = self.arm, np.array(self.arm.description.home)
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[arm.qpos] = home + rng.normal(0.0, arm.description.home_noise, len(home))
@@ -202,8 +205,8 @@ class World:
         return position, quaternion[[1, 2, 3, 0]]
 
     def joint_state(self) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-        """Names as the arm's driver reports them, positions (rad, m), velocities and efforts of the n joints and the m fingers,
-        each ``(n + m,)`` float64."""
+        """Names as the arm's driver reports them, positions (rad, m), velocities and efforts of the n joints and the m
+        fingers, each ``(n + m,)`` float64."""
         data, arm = self.data, self.arm
         qpos = np.concatenate([data.qpos[arm.qpos], np.abs(data.qpos[arm.finger_qpos])])
         qvel = np.concatenate([data.qvel[arm.dof], data.qvel[arm.finger_dof] * arm.finger_signs])
@@ -218,7 +221,9 @@ class World:
         return low, high
 
     def object_position(self, body: str) -> np.ndarray:
-        """Position ``(3,)`` m of a body in the base frame: for success tests and scripted experts, never for a policy."""
+        """Position ``(3,)`` m of a body in the base frame: for success tests and scripted experts,
+        never for a policy.
+        """
         mujoco.mj_kinematics(self.model, self.data)
         return self.data.xpos[body_id(self.model, body)] - self.base_position
 
@@ -239,7 +244,9 @@ class World:
 
     @property
     def drawn_by(self) -> str:
-        """The renderer's name in ``sim.rendering.renderer.RENDERERS``; for "auto" it makes the first camera's, in this thread."""
+        """The renderer's name in ``sim.rendering.renderer.RENDERERS``;
+        for "auto" it makes the first camera's, in this thread.
+        """
         if self.renderer != AUTO or not self.contract.cameras:
             return self.renderer
         first = self.contract.cameras[0]

@@ -1,8 +1,8 @@
 """Choosing an OpenGL back end that works without a screen, before the first context is made.
 
-Two facts rule this file. MuJoCo reads ``MUJOCO_GL`` once, when it is first imported. And the CUDA build of torch imports triton
-lazily, whose LLVM clashes with the one Mesa has loaded by then: the process dies with a segmentation fault. Importing triton
-first avoids that, so ``prepare`` does it whenever triton is installed.
+Two facts rule this file. MuJoCo reads ``MUJOCO_GL`` once, when it is first imported. And the CUDA build of torch
+imports triton lazily, whose LLVM clashes with the one Mesa has loaded by then: the process dies with a segmentation
+fault. Importing triton first avoids that, so ``prepare`` does it whenever triton is installed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 from robot.errors import MissingDependency
 from robot.packages import require_ours
 
-# where pixelarm is installed to edit, its modules are found inside a package `sim` that is not ours and that prepares nothing
+# where pixelarm is installed to edit, its modules are found inside a package `sim` that is not ours and that prepares
+# nothing
 require_ours("sim")
 INSTALL = "on Debian or Ubuntu: sudo apt-get install libegl1 libgl1 libgles2 libosmesa6"
 LIBRARIES = {"egl": ("EGL", "GL"), "osmesa": ("OSMesa",)}  # what each back end loads; the first that is there is chosen
@@ -30,8 +31,8 @@ _missing = ""  # why nothing can be drawn with OpenGL, as found by prepare
 def prepare() -> None:
     """Settle ``MUJOCO_GL`` for a process without a screen; called when ``sim`` is imported, before MuJoCo is.
 
-    A ``MUJOCO_GL`` that the user set is respected, if its library is there. Otherwise EGL is chosen if its library is there, then
-    OSMesa. Without any, OpenGL is switched off: MuJoCo would fail at its import.
+    A ``MUJOCO_GL`` that the user set is respected, if its library is there. Otherwise EGL is chosen if its library is
+    there, then OSMesa. Without any, OpenGL is switched off: MuJoCo would fail at its import.
     """
     global _prepared, _missing
     if not _prepared and sys.platform == "linux":
@@ -87,7 +88,8 @@ def context_class() -> type:
 def import_robosuite() -> ModuleType:
     """robosuite, also where OpenGL is absent, and without what its import does to ``MUJOCO_GL``.
 
-    It imports OpenCV for a window that nothing here opens, and OpenCV wants libGL: an empty module stands in where that fails.
+    It imports OpenCV for a window that nothing here opens, and OpenCV wants libGL: an empty module stands in where that
+    fails.
     """
     chosen = os.environ.get("MUJOCO_GL")
     try:

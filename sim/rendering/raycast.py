@@ -1,17 +1,19 @@
 """The second renderer: mujoco-warp's ray-caster on the CPU, which needs no OpenGL library.
 
-It draws the plain look only (``plain_look`` in ``sim.scene.compile``): directional lights without ambient or specular part, flat
-colours. There it agrees with OpenGL to within edges, so a policy may be trained on one and run on the other; a textured scene is
-refused, because flat pictures in its place would go unnoticed until a policy fails on them.
+It draws the plain look only (``plain_look`` in ``sim.scene.compile``): directional lights without ambient or specular
+part, flat colours. There it agrees with OpenGL to within edges, so a policy may be trained on one and run on the other;
+a textured scene is refused, because flat pictures in its place would go unnoticed until a policy fails on them.
 
 Four things about mujoco-warp 3.9.0 (read from its source, each tried) shape this file:
 
-* ``render`` defines and hashes its kernel anew at each call, 24 ms of Python. Its launches are recorded once and replayed.
-* The kernel is compiled for every value it treats as a constant. Near plane and textures are therefore fixed, and the rays given,
-  so that one compilation serves every scene with three lights, at any size and field of view.
-* It ignores the colour of a light, of a geom that has a material, and transparency. What OpenGL would show is worked out here.
-* The bounding box of a mesh is put around the mesh's origin as though that were its middle, and a mesh with fewer faces than it
-  was compiled with keeps the old ones. Both are put right here.
+* ``render`` defines and hashes its kernel anew at each call, 24 ms of Python. Its launches are recorded once and
+  replayed.
+* The kernel is compiled for every value it treats as a constant. Near plane and textures are therefore fixed, and the
+  rays given, so that one compilation serves every scene with three lights, at any size and field of view.
+* It ignores the colour of a light, of a geom that has a material, and transparency. What OpenGL would show is worked
+  out here.
+* The bounding box of a mesh is put around the mesh's origin as though that were its middle, and a mesh with fewer faces
+  than it was compiled with keeps the old ones. Both are put right here.
 """
 
 from __future__ import annotations
@@ -131,7 +133,10 @@ class RayCastRenderer:
         """Nothing to give back: memory goes with the object."""
 
 
-REMEDY = "Add the term plain_look to the recipe, or draw with OpenGL (on Debian or Ubuntu: sudo apt-get install libegl1 libgl1)"
+REMEDY = (
+    "Add the term plain_look to the recipe, or draw with OpenGL "
+    "(on Debian or Ubuntu: sudo apt-get install libegl1 libgl1)"
+)
 
 
 def why_not(model: mujoco.MjModel) -> str:
@@ -172,7 +177,9 @@ def _drawable(model: mujoco.MjModel) -> mujoco.MjModel:
 
 
 def _rays(fovy: float, height: int, width: int) -> np.ndarray:
-    """Unit vectors, ``(height * width, 3)`` float32, through the pixels' middles of a camera that looks along -z, y up."""
+    """Unit vectors, ``(height * width, 3)`` float32, through the pixels' middles of a camera that looks along -z,
+    y up.
+    """
     half = np.tan(np.radians(fovy) / 2)
     x = half * (2 * np.arange(width) + 1 - width) / height
     y = half * (height - 1 - 2 * np.arange(height)) / height
@@ -188,7 +195,9 @@ def _mesh_reach(model: mujoco.MjModel) -> np.ndarray:
 
 
 def _colours(model: mujoco.MjModel) -> np.ndarray:
-    """The colour of each geom, ``(ngeom, 4)`` float32, as MuJoCo's renderer chooses it: its own if set, else its material's."""
+    """The colour of each geom, ``(ngeom, 4)`` float32, as MuJoCo's renderer chooses it:
+    its own if set, else its material's.
+    """
     of_material = ~own_colour(model)
     rgba = model.geom_rgba.copy()
     rgba[of_material] = model.mat_rgba[model.geom_matid[of_material]]

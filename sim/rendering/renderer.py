@@ -1,8 +1,8 @@
 """Drawing a camera's image from a simulation state, behind one interface.
 
 ``Renderer`` is what a world needs; ``OpenGLRenderer`` draws with MuJoCo's own renderer off-screen (EGL or OSMesa), the
-``RayCastRenderer`` of ``sim.rendering.raycast`` without any OpenGL. ``make_renderer`` chooses. A renderer belongs to the thread that made
-it, because an OpenGL context does.
+``RayCastRenderer`` of ``sim.rendering.raycast`` without any OpenGL. ``make_renderer`` chooses. A renderer belongs to
+the thread that made it, because an OpenGL context does.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class OpenGLRenderer:
             return
         _open.remove(self)
         try:
-            self._gl.make_current()  # MuJoCo deletes its objects by number in the context that is current, whosever it is
+            # MuJoCo deletes its objects by number in the context that is current, whosever it is.
+            self._gl.make_current()
         except (
             Exception
         ):  # each back end has its own: the context is bound to another thread, perhaps one that has ended
@@ -105,8 +106,8 @@ _open: list[OpenGLRenderer] = []  # those of this process that are not closed
 
 
 def close_first_at_exit() -> None:
-    """When the interpreter ends, close what is still open before anything registered so far: a context that outlives its display,
-    which dm_control ends, or the interpreter's modules complains while dying."""
+    """When the interpreter ends, close what is still open before anything registered so far: a context that outlives
+    its display, which dm_control ends, or the interpreter's modules complains while dying."""
     atexit.unregister(_close_open)
     atexit.register(_close_open)
 
@@ -118,7 +119,9 @@ def _close_open() -> None:
 
 @contextmanager
 def _without_textures(model: mujoco.MjModel, unseen: np.ndarray) -> Iterator[None]:
-    """Textures by number are one pixel large for a while: copying those of Lift, none of which the plain look shows, takes 0.5 s."""
+    """Textures by number are one pixel large for a while: copying those of Lift, none of which the plain look shows,
+    takes 0.5 s.
+    """
     sizes = model.tex_height[unseen], model.tex_width[unseen]
     model.tex_height[unseen] = model.tex_width[unseen] = 1
     try:
@@ -148,7 +151,8 @@ def make_renderer(model: mujoco.MjModel, height: int, width: int, kind: str = AU
     """A renderer of ``height`` x ``width`` pixel images.
 
     Args:
-        kind: a name in ``RENDERERS``, or "auto": OpenGL if it works here, else the ray-caster, with one line in the log that says so.
+        kind: a name in ``RENDERERS``, or "auto": OpenGL if it works here, else the ray-caster, with one line in the log
+            that says so.
     """
     if check_renderer(kind) != AUTO:
         return RENDERERS[kind](model, height, width)

@@ -1,4 +1,6 @@
-"""Compiled scenes on disk: loaded if they are there, written whole or not at all, the least recently used ones removed."""
+"""Compiled scenes on disk: loaded if they are there, written whole or not at all,
+the least recently used ones removed.
+"""
 
 from __future__ import annotations
 

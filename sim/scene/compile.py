@@ -1,8 +1,10 @@
-"""From a robosuite environment, or gymnasium-robotics' kitchen, to a compiled MuJoCo model that is cheap to draw and to step.
+"""From a robosuite environment, or gymnasium-robotics' kitchen, to a compiled MuJoCo model that is cheap to draw and to
+step.
 
-A scene is a source (the environment's MJCF) and a list of named terms, each a small function that saves time or fixes the look.
-Every term can be left out, so what each one costs or saves can be measured. The compiled model is cached on disk under a hash of
-all that it follows from: the recipe, the library versions, and the text of what makes it (``sim.scene.sources``).
+A scene is a source (the environment's MJCF) and a list of named terms, each a small function that saves time or fixes
+the look. Every term can be left out, so what each one costs or saves can be measured. The compiled model is cached on
+disk under a hash of all that it follows from: the recipe, the library versions, and the text of what makes it
+(``sim.scene.sources``).
 """
 
 from __future__ import annotations

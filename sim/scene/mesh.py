@@ -12,9 +12,9 @@ def cluster_vertices(model: mujoco.MjModel, mesh: int, grid_m: float) -> int:
     """Merge the vertices of one visual mesh that fall into the same cell of a ``grid_m`` grid.
 
     Faces are rewritten to one representative vertex a cell (the one nearest to the cell's mean, so normals and texture
-    coordinates stay valid); faces that collapse or repeat are dropped. Only the face rows and the face count change, so every
-    address in the model stays right. A mesh of which that would leave nothing is merged on a grid of half the cell, and so on.
-    Returns the number of faces left.
+    coordinates stay valid); faces that collapse or repeat are dropped. Only the face rows and the face count change, so
+    every address in the model stays right. A mesh of which that would leave nothing is merged on a grid of half the
+    cell, and so on. Returns the number of faces left.
 
     The method is uniform vertex clustering (Rossignac and Borrel, 1993).
     """

@@ -1,11 +1,11 @@
 """Domain randomisation: a list of small terms, each drawn once per episode from the episode's own random stream.
 
-What was drawn is plain numbers, recorded with the episode; the same numbers give the same world again. Object poses are not
-here: they are each task's own reset distribution.
+What was drawn is plain numbers, recorded with the episode; the same numbers give the same world again. Object poses are
+not here: they are each task's own reset distribution.
 
-A term has a name, ``draw(model, rng)`` which returns numbers, and ``apply(model, base, drawn)`` which writes them into the model,
-starting from the untouched values in ``base``. Terms about time and sensors write nothing into the model; the environment reads
-their numbers (``ms``, ``sigma``).
+A term has a name, ``draw(model, rng)`` which returns numbers, and ``apply(model, base, drawn)`` which writes them into
+the model, starting from the untouched values in ``base``. Terms about time and sensors write nothing into the model;
+the environment reads their numbers (``ms``, ``sigma``).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sim.scene.terms import own_colour
 
 Drawn = dict[str, Any]
 _FIELDS = (
-    "mat_rgba", "geom_rgba", "light_dir", "light_diffuse", "cam_pos", "cam_quat", "cam_fovy", "geom_friction", "body_mass",
-    "body_inertia",
+    "mat_rgba", "geom_rgba", "light_dir", "light_diffuse", "cam_pos", "cam_quat", "cam_fovy", "geom_friction",
+    "body_mass", "body_inertia",
 )  # fmt: skip
 
 
@@ -115,7 +115,9 @@ class Friction:
 
 @dataclass(frozen=True)
 class Mass:
-    """Mass and inertia of every free body and what is fixed to it (the objects, not the arm) times a factor of its own."""
+    """Mass and inertia of every free body and what is fixed to it (the objects,
+    not the arm) times a factor of its own.
+    """
 
     name: ClassVar[str] = "mass"
     low: float = 0.7

@@ -2,13 +2,15 @@
 
 The functions that make a scene are its task's ``build`` and the terms of its recipe. What they do follows from
 
-* the text of their modules, of the modules that the task's class inherits from, and of every module that one of these imports,
-  directly or not, out of ``sim``, its own package or, for a script, the script's folder; installed packages count by version;
+* the text of their modules, of the modules that the task's class inherits from, and of every module that one of these
+  imports, directly or not, out of ``sim``, its own package or, for a script, the script's folder; installed packages
+  count by version;
 * the attributes of the task, of whose contract a scene can only follow camera names, actions and rate.
 
-Where that cannot be seen ``NotSeen`` says why, and the scene is compiled each time: a class made inside a function or typed in, an
-attribute that is no plain data, a module that reads files or whose file changed after this process started. Two things are out
-of sight: modules imported by a computed name, and constants that a program changes while it runs.
+Where that cannot be seen ``NotSeen`` says why, and the scene is compiled each time: a class made inside a function or
+typed in, an attribute that is no plain data, a module that reads files or whose file changed after this process
+started. Two things are out of sight: modules imported by a computed name, and constants that a program changes while it
+runs.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ def identity(base: str, makers: Iterable[Maker]) -> dict[str, Any]:
     return {"texts": sorted(texts.values()), "states": states}
 
 
-# ----------------------------------------------------------------------------------------------------------- who makes it
+# --------------------------------------------------------------------------------------------------------- who makes it
 def _owners(maker: Maker) -> tuple[list[Any], dict[str, Any]]:
     """The classes and functions whose modules hold what ``maker`` does, and the attributes it can read."""
     owners: list[Any] = [maker]

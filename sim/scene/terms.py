@@ -1,6 +1,7 @@
 """The terms of a scene: small functions that save time or fix the look, each of which can be left out.
 
-``SPEC_TERMS`` edit the specification before it is compiled, ``MODEL_TERMS`` the compiled model; a term may have a part in both.
+``SPEC_TERMS`` edit the specification before it is compiled, ``MODEL_TERMS`` the compiled model; a term may have a part
+in both.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ UNSATURATED = 0.5  # the three lights of the plain look add up to about twice a 
 MESH_GRID = 0.03  # m, where the arm's description names no other for a body
 
 
-# --------------------------------------------------------------------------- terms on the specification, before compiling
+# --------------------------------------------------------------------------- terms on the specification, before
+# compiling
 def plain_lights(spec: mujoco.MjSpec) -> None:
     """Three directional lights of unit diffuse and no head light: the light both renderers can draw alike.
 
-    The strongest on upright faces comes from where the cameras stand: robosuite's before the arm, the kitchen's behind it."""
+    The strongest on upright faces comes from where the cameras stand: robosuite's before the arm, the kitchen's behind
+    it."""
     for light in list(spec.lights):
         spec.delete(light)
     spec.visual.headlight.active = 0
@@ -100,7 +103,8 @@ def light_primitives(model: mujoco.MjModel, arm: Arm) -> None:
 
 
 def plain_look(model: mujoco.MjModel, arm: Arm) -> None:
-    """Flat colours under ``plain_lights``: a texture becomes its mean, scaled so that three unit lights do not saturate.
+    """Flat colours under ``plain_lights``: a texture becomes its mean, scaled so that three unit lights do not
+    saturate.
 
     What is more than half clear is left out, as the ray-caster knows no half-way."""
     own = own_colour(model)
@@ -119,8 +123,8 @@ def plain_look(model: mujoco.MjModel, arm: Arm) -> None:
 
 
 def own_colour(model: mujoco.MjModel) -> np.ndarray:
-    """Which geoms show their own ``geom_rgba`` instead of their material's colour, ``(ngeom,)`` bool: MuJoCo's rule is that
-    a colour other than its default counts as set."""
+    """Which geoms show their own ``geom_rgba`` instead of their material's colour, ``(ngeom,)`` bool: MuJoCo's rule is
+    that a colour other than its default counts as set."""
     return (model.geom_matid < 0) | (model.geom_rgba != UNSET_RGBA).any(axis=1)
 
 
@@ -134,11 +138,14 @@ def _mean_colour(model: mujoco.MjModel, texture: int) -> np.ndarray:
 
 
 def fewer_collisions(model: mujoco.MjModel, arm: Arm) -> None:
-    """The arm's mount and its links near the base stop colliding: inside the task's workspace box they cannot reach anything."""
+    """The arm's mount and its links near the base stop colliding:
+    inside the task's workspace box they cannot reach anything.
+    """
     bodies = names(model, "body")
     if not set(arm.out_of_reach) & set(bodies):
         raise PixelarmError(
-            f"fewer_collisions needs an arm that says which of its bodies reach nothing (out_of_reach); {arm.name!r} names none "
+            f"fewer_collisions needs an arm that says which of its bodies reach nothing (out_of_reach); {arm.name!r} "
+            f"names none "
             "that this model has. Leave the term out of the recipe"
         )
     for geom in range(model.ngeom):

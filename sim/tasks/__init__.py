@@ -1,4 +1,5 @@
-"""Every task by name, for ``sim.envs.make`` and ``pixelarm train task=NAME``. Outsiders may add: ``TASKS["mine"] = MyTask``.
+"""Every task by name, for ``sim.envs.make`` and ``pixelarm train task=NAME``. Outsiders may add: ``TASKS["mine"] =
+MyTask``.
 
 A task is its class, or "module:Class" of it.
 """

@@ -1,11 +1,11 @@
 """Door: push the handle down and pull the door open. robosuite's Door scene, with its spring latch.
 
-Reset is robosuite's: the door frame within 2 x 2 cm and a turn of 0 to 0.25 rad. robosuite moves the frame by editing the
-compiled model; here the frame is a mocap body, so that its pose is part of the simulation state and a restored episode has it.
-Success is robosuite's: the hinge turned by more than 0.3 rad (17 degrees; it stops at 0.4).
+Reset is robosuite's: the door frame within 2 x 2 cm and a turn of 0 to 0.25 rad. robosuite moves the frame by editing
+the compiled model; here the frame is a mocap body, so that its pose is part of the simulation state and a restored
+episode has it. Success is robosuite's: the hinge turned by more than 0.3 rad (17 degrees; it stops at 0.4).
 
-The action is ``eef_delta_position``: with the hand held straight down, one finger presses the lever from above and draws
-the door open by friction, so nothing needs to turn.
+The action is ``eef_delta_position``: with the hand held straight down, one finger presses the lever from above and
+draws the door open by friction, so nothing needs to turn.
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ class Door(TabletopTask):
 
 
 class DoorExpert:
-    """Lay one open finger on the lever, follow its arc down until the latch is free, then draw the door open by friction.
+    """Lay one open finger on the lever, follow its arc down until the latch is free, then draw the door open by
+    friction.
 
-    The hand is 20 cm wide in the direction in which its fingers close, which is across the door: one finger on the lever
-    leaves the hand's other side in front of the panel. The lever turns about the latch's y axis, the door about the vertical.
+    The hand is 20 cm wide in the direction in which its fingers close, which is across the door: one finger on the
+    lever leaves the hand's other side in front of the panel. The lever turns about the latch's y axis, the door about
+    the vertical.
     """
 
     LEVER = np.array([0.14, -0.10, 0.031])  # m, in the latch's frame: on top of the lever, and half a finger above
@@ -65,7 +67,8 @@ class DoorExpert:
     ALIGNED = 0.012  # m, horizontal error at which descending starts
     FREE = 1.2  # rad, the lever's angle at which the latch clears the frame
     AHEAD = 0.35  # rad along the lever's arc
-    # m per step along the panel and away from it: friction carries a pull of at most the press; a quarter of it opens the door
+    # m per step along the panel and away from it: friction carries a pull of at most the press; a quarter of it opens
+    # the door
     PRESS, PULL = 0.02, 0.02
     TREMOR = 0.002  # m, standard deviation added to each commanded delta
 

@@ -1,8 +1,9 @@
 """Drawer: hook the handle of a small cabinet's drawer and pull it open.
 
-The cabinet stands at the table's left, held in place, and opens to the right (towards -y), so both cameras see the handle and the
-way the drawer goes. It is drawn in a 10 x 4 cm area and turned by up to 0.25 rad (14 degrees). The handle is a bar with a gap
-behind it that the closed fingers fit into. Success: the drawer is open by more than 10 cm of its 14 cm.
+The cabinet stands at the table's left, held in place, and opens to the right (towards -y), so both cameras see the
+handle and the way the drawer goes. It is drawn in a 10 x 4 cm area and turned by up to 0.25 rad (14 degrees). The
+handle is a bar with a gap behind it that the closed fingers fit into. Success: the drawer is open by more than 10 cm of
+its 14 cm.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The kitchen of Gupta et al. (2019), "Relay Policy Learning", as FrankaKitchen-v1 of gymnasium-robotics 1.4 has it.
 
-A Franka arm in front of a microwave, a kettle, four burner knobs, a light switch and two cabinets. The scene, the seven subtasks,
-their goals and the threshold are FrankaKitchen's. What differs:
+A Franka arm in front of a microwave, a kettle, four burner knobs, a light switch and two cabinets. The scene, the seven
+subtasks, their goals and the threshold are FrankaKitchen's. What differs:
 
 * No noise is added to observations.
-* Gravity is compensated, as a Franka does by itself: an action of zeros holds the arm, where FrankaKitchen's lets it sink.
+* Gravity is compensated, as a Franka does by itself: an action of zeros holds the arm, where FrankaKitchen's lets it
+  sink.
 * Actions are joint velocities in rad/s (FrankaKitchen's are halves of them), and one number for both fingers.
 * All wanted objects must be in place at the same time; FrankaKitchen also counts one that was in place before.
 * The start is drawn: each joint within 0.05 rad of FrankaKitchen's start, the kettle within 2 cm of its own.
@@ -55,8 +56,8 @@ LANGUAGE = {
 FOUR = ("microwave", "kettle", "bottom_burner", "light_switch")  # D4RL's kitchen-complete
 JOINT_NOISE, KETTLE_NOISE = 0.05, 0.02  # rad and m, each way
 KETTLE = (-0.269, 0.350, 1.620)  # m, world frame
-# what lights keep of their strength in the textured look: shadows, which a policy's camera goes without, would take the rest.
-# The pictures' mean is then within 7 % of that with shadows, and the stove has no white spot
+# what lights keep of their strength in the textured look: shadows, which a policy's camera goes without, would take the
+# rest. The pictures' mean is then within 7 % of that with shadows, and the stove has no white spot
 SUN, OVEN_LIGHT = 0.6, 0.2
 TERMS = ("no_multisampling", "no_reflections", "clustered_meshes", "light_primitives", "plain_look", "fast_physics")
 

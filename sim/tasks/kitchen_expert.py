@@ -1,7 +1,8 @@
 """The scripted expert of the kitchen: a table of waypoints for each subtask, followed with inverse kinematics.
 
-Positions are metres in the world frame: x to the right as one faces the kitchen, y into it, z up. The hand's natural direction is
-into the kitchen, with fingers that open along x, as all the vertical handles want it; a yaw turns it about z, a pitch tilts it down.
+Positions are metres in the world frame: x to the right as one faces the kitchen, y into it, z up. The hand's natural
+direction is into the kitchen, with fingers that open along x, as all the vertical handles want it; a yaw turns it about
+z, a pitch tilts it down.
 """
 
 from __future__ import annotations
@@ -203,10 +204,12 @@ WAYPOINTS: dict[str, tuple[Waypoint, ...]] = {
 
 # --------------------------------------------------------------------------------------------------------------- expert
 class KitchenExpert:
-    """One subtask after the other, in the task's order but the hinged cabinet last: its open door covers the slide's handle.
+    """One subtask after the other, in the task's order but the hinged cabinet last: its open door covers the slide's
+    handle.
 
-    What is not done, or came undone, is tried again. A reference pose moves from waypoint to waypoint, inverse kinematics turns
-    it into reference joint angles, and the arm is asked for more than the way to them, as its servos go about half of it.
+    What is not done, or came undone, is tried again. A reference pose moves from waypoint to waypoint, inverse
+    kinematics turns it into reference joint angles, and the arm is asked for more than the way to them, as its servos
+    go about half of it.
     """
 
     SPEED = (0.025, 0.032)  # m per step in free motion, drawn for each episode
@@ -333,7 +336,9 @@ class InverseKinematics:
         self._jacobian = np.zeros((6, world.model.nv))
 
     def solve(self, joints: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-        """Angles ``(n,)`` near ``joints`` (rad) with the hand nearer to ``position`` (m) and ``rotation``, world frame."""
+        """Angles ``(n,)`` near ``joints`` (rad) with the hand nearer to ``position`` (m) and ``rotation``,
+        world frame.
+        """
         for _ in range(self.ITERATIONS):
             joints = self._improve(joints, position, rotation)
         return joints

@@ -1,8 +1,8 @@
 """Move: pick up a small block and put it down on a marked place. FERM's pick and place.
 
-The block starts anywhere in a 20 x 24 cm area at any yaw; the place, a green disc, is drawn in the same area at least 10 cm from
-it. Success: the block lies on the table, its centre within 2.5 cm of the disc's, it is at rest and the fingers are open wider
-than it.
+The block starts anywhere in a 20 x 24 cm area at any yaw; the place, a green disc, is drawn in the same area at least
+10 cm from it. Success: the block lies on the table, its centre within 2.5 cm of the disc's, it is at rest and the
+fingers are open wider than it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def _velocity_address(world: World) -> int:
 
 
 class MoveExpert:
-    """Above the block, down, close; up and across; down, open. Closed loop on the true positions; a lost block is picked again."""
+    """Above the block, down, close; up and across; down, open.
+    Closed loop on the true positions; a lost block is picked again.
+    """
 
     CARRY = 0.10  # m above the place's surface while crossing
     HOVER = 0.06  # m above the block's centre before descending

@@ -1,9 +1,10 @@
-"""Nut assembly: pick the square nut up by its handle and put it over the square peg. robosuite's NutAssemblySquare scene.
+"""Nut assembly: pick the square nut up by its handle and put it over the square peg. robosuite's NutAssemblySquare
+scene.
 
-Reset is robosuite's: the nut lies left of the table's middle, in a strip of 0.5 x 11.5 cm, at any yaw. robosuite parks the
-round nut of the full task far away; here it is not in the scene at all. Both pegs stand.
-Success is robosuite's: the nut's centre within 3 cm of the peg's axis each way, at most 5 cm above the table, and the gripper
-away from it. The hole leaves 6.7 mm on each side of the peg.
+Reset is robosuite's: the nut lies left of the table's middle, in a strip of 0.5 x 11.5 cm, at any yaw. robosuite parks
+the round nut of the full task far away; here it is not in the scene at all. Both pegs stand. Success is robosuite's:
+the nut's centre within 3 cm of the peg's axis each way, at most 5 cm above the table, and the gripper away from it. The
+hole leaves 6.7 mm on each side of the peg.
 """
 
 from __future__ import annotations
@@ -61,10 +62,12 @@ class NutAssemblySquare(TabletopTask):
 
 
 class NutExpert:
-    """Grasp the handle, lift the nut over the peg while turning a face of its hole to a face of the peg, lower it, let go.
+    """Grasp the handle, lift the nut over the peg while turning a face of its hole to a face of the peg, lower it, let
+    go.
 
-    The handle points in any direction and the arm reaches the peg best with the handle towards its base, so a plan is a yaw at
-    the grasp and a yaw at the peg: of those the wrist can do, the one that turns least and strains the reach least.
+    The handle points in any direction and the arm reaches the peg best with the handle towards its base, so a plan is a
+    yaw at the grasp and a yaw at the peg: of those the wrist can do, the one that turns least and strains the reach
+    least.
     """
 
     HOVER = 0.08  # m above the handle before descending

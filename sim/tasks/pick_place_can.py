@@ -1,8 +1,8 @@
 """Pick and place a can: from the left bin into its compartment of the right one. robosuite's PickPlaceCan scene.
 
-Reset is robosuite's: the can stands anywhere in the left bin at least 5 cm (and its own radius) from the walls. robosuite parks
-the milk, bread and cereal of the full task far away; here they are not in the scene at all.
-Success is robosuite's: the can's centre inside its compartment, below the walls' top, and the gripper away from it.
+Reset is robosuite's: the can stands anywhere in the left bin at least 5 cm (and its own radius) from the walls.
+robosuite parks the milk, bread and cereal of the full task far away; here they are not in the scene at all. Success is
+robosuite's: the can's centre inside its compartment, below the walls' top, and the gripper away from it.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class PickPlaceCan(TabletopTask):
         return yaw_contract(self.name, image_size)
 
     def build(self, spec: mujoco.MjSpec) -> None:
-        """Take the other three objects and their ghosts away. The can's ghost marks the compartment, as in robosuite, but
-        opaque: the ray-caster cannot draw it at robosuite's 30 %.
+        """Take the other three objects and their ghosts away. The can's ghost marks the compartment, as in robosuite,
+        but opaque: the ray-caster cannot draw it at robosuite's 30 %.
         """
         for name in UNUSED:
             spec.delete(in_spec(spec, "body", f"{name}_main"))
@@ -72,12 +72,15 @@ class PickPlaceCan(TabletopTask):
 
 
 class PickPlaceCanExpert:
-    """Grasp the can from above, lift it over the walls, carry it to the near corner of its compartment, let go and rise."""
+    """Grasp the can from above, lift it over the walls, carry it to the near corner of its compartment,
+    let go and rise.
+    """
 
     HOVER = 0.10  # m above the grasp before descending
     GRASP = 0.015  # m above the can's centre
     ALIGNED = 0.012  # m, horizontal error at which descending starts
-    OVER = 0.17  # m of the can's centre above the bins' origin while carrying: walls end at 0.10, the can reaches 0.04 down
+    # m of the can's centre above the bins' origin while carrying: walls end at 0.10, the can reaches 0.04 down
+    OVER = 0.17
     # m from the right bin's centre: clear of the partition by a can's radius and 2 cm, and still within the arm's reach
     DROP = np.array([0.06, 0.065])
     TREMOR = 0.002  # m, standard deviation added to each commanded delta

@@ -1,8 +1,8 @@
 """Pull: drag a large light box, too wide to grasp, back to a line marked on the table. FERM's pulling job.
 
-The box (20 x 14 x 5 cm, 150 g) starts beyond the line at a small yaw; the line runs across the table. One way is to lower the
-open fingers behind the box and draw it towards the arm; pressing on its lid works too. Success: the box's centre has reached the
-line.
+The box (20 x 14 x 5 cm, 150 g) starts beyond the line at a small yaw; the line runs across the table. One way is to
+lower the open fingers behind the box and draw it towards the arm; pressing on its lid works too. Success: the box's
+centre has reached the line.
 """
 
 from __future__ import annotations

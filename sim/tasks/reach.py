@@ -1,8 +1,8 @@
 """Reach: bring the point between the finger tips to a red ball that floats over the table. FERM's simplest job.
 
-The ball touches nothing. It is drawn uniformly in a box 24 cm deep, 36 cm wide and 16 cm high above the table's middle, not
-closer than 10 cm to where the gripper starts. Success: the point between the finger tips is within 2.5 cm, the ball's radius, of
-the ball's centre.
+The ball touches nothing. It is drawn uniformly in a box 24 cm deep, 36 cm wide and 16 cm high above the table's middle,
+not closer than 10 cm to where the gripper starts. Success: the point between the finger tips is within 2.5 cm, the
+ball's radius, of the ball's centre.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Stack: put the small red cube on the larger green one. robosuite's Stack scene.
 
-Reset is robosuite's: both cubes (4 and 5 cm) anywhere in a 16 x 16 cm square at any yaw, no closer than their circles allow.
-Success is robosuite's: the red cube is off the table, rests on the green one and is not held.
+Reset is robosuite's: both cubes (4 and 5 cm) anywhere in a 16 x 16 cm square at any yaw, no closer than their circles
+allow. Success is robosuite's: the red cube is off the table, rests on the green one and is not held.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Stack(TabletopTask):
 
 
 class StackExpert:
-    """Grasp the red cube by the pair of faces that keeps the fingers off the green one, carry it above, lower it, let go."""
+    """Grasp the red cube by the pair of faces that keeps the fingers off the green one, carry it above, lower it,
+    let go.
+    """
 
     HOVER = 0.07  # m above the red cube's centre before descending
     OVER = 0.035  # m between the cubes while carrying
@@ -93,7 +95,9 @@ class StackExpert:
         return GAIN * (error + (0.0, 0.0, above)), GAIN * turn, -1.0
 
     def _best_grasp(self, yaw: float, now: float, to_green: np.ndarray) -> float:
-        """Of the cube's two pairs of faces, the one whose fingers stay clear of the green cube, else the shorter turn."""
+        """Of the cube's two pairs of faces, the one whose fingers stay clear of the green cube,
+        else the shorter turn.
+        """
         near = np.linalg.norm(to_green[:2]) < 0.11
         green_angle = np.arctan2(to_green[1], to_green[0])
 

@@ -1,8 +1,8 @@
 """Switch: flip the lever of a light switch that lies on the table. FERM's light switch.
 
-The lever turns on a hinge between two stops and a spring pulls it over the middle to one or the other, so it is always on or off
-and cannot be left between. The plate is held in place; it is drawn in a 16 x 20 cm area and turned by up to 0.6 rad (34 degrees).
-At the start the lever lies over the grey half; success: it lies over the green one.
+The lever turns on a hinge between two stops and a spring pulls it over the middle to one or the other, so it is always
+on or off and cannot be left between. The plate is held in place; it is drawn in a 16 x 20 cm area and turned by up to
+0.6 rad (34 degrees). At the start the lever lies over the grey half; success: it lies over the green one.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ PLATE = (0.05, 0.07, 0.010)  # m, half lengths of the housing
 LEVER = 0.060  # m, from the hinge to the tip
 STOP = 0.5  # rad, each way from upright
 ON = -0.35  # rad, over the middle and nearly at the other stop
-# the spring runs from ARM above the hinge to ARM below it: at an angle q it turns the lever outwards with K ARM^2 sin q, so at
-# the stop 150 * 0.03^2 * sin 0.5 = 0.065 N m, or 1.1 N at the tip: about what a light switch takes
+# the spring runs from ARM above the hinge to ARM below it: at an angle q it turns the lever outwards with K ARM^2 sin
+# q, so at the stop 150 * 0.03^2 * sin 0.5 = 0.065 N m, or 1.1 N at the tip: about what a light switch takes
 SPRING, ARM = 150.0, 0.030  # N/m, m
 DAMPING = 0.003  # N m s/rad
 X, Y, YAW = (-0.08, 0.08), (-0.10, 0.10), (-0.6, 0.6)  # m, m, rad; where the plate is drawn

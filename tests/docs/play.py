@@ -1,8 +1,9 @@
 """Plays tutorials in one process, so that torch and MuJoCo are imported once: ``python play.py``. Not a test.
 
-Each line of standard input is the JSON of ``[folder, steps]``. The steps are done in that folder, and ``played.json`` there says what each
-of them printed and, if one failed, why; then a line ``PLAYED`` is printed. A step is ``["write", file, text]``,
-``["run", program, arguments]`` (``pixelarm`` or ``python``), or ``["code", text]``, the next block of one script.
+Each line of standard input is the JSON of ``[folder, steps]``. The steps are done in that folder, and ``played.json``
+there says what each of them printed and, if one failed, why; then a line ``PLAYED`` is printed. A step is ``["write",
+file, text]``, ``["run", program, arguments]`` (``pixelarm`` or ``python``), or ``["code", text]``, the next block of
+one script.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def run(program: str, arguments: list[str]) -> None:
             sys.exit(cli.main(arguments))
         assert program == "python", f"a tutorial's command is pixelarm or python, not {program}"
         sys.argv = arguments
-        # whole, because a worker process that imports the script anew looks from the folder that this process started in
+        # whole, because a worker process that imports the script anew looks from the folder that this process started
+        # in
         runpy.run_path(str(Path(arguments[0]).resolve()), run_name="__main__")
     except SystemExit as ended:
         assert not ended.code, f"{program} {' '.join(arguments)} ended with {ended.code}"

@@ -1,7 +1,8 @@
 """Every tutorial is played from its first block to its last, in a folder of its own and with a tiny budget.
 
-What is played: blocks of ``bash`` (``pixelarm`` and ``python`` only), blocks of ``python``, and blocks with a file's name as their title,
-which are written. ``text`` with the title "prints" is what the block before it must print. ``console`` is only shown.
+What is played: blocks of ``bash`` (``pixelarm`` and ``python`` only), blocks of ``python``, and blocks with a file's
+name as their title, which are written. ``text`` with the title "prints" is what the block before it must print.
+``console`` is only shown.
 """
 
 from __future__ import annotations
@@ -201,8 +202,8 @@ def test_what_a_page_adds_may_become_pixelarms_own(name: str, tmp_path: Path) ->
         (reader / title).write_text(titled[title])
     reader.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "robot.cli", "train", *CHOSEN[name], "--cfg", "job"], cwd=reader, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=600,
+        [sys.executable, "-m", "robot.cli", "train", *CHOSEN[name], "--cfg", "job"], cwd=reader, capture_output=True,
+        text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     assert CHOSEN[name][-1].partition("=")[2] in done.stdout
@@ -214,7 +215,8 @@ def test_every_tutorial_is_played() -> None:
 
 
 def test_blocks_become_steps() -> None:
-    page = '```python title="a.py"\nx = 1\n```\n\n```bash\npixelarm eval R \\\n  --json f  # note\n```\n\n```console\n$ make demo\n```\n'
+    page = '```python title="a.py"\nx = 1\n```\n\n```bash\npixelarm eval R \\\n  --json f  # note\n```\n'
+    page += "\n```console\n$ make demo\n```\n"
     page += '```python\nprint(1)\n```\n\n```text title="prints"\n1\n```\n'
     found, prints = steps(page)
     assert found == [

@@ -1,4 +1,6 @@
-"""A policy of one's own is one file and one line: it trains, evaluates, is exported and drives the control loop, in chunks."""
+"""A policy of one's own is one file and one line: it trains, evaluates, is exported and drives the control loop,
+in chunks.
+"""
 
 import json
 import time
@@ -25,8 +27,8 @@ from sim.envs.make import make_env
 pytestmark = pytest.mark.serial  # a control loop in real time
 
 TINY = [
-    "algo=toy", "recipe.demos=2", "recipe.fit_updates=40", "recipe.batch_size=16", "task.image_size=32", "trainer.accelerator=cpu",
-    "trainer.threads=1", "trainer.eval_episodes=1", "trainer.log_every=10",
+    "algo=toy", "recipe.demos=2", "recipe.fit_updates=40", "recipe.batch_size=16", "task.image_size=32",
+    "trainer.accelerator=cpu", "trainer.threads=1", "trainer.eval_episodes=1", "trainer.log_every=10",
 ]  # fmt: skip
 
 

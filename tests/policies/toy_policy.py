@@ -1,4 +1,6 @@
-"""The smallest policy of its own: chunks of actions from proprioception and coarse pictures, fitted with a squared error."""
+"""The smallest policy of its own: chunks of actions from proprioception and coarse pictures,
+fitted with a squared error.
+"""
 
 from dataclasses import dataclass
 

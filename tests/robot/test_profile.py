@@ -135,7 +135,7 @@ def test_profiles_are_frozen() -> None:
         arm.dry_run = True  # type: ignore[misc]
 
 
-# ----------------------------------------------------------------------------------------------- what the arm can be told
+# --------------------------------------------------------------------------------------------- what the arm can be told
 def test_an_arm_takes_the_kinds_of_action_that_it_has_outputs_for() -> None:
     everything = {name for name, kind in KINDS.items() if kind.make}
     assert set(changed().kinds) == everything
@@ -149,7 +149,8 @@ def test_a_kind_without_an_output_is_refused_with_those_that_there_are() -> None
     joints = changed(target_pose=None)
     with pytest.raises(
         PixelarmError,
-        match="'sim_panda' takes joint_velocity, joint_position actions, .*eef_delta_position.*lacks the key target_pose",
+        match="'sim_panda' takes joint_velocity, joint_position actions, .*eef_delta_position.*lacks the key "
+        "target_pose",
     ):
         joints.require_contract(contract())
     with pytest.raises(

@@ -64,7 +64,9 @@ def test_what_is_no_rotation_becomes_nan() -> None:
 
 
 def test_they_are_mujocos_to_the_last_bit() -> None:
-    """A simulation of before, in which MuJoCo turned the hand, stays the same; and quaternions have the sign of MuJoCo's."""
+    """A simulation of before, in which MuJoCo turned the hand, stays the same;
+    and quaternions have the sign of MuJoCo's.
+    """
     mujoco = pytest.importorskip("mujoco")
     rng = np.random.default_rng(1)
     quaternion, matrix = np.empty(4), np.empty(9)

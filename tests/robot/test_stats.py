@@ -57,8 +57,8 @@ def test_iqm_is_the_trimmed_mean_of_the_published_figures():
 
 
 def test_bootstrap_by_hand():
-    # two values, 0 and 1: a resample's mean is 0, 0.5 or 1 with chances 1/4, 1/2, 1/4. 2.5 % lies within the zeros and 97.5 %
-    # within the ones; 30 % and 70 % both lie within the halves
+    # two values, 0 and 1: a resample's mean is 0, 0.5 or 1 with chances 1/4, 1/2, 1/4. 2.5 % lies within the zeros and
+    # 97.5 % within the ones; 30 % and 70 % both lie within the halves
     assert bootstrap_interval([[0, 1]]) == (0.0, 1.0)
     assert bootstrap_interval([[0, 1]], level=0.4) == (0.5, 0.5)
     assert bootstrap_interval([[3, 3, 3]]) == (3.0, 3.0)
@@ -93,7 +93,8 @@ def test_bootstrap_is_seeded_and_takes_a_statistic():
     values = np.random.default_rng(1).normal(size=12)
     assert bootstrap_interval([values], iqm) == bootstrap_interval([values], iqm)
     assert bootstrap_interval([values], iqm) != bootstrap_interval([values], iqm, seed=1)
-    # one value far out moves the mean's upper end, not the interquartile mean's: more than 3 of 12 draws would have to hit it
+    # one value far out moves the mean's upper end, not the interquartile mean's: more than 3 of 12 draws would have to
+    # hit it
     outlier = [0.0] * 11 + [120.0]
     assert bootstrap_interval([outlier], mean)[1] >= 20 and bootstrap_interval([outlier], iqm)[1] == 0.0
 

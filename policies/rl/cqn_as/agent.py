@@ -1,7 +1,7 @@
 """CQN-AS: no actor, the critic of action sequences chooses actions itself (Seo and Abbeel 2024, arXiv 2411.12155).
 
-The critic and what its numbers are taken from: ``policies.rl.cqn_as.critic``. A sequence is valued whole and its first action is
-executed; the authors average overlapping sequences while acting.
+The critic and what its numbers are taken from: ``policies.rl.cqn_as.critic``. A sequence is valued whole and its first
+action is executed; the authors average overlapping sequences while acting.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class CqnAsPolicy(PixelPolicy):
 
 
 class CqnAs(PixelAgent):
-    """See the module text, and ``PixelAgent`` for the arguments. There is no actor, so ``improve_actor`` changes nothing."""
+    """See the module text, and ``PixelAgent`` for the arguments.
+    There is no actor, so ``improve_actor`` changes nothing.
+    """
 
     cfg: CqnAsConfig
 
@@ -102,7 +104,9 @@ class CqnAs(PixelAgent):
 
     @torch.no_grad()
     def td_target(self, batch: Batch, after: View, noise: torch.Tensor) -> torch.Tensor:
-        """What the critic learns, probabilities ``(B, levels, K, A, atoms)``: of the next state's greedy sequence with ``noise`` on it."""
+        """What the critic learns, probabilities ``(B, levels, K, A, atoms)``:
+        of the next state's greedy sequence with ``noise`` on it.
+        """
         features = self.encoder(after.pixels)
         actions = (self.critic.best(features, after.proprio) + noise[:, None]).clamp(-1.0, 1.0)
         if self.target_encoder is not None:

@@ -1,15 +1,18 @@
 """CQN-AS: values of whole action sequences, found by zooming in (Seo and Abbeel 2024, arXiv 2411.12155).
 
-Each dimension of each action is divided into bins, the chosen bin into bins again, and so on for a few levels: the coarse-to-fine
-critic CQN (Seo et al. 2024, arXiv 2407.07787). There is no actor: the greedy bins are the action. All K actions of a sequence are
-valued at once, each from the actions before it through a recurrent network, and each learns from its own counterpart one step on.
+Each dimension of each action is divided into bins, the chosen bin into bins again, and so on for a few levels: the
+coarse-to-fine critic CQN (Seo et al. 2024, arXiv 2407.07787). There is no actor: the greedy bins are the action. All K
+actions of a sequence are valued at once, each from the actions before it through a recurrent network, and each learns
+from its own counterpart one step on.
 
-The numbers are those of cfgs/config_cqn_as_*.yaml in the authors' repository younggyoseo/CQN-AS. For RLBench and BiGym it takes a
-width of 512, 2 layers, a target rate of 0.02 and a discount of 0.99, and weighs the temporal-difference loss 0.1 against 1 of the
-cloning loss (a ``bc_weight`` of 10 here). Differences:
+The numbers are those of cfgs/config_cqn_as_*.yaml in the authors' repository younggyoseo/CQN-AS. For RLBench and BiGym
+it takes a width of 512, 2 layers, a target rate of 0.02 and a discount of 0.99, and weighs the temporal-difference loss
+0.1 against 1 of the cloning loss (a ``bc_weight`` of 10 here). Differences:
 
-* one trunk serves both streams of the dueling network, where the authors have a trunk each, and BiGym's two layers before it are not there;
-* bins of equal value go to the middle one, where the authors draw at random: an untrained policy holds still on a robot.
+* one trunk serves both streams of the dueling network, where the authors have a trunk each, and BiGym's two layers
+  before it are not there;
+* bins of equal value go to the middle one, where the authors draw at random: an untrained policy holds still on a
+  robot.
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ TIE = 1e-4  # bins whose values differ by less count as equal, as in the authors
 
 
 class GRU(nn.Module):
-    """``torch.nn.GRU`` of one layer, ``(N, K, size)`` to the same, written out: torch.compile does not look into torch's own."""
+    """``torch.nn.GRU`` of one layer, ``(N, K, size)`` to the same, written out:
+    torch.compile does not look into torch's own.
+    """
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -51,7 +56,9 @@ class GRU(nn.Module):
 
 
 class Stream(nn.Module):
-    """One side of the dueling network: layers for each step by itself, a recurrence over the steps, a head that starts at zero."""
+    """One side of the dueling network: layers for each step by itself, a recurrence over the steps,
+    a head that starts at zero.
+    """
 
     def __init__(self, inputs: int, hidden: int, layers: int, layer_norm: bool, outputs: int) -> None:
         super().__init__()
@@ -113,7 +120,8 @@ class SequenceCritic(nn.Module):
         return expectation(prediction, self.support).flatten(1).mean(dim=1)
 
     def target(self, prediction: torch.Tensor, reward: torch.Tensor, discount: torch.Tensor) -> torch.Tensor:
-        """Probabilities ``(B, levels, K, A, atoms)``: each bin's from the same step, dimension and level of the next sequence.
+        """Probabilities ``(B, levels, K, A, atoms)``: each bin's from the same step, dimension and level of the next
+        sequence.
 
         Args:
             prediction: of the target network for the next state's greedy sequence, as ``predict`` gives it.
@@ -141,11 +149,12 @@ class SequenceCritic(nn.Module):
     def cloning_loss(
         self, convolved: torch.Tensor, proprio: torch.Tensor, actions: torch.Tensor, weight: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """How far demonstrated bins are from leading all others, 0 where they do; scalar, mean over rows by ``weight`` ``(B,)``.
+        """How far demonstrated bins are from leading all others, 0 where they do; scalar, mean over rows by ``weight``
+        ``(B,)``.
 
-        Two terms, each a mean over levels, steps, dimensions and bins: by how much the demonstrated bin's distribution fails to
-        dominate another's (area by which its cumulative probabilities lie above), and by how much its mean fails to lead by
-        ``margin``.
+        Two terms, each a mean over levels, steps, dimensions and bins: by how much the demonstrated bin's distribution
+        fails to dominate another's (area by which its cumulative probabilities lie above), and by how much its mean
+        fails to lead by ``margin``.
         """
         bins, centres = self.encode(actions)
         probabilities = self.logits(self.trunk(convolved, proprio), centres).softmax(dim=-1)
@@ -160,7 +169,8 @@ class SequenceCritic(nn.Module):
         return (loss * weight).sum() / weight.sum().clamp(min=1.0)
 
     def encode(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of actions ``(B, K, A)`` in [-1, 1]: the bin at each level, and the middle of the interval that its level divides.
+        """Of actions ``(B, K, A)`` in [-1, 1]: the bin at each level, and the middle of the interval that its level
+        divides.
 
         Returns:
             Two ``(B, levels, K, A)``, int64 and float32.

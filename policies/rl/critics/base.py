@@ -1,7 +1,8 @@
 """The value of actions: an ensemble of heads on one trunk.
 
-A kind predicts values as plain numbers or as distributions; the agent does not need to know which. It takes a prediction of the
-next state's action from the target networks, asks ``target`` what to learn from it, and ``loss`` how far its own is from that.
+A kind predicts values as plain numbers or as distributions; the agent does not need to know which. It takes a
+prediction of the next state's action from the target networks, asks ``target`` what to learn from it, and ``loss`` how
+far its own is from that.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Critic(nn.Module):
         raise NotImplementedError
 
     def observe(self, rewards: Sequence[float]) -> None:
-        """The rewards of one whole episode, in order, demonstrated or own: for kinds that scale what they learn by them."""
+        """The rewards of one whole episode, in order, demonstrated or own:
+        for kinds that scale what they learn by them.
+        """
 
     def project(self) -> None:
         """After each optimiser step: for kinds whose weights are kept on a surface."""

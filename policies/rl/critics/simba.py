@@ -1,17 +1,21 @@
-"""SimbaV2's critic: features and weights on the unit sphere, values as distributions (Lee et al. 2025, arXiv 2502.15280).
+"""SimbaV2's critic: features and weights on the unit sphere, values as distributions (Lee et al. 2025, arXiv
+2502.15280).
 
-Every weight row has length 1 and every feature vector too, so neither can grow while targets keep moving; what must have a size
-is a learned scaler. A residual block is a step of learned length from the features towards what the block proposes. Rewards are
-divided by a running measure of the returns, so that values fill the same atoms whatever the task pays.
+Every weight row has length 1 and every feature vector too, so neither can grow while targets keep moving; what must
+have a size is a learned scaler. A residual block is a step of learned length from the features towards what the block
+proposes. Rewards are divided by a running measure of the returns, so that values fill the same atoms whatever the task
+pays.
 
-The numbers are those of the paper and of configs/agent/simbaV2.yaml in the authors' repository dojeon-ai/SimbaV2: a width of 512, 2 blocks,
-a target rate of 0.005, and two members where failing ends an episode, one elsewhere. Differences:
+The numbers are those of the paper and of configs/agent/simbaV2.yaml in the authors' repository dojeon-ai/SimbaV2: a
+width of 512, 2 blocks, a target rate of 0.005, and two members where failing ends an episode, one elsewhere.
+Differences:
 
-* the input is the trunk's features of pixels and proprioception beside the action, where the paper has a state normalised by its
-  running mean and deviation; the trunk's own weights are free;
+* the input is the trunk's features of pixels and proprioception beside the action, where the paper has a state
+  normalised by its running mean and deviation; the trunk's own weights are free;
 * the actor is that of the configuration, not a hyperspherical one, and the learning rate does not fall;
-* the statistics of returns are taken from whole episodes (``observe``), demonstrations included, not from each step as it happens;
-  and an episode's last return counts in full, where the authors' code forgets the earlier rewards one step too soon.
+* the statistics of returns are taken from whole episodes (``observe``), demonstrations included, not from each step as
+  it happens; and an episode's last return counts in full, where the authors' code forgets the earlier rewards one step
+  too soon.
 """
 
 from __future__ import annotations
@@ -34,7 +38,9 @@ EXPANSION = 4  # width of a block's hidden layer, in widths of its features
 
 
 class SphereLinear(nn.Module):
-    """One linear layer for each member, without bias, whose rows have unit length: ``(M, B, inputs)`` to ``(M, B, outputs)``."""
+    """One linear layer for each member, without bias, whose rows have unit length:
+    ``(M, B, inputs)`` to ``(M, B, outputs)``.
+    """
 
     def __init__(self, members: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -53,8 +59,8 @@ class SphereLinear(nn.Module):
 
 
 class Scaler(nn.Module):
-    """A learned factor for each feature. It starts at ``initial``; ``speed`` is the size of the stored parameter, to which Adam's
-    steps compare: the smaller, the faster it learns."""
+    """A learned factor for each feature. It starts at ``initial``; ``speed`` is the size of the stored parameter, to
+    which Adam's steps compare: the smaller, the faster it learns."""
 
     def __init__(self, members: int, size: int, initial: float, speed: float) -> None:
         super().__init__()
@@ -84,7 +90,8 @@ class LerpBlock(nn.Module):
 
 
 class SimbaCritics(Critic):
-    """An ensemble of hyperspherical critics, computed together; the target is the distribution with the least mean of those drawn.
+    """An ensemble of hyperspherical critics, computed together; the target is the distribution with the least mean of
+    those drawn.
 
     Values are in scaled reward, as is the entropy bonus beside them.
 
@@ -174,10 +181,11 @@ class SimbaCritics(Critic):
 
     @property
     def reward_scale(self) -> torch.Tensor:
-        """What rewards are divided by: the returns' deviation, or more where that would put the largest one outside the atoms.
+        """What rewards are divided by: the returns' deviation, or more where that would put the largest one outside the
+        atoms.
 
-        1 until an episode with a reward has ended: after zeros alone the deviation is 0, and the first success would be cut
-        off at the last atom.
+        1 until an episode with a reward has ended: after zeros alone the deviation is 0, and the first success would be
+        cut off at the last atom.
         """
         scale = torch.maximum((self.variance + 1e-8).sqrt(), self.largest / self.bound)
         return torch.where(self.largest > 0, scale, torch.ones_like(scale))
@@ -193,7 +201,8 @@ class SimbaCritics(Critic):
             returns.append(running)
         new = torch.tensor(returns, device=self.mean.device)
         total, delta = self.count + len(new), new.mean() - self.mean
-        # Chan et al. 1979: the variance of two sets joined. The first set replaces the placeholder, for which count is 0
+        # Chan et al. 1979: the variance of two sets joined. The first set replaces the placeholder, for which count is
+        # 0
         spread = self.variance * self.count + new.var(correction=0) * len(new)
         self.variance.copy_((spread + delta.square() * self.count * len(new) / total) / total)
         self.mean.add_(delta * len(new) / total)

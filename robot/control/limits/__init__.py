@@ -3,9 +3,9 @@
 These are *software* limits; they lower the chance and the size of a mistake. They are no safety function: an
 emergency stop that removes power, and whatever the arm's own controller enforces, must work without this program.
 
-A filter takes a ``Target`` and what is known of the arm (``Context``) and returns the target, a changed target, or
-a ``Stop``; each counts how often it acted. ``default_limits`` makes the list for a contract's kind of action. Of every target
-that it lets through it guarantees (``tests/robot/control/test_limits.py``):
+A filter takes a ``Target`` and what is known of the arm (``Context``) and returns the target, a changed target, or a
+``Stop``; each counts how often it acted. ``default_limits`` makes the list for a contract's kind of action. Of every
+target that it lets through it guarantees (``tests/robot/control/test_limits.py``):
 
 End-effector targets, with ``m`` the measured position, ``p`` the last target and ``box`` the workspace:
 
@@ -19,8 +19,8 @@ End-effector targets, with ``m`` the measured position, ``p`` the last target an
 Joint positions:
 
 - every joint of ``t`` lies between ``joint_low`` and ``joint_high``, ``joint_margin_rad`` away from both;
-- ``|t - m| <= max_joint_reach_rad`` plus what ``m`` lies beyond that range, and no arm is moved with a joint further than
-  ``max_joint_reach_rad`` outside ``joint_low`` and ``joint_high``;
+- ``|t - m| <= max_joint_reach_rad`` plus what ``m`` lies beyond that range, and no arm is moved with a joint further
+  than ``max_joint_reach_rad`` outside ``joint_low`` and ``joint_high``;
 - ``|t - p| <= max_joint_speed_rad_s * period_s``, with the same exception for an arm that was carried away.
 
 Joint velocities:
@@ -50,7 +50,8 @@ def default_limits(config: LimitConfig, contract: Contract) -> Limits:
     """The list that every arm starts with, for the contract's kind of action.
 
     Raises:
-        PixelarmError: the contract is not one for an arm, or the configuration lacks a number that this kind of action needs.
+        PixelarmError: the contract is not one for an arm, or the configuration lacks a number that this kind of action
+            needs.
     """
     contract.require_arm()
     kind = KINDS[contract.action.kind]

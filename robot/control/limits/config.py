@@ -58,7 +58,8 @@ class LimitConfig:
             raise PixelarmError(f"limit joint_margin_rad must be finite and not negative, got {margin}")
         if len(low) != len(high) or not all(a + 2 * margin < b for a, b in zip(low, high)):
             raise PixelarmError(
-                "limits joint_low and joint_high must be of one length, and joint_low below joint_high by more than twice "
+                "limits joint_low and joint_high must be of one length, and joint_low below joint_high by more than "
+                "twice "
                 f"joint_margin_rad ({margin}), got {low} and {high}"
             )
         if not all(0 < v < float("inf") for v in self.max_joint_speed_rad_s):
@@ -67,7 +68,9 @@ class LimitConfig:
             )
 
     def require_joints(self, kind: str, joints: int) -> None:
-        """Raise PixelarmError unless every limit that is a joint's own is given for all ``joints`` of an action ``kind``."""
+        """Raise PixelarmError unless every limit that is a joint's own is given for all ``joints``
+        of an action ``kind``.
+        """
         lacking = [
             f"{name} ({unit}): {len(getattr(self, name)) or 'none'} given"
             for name, unit in JOINT_LIMITS.items()

@@ -42,7 +42,9 @@ def _share_of_turn(start: np.ndarray, goal: np.ndarray, distance: Distance) -> f
 
 
 def _share_of_joints(start: np.ndarray, goal: np.ndarray, distance: Distance) -> float:
-    """All joints keep the same share, so that the arm keeps its way: the joint with the longest one for its distance decides."""
+    """All joints keep the same share, so that the arm keeps its way:
+    the joint with the longest one for its distance decides.
+    """
     longest = float(np.max(np.abs(goal - start) / distance))
     return 1.0 if longest <= 1.0 else 1.0 / longest
 
@@ -58,8 +60,8 @@ JOINTS = Quantity("joint_positions", _share_of_joints, _part_of_line)
 
 @dataclass
 class Reach:
-    """The target stays within ``distance`` of what is measured, its direction kept: what an arm that is blocked can press with is
-    bounded (the idea of the reference clip in SERL's impedance controller)."""
+    """The target stays within ``distance`` of what is measured, its direction kept: what an arm that is blocked can
+    press with is bounded (the idea of the reference clip in SERL's impedance controller)."""
 
     quantity: Quantity
     distance: Distance
@@ -79,8 +81,8 @@ class Reach:
 class Speed:
     """Successive targets lie at most ``speed * period_s`` apart.
 
-    The first target counts from what is measured; a last target beyond reach of the arm is first brought back to within reach
-    (see the text of ``robot.control.limits``)."""
+    The first target counts from what is measured; a last target beyond reach of the arm is first brought back to within
+    reach (see the text of ``robot.control.limits``)."""
 
     quantity: Quantity
     speed: Distance  # per second
@@ -103,7 +105,9 @@ class Speed:
 
 @dataclass
 class SpeedScale:
-    """Every motion is shortened to ``scale`` times its length from what is measured; velocities are multiplied by it."""
+    """Every motion is shortened to ``scale`` times its length from what is measured;
+    velocities are multiplied by it.
+    """
 
     scale: float
     name: str = "speed_scale"

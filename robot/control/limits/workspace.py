@@ -43,9 +43,9 @@ class Box:
 class JointRange:
     """Every joint keeps ``margin`` away from its limits.
 
-    Joint positions are clipped. A velocity is cut where it would lead over the margin within one control period; a joint that
-    stands beyond it may only come back. An arm with a joint further outside its limits than ``outside`` is not moved at all: then
-    the limits, or the order or the unit of the joints, are probably not the arm's.
+    Joint positions are clipped. A velocity is cut where it would lead over the margin within one control period; a
+    joint that stands beyond it may only come back. An arm with a joint further outside its limits than ``outside`` is
+    not moved at all: then the limits, or the order or the unit of the joints, are probably not the arm's.
     """
 
     low: np.ndarray  # (J,) rad
@@ -66,7 +66,8 @@ class JointRange:
             limits = f"{self.low[joint]:g} to {self.high[joint]:g} rad"
             return Stop(
                 self.name,
-                f"joint {joint + 1} of the arm is at {measured[joint]:.3f} rad, outside its limits {limits}: bring it back first",
+                f"joint {joint + 1} of the arm is at {measured[joint]:.3f} rad, outside its limits {limits}: bring it "
+                f"back first",
             )
         low, high = self.low + self.margin, self.high - self.margin
         if target.joint_positions is not None:

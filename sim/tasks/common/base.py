@@ -1,7 +1,7 @@
 """What a task is: scene, contract, reset distribution, sparse success test, language line and scripted expert.
 
-A task is one file in this folder and one line in ``TASKS`` (``sim/tasks/__init__.py``). To add one, imitate ``reach.py``; ``move.py``
-has something to grasp besides.
+A task is one file in this folder and one line in ``TASKS`` (``sim/tasks/__init__.py``). To add one, imitate
+``reach.py``; ``move.py`` has something to grasp besides.
 """
 
 from __future__ import annotations

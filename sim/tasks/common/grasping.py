@@ -16,7 +16,8 @@ from sim.tasks.common.tabletop import MAX_DELTA, joint_address, tabletop_contrac
 if TYPE_CHECKING:
     from sim.physics.world import World
 
-# rad per control step: the controller's steady speed is then sqrt(150) * 0.3 / 2 = 1.8 rad/s; the Panda's joint 7 allows 2.6
+# rad per control step: the controller's steady speed is then sqrt(150) * 0.3 / 2 = 1.8 rad/s; the Panda's joint 7
+# allows 2.6
 MAX_YAW = 0.3
 
 
@@ -57,7 +58,9 @@ def body_yaw(world: World, body: str) -> float:
 
 
 def hand_yaw(world: World) -> float:
-    """How far the gripper is turned about the vertical from home, rad in (-pi, pi]; at home the fingers close along y."""
+    """How far the gripper is turned about the vertical from home, rad in (-pi, pi];
+    at home the fingers close along y.
+    """
     relative = world.eef_rotation() @ world.home_rotation.T
     return float(np.arctan2(relative[1, 0], relative[0, 0]))
 

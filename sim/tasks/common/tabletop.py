@@ -1,4 +1,5 @@
-"""What the tasks on robosuite's bare table share: contract, scene, coloured primitives, and how a scripted hand asks for motion.
+"""What the tasks on robosuite's bare table share: contract, scene, coloured primitives, and how a scripted hand asks
+for motion.
 
 Coordinates of scenes and resets are the world's: x away from the arm, y to its left, z up; the table's top is at
 ``TABLE_HEIGHT`` and its centre at x = y = 0. The gripper points straight down and its fingers open along y.
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 MAX_DELTA = 0.04  # m per control step: at 10 Hz the controller's steady speed is then about 0.25 m/s
 BOX, CYLINDER, SPHERE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_SPHERE
-# m, base frame, lowest and highest target: the box of hardware/arms/sim_panda.yaml. Above the table by 12 mm, the finger tips by 2 mm:
-# tips pressed on it by a target below cannot close.
+# m, base frame, lowest and highest target: the box of hardware/arms/sim_panda.yaml. Above the table by 12 mm, the
+# finger tips by 2 mm: tips pressed on it by a target below cannot close.
 WORKSPACE: Workspace = ((0.2, -0.4, -0.10), (0.8, 0.4, 0.6))
-GAIN = 1.8  # the arm covers about a third of a commanded delta in one period, so a scripted hand asks for more than the error
+# The arm covers about a third of a commanded delta in one period, so a scripted hand asks for more than the error.
+GAIN = 1.8
 TREMOR = 0.003  # m, standard deviation added to each commanded delta
 
 
@@ -57,7 +59,8 @@ def tabletop_contract(task: str, image_size: int) -> Contract:
 class TabletopTask:
     """What a task on a table needs not say itself: robosuite's scene, its two cameras, the action and the workspace.
 
-    What ``build`` makes of the scene, reset distribution, success test and expert are each task's own, see ``sim.tasks.common.base.Task``.
+    What ``build`` makes of the scene, reset distribution, success test and expert are each task's own, see
+    ``sim.tasks.common.base.Task``.
     """
 
     name: ClassVar[str]
@@ -81,7 +84,9 @@ def clear_table(spec: mujoco.MjSpec) -> None:
 
 
 def add_anchor(spec: mujoco.MjSpec, name: str, height: float = TABLE_HEIGHT) -> mujoco.MjsBody:
-    """A body that stays where a reset puts it: a mocap body, so that its pose is part of the state and not of the model."""
+    """A body that stays where a reset puts it: a mocap body,
+    so that its pose is part of the state and not of the model.
+    """
     return spec.worldbody.add_body(name=name, mocap=True, pos=[0.0, 0.0, height])
 
 
@@ -95,14 +100,17 @@ def add_free_body(spec: mujoco.MjSpec, name: str, height: float) -> mujoco.MjsBo
 def add_mark(
     body: mujoco.MjsBody, shape: mujoco.mjtGeom, size: tuple[float, ...], rgb: tuple[float, ...], **more
 ) -> None:
-    """A shape that is seen but touches nothing (group 1, as all of robosuite's visuals; ``size`` in half lengths, m)."""
+    """A shape that is seen but touches nothing (group 1, as all of robosuite's visuals;
+    ``size`` in half lengths, m).
+    """
     body.add_geom(type=shape, size=_three(size), rgba=[*rgb, 1.0], group=1, contype=0, conaffinity=0, **more)
 
 
 def add_solid(
     body: mujoco.MjsBody, shape: mujoco.mjtGeom, size: tuple[float, ...], rgb: tuple[float, ...], mass: float, **more
 ) -> None:
-    """A shape that is seen and collides: a mark, and its twin of ``mass`` kg in group 0, where robosuite takes inertia from.
+    """A shape that is seen and collides: a mark, and its twin of ``mass`` kg in group 0, where robosuite takes inertia
+    from.
 
     ``more`` may hold ``pos``, ``quat`` and, for the twin alone, ``friction``, ``priority``, ``condim`` and ``solref``.
     """

@@ -311,7 +311,8 @@ def test_it_says_in_a_line_what_it_simulates_where_and_how_to_end_it() -> None:
     options = sim_arm.Options("lift", "sim_panda", 4, 0, 0, None, None, 0.5)
     assert sim_arm.ready_words(options, arm, CONTRACT, "/left", "ROS_DOMAIN_ID 7, this machine only") == (
         "ready: simulated arm sim_panda, task lift, scene 4; out: agentview/image_raw, eye_in_hand/image_raw, "
-        "current_pose, joint_states; in: target_pose, gripper/target (eef_delta_position); namespace /left, ROS_DOMAIN_ID 7, "
+        "current_pose, joint_states; in: target_pose, gripper/target (eef_delta_position); namespace /left, "
+        "ROS_DOMAIN_ID 7, "
         "this machine only; Ctrl-C ends it"
     )
     episodes = dataclasses.replace(options, episodes=20, seed_start=100)

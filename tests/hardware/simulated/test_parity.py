@@ -1,4 +1,5 @@
-"""Training and deployment are the same arm: an episode through the environment, and through the control loop and the simulated arm.
+"""Training and deployment are the same arm: an episode through the environment, and through the control loop and the
+simulated arm.
 
 The loop's limits are those of the arm's profile, and its targets go through the messages that the nodes send.
 """

@@ -1,4 +1,6 @@
-"""Augmentations do what their names say, to each image apart and to all its frames alike, and repeat under the same generator."""
+"""Augmentations do what their names say, to each image apart and to all its frames alike,
+and repeat under the same generator.
+"""
 
 import io
 
@@ -14,7 +16,7 @@ from robot.errors import PixelarmError, UnknownName
 every = pytest.mark.parametrize("name", list(AUGMENTATIONS))
 
 
-# ------------------------------------------------------------------------------------------------- what all of them promise
+# --------------------------------------------------------------------------------------------- what all of them promise
 @every
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_size_type_and_range(name, dtype):
@@ -35,7 +37,9 @@ def test_a_generator_repeats_the_draw_and_another_seed_does_not(name):
 
 @every
 def test_each_image_has_a_draw_of_its_own(name):
-    """64 copies of one picture: two outcomes of flip and grayscale, four of rotate, 25 places to move to, more of the others."""
+    """64 copies of one picture: two outcomes of flip and grayscale, four of rotate, 25 places to move to,
+    more of the others.
+    """
     copies = images(1).expand(64, -1, -1, -1)
     kinds = len(one(name, **OPTIONS[name]).train(copies, generator()).flatten(1).unique(dim=0))
     few = {"flip": 2, "grayscale": 2, "rotate": 4}
@@ -98,7 +102,7 @@ def test_acting_sees_the_picture_itself(name):
     assert torch.equal(one(name, **OPTIONS[name]).act(images()), images())
 
 
-# ---------------------------------------------------------------------------------------------------------- in configurations
+# ---------------------------------------------------------------------------------------------------- in configurations
 def test_several_follow_each_other():
     both = make_augmentation([{"crop": {"size": 8}}, {"translate": {"size": 10}}])
     assert both.size(12, 12) == (10, 10) and both.train(images(), generator()).shape == (16, 3, 10, 10)
@@ -189,7 +193,8 @@ def test_acting_views_go_into_onnx():
         [{"crop": {"size": 7}}],
         [{"crop": {"size": 7, "resize": True}}],
         [{"translate": {"size": 15}}],
-        [{"crop": {"size": 8}}, {"translate": {"size": 10}}, *[{n: OPTIONS[n]} for n in AUGMENTATIONS if n not in ("crop", "translate")]],
+        [{"crop": {"size": 8}}, {"translate": {"size": 10}},
+         *[{n: OPTIONS[n]} for n in AUGMENTATIONS if n not in ("crop", "translate")]],
     ]  # fmt: skip
     module, buffer = Acting(items), io.BytesIO()
     torch.onnx.export(module, (images(1),), dynamo=True, verbose=False).save(buffer)
@@ -199,7 +204,7 @@ def test_acting_views_go_into_onnx():
         assert np.allclose(ours.numpy(), theirs, atol=1e-3)
 
 
-# ------------------------------------------------------------------------------------------------------------------- states
+# --------------------------------------------------------------------------------------------------------------- states
 def test_amplitudes_are_scaled_a_row_at_a_time():
     vectors = torch.tensor([[1.0, -2.0, 0.0]]).repeat(5000, 1)
     scaled = scale_amplitude(vectors, 0.6, 1.2, generator())
@@ -217,7 +222,7 @@ def test_amplitude_bounds_are_checked(bounds):
         scale_amplitude(torch.ones(2, 3), *bounds, generator())
 
 
-# ------------------------------------------------------------------------------------------------------------------ the docs
+# ------------------------------------------------------------------------------------------------------------- the docs
 def test_every_augmentation_is_in_the_docs_with_its_options(root):
     import inspect
 

@@ -25,7 +25,9 @@ def test_random_conv_is_a_convolution_of_each_image_with_weights_of_its_own():
 
 
 def test_random_conv_has_xavier_weights():
-    """An impulse of 1 in the middle of one channel shows that channel's taps; their variance is 2 / (27 + 27) = 0.037."""
+    """An impulse of 1 in the middle of one channel shows that channel's taps;
+    their variance is 2 / (27 + 27) = 0.037.
+    """
     impulse = torch.zeros(2000, 3, 3, 3)
     impulse[:, 0, 1, 1] = 1.0
     out = one("random_conv").train(impulse, generator())

@@ -15,7 +15,9 @@ def test_shift_of_two_by_two_by_hand():
 
 
 def test_shift_takes_its_rows_then_its_columns():
-    """A run must see the same draws in every version: batch offsets down, then batch offsets right, each 0 to twice the pixels."""
+    """A run must see the same draws in every version: batch offsets down, then batch offsets right,
+    each 0 to twice the pixels.
+    """
     random = generator(5)
     down, right = (torch.randint(0, 7, (16,), generator=random) - 3 for _ in range(2))
     shifted = one("shift", pixels=3).train(images(), generator(5))

@@ -1,4 +1,6 @@
-"""The learner's benchmark: the baseline's losses are the agent's, the rows' arithmetic by hand, and one tiny run of the command."""
+"""The learner's benchmark: the baseline's losses are the agent's, the rows' arithmetic by hand,
+and one tiny run of the command.
+"""
 
 import dataclasses
 import json
@@ -18,9 +20,9 @@ from robot.errors import PixelarmError, UnknownName
 from sim.bench.harness import Sample
 
 CURL = [
-    "encoder.convs=curl", "encoder.init=orthogonal", "encoder.tanh=false", "encoder.target_rate=0.05", "auxiliary=[info_nce]",
-    "critic.mlp.members=2", "critic.mlp.subset=2", "critic.mlp.layer_norm=false", "actor.gaussian.backup_entropy=true",
-    "policy_average=1.0",
+    "encoder.convs=curl", "encoder.init=orthogonal", "encoder.tanh=false", "encoder.target_rate=0.05",
+    "auxiliary=[info_nce]", "critic.mlp.members=2", "critic.mlp.subset=2", "critic.mlp.layer_norm=false",
+    "actor.gaussian.backup_entropy=true", "policy_average=1.0",
     "augmentation=[{crop: {size: 28}}]", "actor.gaussian.temperature=0.1",
 ]  # fmt: skip
 
@@ -38,7 +40,9 @@ def batch_of(agent):
 
 
 def test_the_baselines_losses_are_the_agents():
-    """Equal weights, views and noise. With a rate of 0 nothing moves, so the actor sees the critics that were just judged."""
+    """Equal weights, views and noise. With a rate of 0 nothing moves,
+    so the actor sees the critics that were just judged.
+    """
     agent = curl_agent("learning_rate=0.0")
     baseline, batch = EagerCURL(agent), batch_of(agent)
     views, noises, view, noise = [], [], agent.pixels, agent.noise
@@ -97,7 +101,9 @@ def row(device, recipe="curl", target=2.0):
 
 
 def test_rates_count_updates_on_the_devices_clock():
-    """CPU: 20 updates in 5 s of processor time = 4/s against 4 in 4 s = 1/s. GPU: units of 20: 200 in 8 s on the clock = 25/s."""
+    """CPU: 20 updates in 5 s of processor time = 4/s against 4 in 4 s = 1/s.
+    GPU: units of 20: 200 in 8 s on the clock = 25/s.
+    """
     cpu = row("cpu").to_dict()
     assert cpu["ours"]["median_per_cpu_s"] == 4.0 and cpu["ratio"]["median"] == 4.0 and cpu["reached"]
     assert cpu["shares"] == {"sampling": 0.1, "augmentation": 0.1, "learning": 0.8} and cpu["batch"] == 128
@@ -129,7 +135,8 @@ def test_parts_add_up_and_leave_the_agent_as_it_was(monkeypatch):
     monkeypatch.setattr(updates, "SOME_S", 0.0)
     agent = curl_agent()
     batch, clock = batch_of(agent), iter(range(10_000))
-    # a clock that ticks once each time it is asked: of an update sampling takes 1 tick, and each of 3 views 1 of the update's 7
+    # a clock that ticks once each time it is asked: of an update sampling takes 1 tick, and each of 3 views 1 of the
+    # update's 7
     found = updates.parts(agent, lambda: batch, 0.0, lambda: next(clock))
     assert found == {"sampling": 1.0, "augmentation": 3.0, "learning": 4.0}
     assert "pixels" not in vars(agent)

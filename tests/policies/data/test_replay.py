@@ -147,7 +147,8 @@ def test_sampling_nothing_says_so():
 def test_n_step_returns_by_hand():
     """Episode of 5 steps, reward 1 at its end, gamma 0.5, n = 3.
 
-    step 0: three steps on, nothing yet: reward 0, discount 0.5^3; step 2: 0 + 0 + 0.25 * 1 and the task ended: discount 0;
+    step 0: three steps on, nothing yet: reward 0, discount 0.5^3; step 2: 0 + 0 + 0.25 * 1 and the task ended: discount
+    0;
     step 3: 0 + 0.5 * 1; step 4: 1.
     """
     contract = tiny_contract()
@@ -235,14 +236,16 @@ def test_files_of_frames_have_their_blocks_from_the_start(tmp_path, monkeypatch)
 def small_batch():
     one = torch.ones(2)
     return Batch(
-        obs={"a": torch.ones(2, 3)}, next_obs={"a": torch.zeros(2, 3)}, action=torch.zeros(2, 4), reward=one, discount=one,
-        imitate=torch.ones(1, dtype=torch.bool),
+        obs={"a": torch.ones(2, 3)}, next_obs={"a": torch.zeros(2, 3)}, action=torch.zeros(2, 4), reward=one,
+        discount=one, imitate=torch.ones(1, dtype=torch.bool),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
 def test_a_copy_that_is_not_waited_for_comes_from_pinned_memory(kind, monkeypatch):
-    """An asynchronous copy reads the memory later; pageable memory makes it wait all the same, so it is not asked for."""
+    """An asynchronous copy reads the memory later; pageable memory makes it wait all the same,
+    so it is not asked for.
+    """
     pinned, copies = set(), []
 
     def pin(tensor):

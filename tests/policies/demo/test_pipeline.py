@@ -21,8 +21,8 @@ from sim.envs.make import make_env
 from sim.rendering import gl
 
 WANTED = {
-    "sim", "bc", "ros", "latency_ms", "deadline_ms", "deadline_misses", "env_steps", "robot_minutes", "updates_per_second", "minutes",
-    "seed", "versions", "contract_hash",
+    "sim", "bc", "ros", "latency_ms", "deadline_ms", "deadline_misses", "env_steps", "robot_minutes",
+    "updates_per_second", "minutes", "seed", "versions", "contract_hash",
 }  # fmt: skip
 
 needs_ros = pytest.mark.skipif(importlib.util.find_spec("rclpy") is None, reason="rclpy is not installed")

@@ -27,7 +27,9 @@ from robot.stats import wilson
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Policies succeed on the seeds that ``script[run folder's name]`` counts from EVAL_SEED; what was played is in ``played``."""
+    """Policies succeed on the seeds that ``script[run folder's name]`` counts from EVAL_SEED;
+    what was played is in ``played``.
+    """
     world = SimpleNamespace(script={}, returns={}, played=[])
 
     def make_env_for(contract, config):
@@ -49,12 +51,13 @@ def scripted(monkeypatch):
     return world
 
 
-# ------------------------------------------------------------------------------------------------------- the same test seeds
+# -------------------------------------------------------------------------------------------------- the same test seeds
 def test_results_by_hand(tmp_path, scripted):
     # ten seeds: a1 solves 0..7, a2 0..3; b1 solves 0..9 but keeps only 0..4, b2 2..7
     runs = [write_run(tmp_path / f"{e}{s}", e, s) for e in "ab" for s in (1, 2)]
     scripted.script = {
-        "a1": (range(8), range(8)), "a2": (range(4), range(4)), "b1": (range(10), range(5)), "b2": (range(2, 8), range(2, 8)),
+        "a1": (range(8), range(8)), "a2": (range(4), range(4)), "b1": (range(10), range(5)),
+        "b2": (range(2, 8), range(2, 8)),
     }  # fmt: skip
     for run in runs:
         checkpoint_of(run)
@@ -67,7 +70,8 @@ def test_results_by_hand(tmp_path, scripted):
     assert (b["success"]["successes"], b["at_end"]["successes"]) == (16, 11)
     (pair,) = report["pairs"]
     assert (pair["first"], pair["second"], pair["difference"]) == ("a", "b", pytest.approx(0.2))
-    # seed 1: only b solves 8 and 9: p = 2 / 2^2; seed 2: only a solves 0, 1, only b solves 4..7: p = 2 (1 + 6 + 15) / 2^6
+    # seed 1: only b solves 8 and 9: p = 2 / 2^2; seed 2: only a solves 0, 1, only b solves 4..7: p = 2 (1 + 6 + 15) /
+    # 2^6
     assert [p["tests"]["success"] for p in pair["pairs"]] == [
         {"only_first": 0, "only_second": 2, "p": 0.5},
         {"only_first": 2, "only_second": 4, "p": pytest.approx(44 / 64)},
@@ -168,7 +172,7 @@ def test_a_run_without_a_policy_is_said_and_a_damaged_one_refused(tmp_path, scri
         compare.compare([good], tmp_path / "out3", episodes=3)
 
 
-# -------------------------------------------------------------------------------------------------------------- the command
+# ---------------------------------------------------------------------------------------------------------- the command
 def test_options_that_do_not_fit_are_refused(tmp_path):
     run = write_run(tmp_path / "a", "a", 1, [(500, 3)])
     with pytest.raises(PixelarmError, match="plays no episodes"):
@@ -209,7 +213,7 @@ def test_a_run_and_a_bundle_for_real(tmp_path, capsys):
         main([str(still), "--out", str(tmp_path / "out")])
 
 
-# ------------------------------------------------------------------------------------------------- what cannot be written
+# ----------------------------------------------------------------------------------------------- what cannot be written
 def test_a_place_that_takes_no_files_is_refused_before_anything_is_played(tmp_path, scripted):
     run = write_run(tmp_path / "a1", "a", 1, [(500, 3)])
     (tmp_path / "FILE").write_text("")
@@ -219,7 +223,9 @@ def test_a_place_that_takes_no_files_is_refused_before_anything_is_played(tmp_pa
 
 
 def test_what_was_played_is_printed_when_it_cannot_be_written(tmp_path, scripted, monkeypatch, capsys):
-    """The disk fills up meanwhile: the tables are printed, what is not kept is a remark, and the picture is tried all the same."""
+    """The disk fills up meanwhile: the tables are printed, what is not kept is a remark,
+    and the picture is tried all the same.
+    """
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

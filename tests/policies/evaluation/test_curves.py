@@ -55,7 +55,8 @@ def test_what_a_log_lacks_is_said_in_words(tmp_path):
     # step 2000: 29/30 and the held 30/30
     assert curves[0].iqm[-1] == pytest.approx((29 / 30 + 1) / 2)
     assert notes == [
-        f"{going} has not finished (last evaluation at step 500 of 2000): neither its curve nor its policy is the whole run's",
+        f"{going} has not finished (last evaluation at step 500 of 2000): neither its curve nor its policy is the "
+        f"whole run's",
         f"{empty} has logged no evaluation: it has no curve",
         f"{early} stopped early at step 1000: held at its last value up to step 2000",
     ]
@@ -120,7 +121,7 @@ def test_a_run_that_was_given_more_steps_is_known_by_its_last_configuration(tmp_
     assert [(c["label"], len(c["runs"])) for c in report["curves"]] == [("curl", 2)]
 
 
-# -------------------------------------------------------------------------------------------------------------- the figure
+# ----------------------------------------------------------------------------------------------------------- the figure
 def test_the_figure_has_a_row_a_task_and_says_what_a_line_is():
     import matplotlib.pyplot as plt
 

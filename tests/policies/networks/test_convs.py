@@ -80,7 +80,9 @@ def test_spatial_softmax_gives_all_maps_across_then_all_down():
 
 
 def test_collect_records_no_picture_that_the_default_recipe_cannot_read():
-    """By hand for its three layers: 25 pixels, 7 of them after 5x5 with stride 4 and a rim of 2, 3 after 3x3 with 2, 1 after 3x3."""
+    """By hand for its three layers: 25 pixels, 7 of them after 5x5 with stride 4 and a rim of 2, 3 after 3x3 with 2,
+    1 after 3x3.
+    """
     cfg = compose([])
     (name, _), *others = parse(cfg.algo.augmentation, "augmentation")
     assert (cfg.algo.encoder.convs, name, others) == ("compact", "shift", [])  # a shift keeps the size

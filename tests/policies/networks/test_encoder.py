@@ -154,7 +154,8 @@ def test_flow_by_hand(toys):
     encoder = make(make_contract(history=3, size=1, cameras=1, channels=1), convs="times", history="flow")
     features = encoder(encoder.stack({"a": pixels(0, 51, 255)}))
     torch.testing.assert_close(features, torch.tensor([[-0.6, 1.0, 0.4, 1.6]]))
-    # d/dw of w x1 + w x2 + (w x1 - const) + (w x2 - const) is 2 (x1 + x2) = 0.4; through the older frames it would be 1.2
+    # d/dw of w x1 + w x2 + (w x1 - const) + (w x2 - const) is 2 (x1 + x2) = 0.4; through the older frames it would be
+    # 1.2
     features.sum().backward()
     torch.testing.assert_close(encoder.convs[0][0].weight.grad, torch.tensor(0.4))
 

@@ -124,7 +124,9 @@ def test_the_minimum_over_a_subset_is_taken(contract):
 
 
 def test_the_entropy_bonus_is_backed_up_only_when_asked(contract):
-    """Same weights and draws: the targets differ by -discount * alpha * log_prob, so by exactly nothing where the task ended."""
+    """Same weights and draws: the targets differ by -discount * alpha * log_prob,
+    so by exactly nothing where the task ended.
+    """
     plain, bonus = (
         make_agent(contract, f"actor.gaussian.backup_entropy={on}", "actor.gaussian.temperature=0.5")
         for on in ("false", "true")
@@ -157,7 +159,9 @@ def test_the_target_network_follows_at_its_rate(contract):
 
 
 def test_actor_and_targets_keep_their_own_time(contract):
-    """actor_every 2 and target_every 2: the first update is the actor's turn and not the targets', the second the reverse."""
+    """actor_every 2 and target_every 2: the first update is the actor's turn and not the targets',
+    the second the reverse.
+    """
     agent = make_agent(contract, "actor_every=2", "target_every=2")
     batch = batch_for(agent)
     for turn in (True, False):
@@ -298,7 +302,9 @@ def test_options_that_make_no_sense_are_refused(option, words):
 
 
 def test_the_averaged_policy_follows_and_is_the_one_that_acts(contract):
-    """rate 0.5: after one update the average lies half way from the old weights to the new; greedy acting and saving use it."""
+    """rate 0.5: after one update the average lies half way from the old weights to the new;
+    greedy acting and saving use it.
+    """
     agent = make_agent(contract, "policy_average=0.5")
     batch = batch_for(agent)
     agent.reset_targets()
@@ -314,7 +320,9 @@ def test_the_averaged_policy_follows_and_is_the_one_that_acts(contract):
 
 
 def test_the_trunk_of_the_target_follows_with_its_convolutions(contract):
-    """encoder.target_rate 0.5 and target_rate 0.25: convolutions and trunk move half of the way, heads a quarter of it."""
+    """encoder.target_rate 0.5 and target_rate 0.25: convolutions and trunk move half of the way,
+    heads a quarter of it.
+    """
     agent = make_agent(contract, "encoder.target_rate=0.5", "target_rate=0.25")
     agent.reset_targets()
     old = {name: p.clone() for name, p in agent.target_critics.named_parameters()}

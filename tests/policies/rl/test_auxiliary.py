@@ -42,14 +42,16 @@ def test_large_similarities_do_not_overflow():
 
 
 def test_rows_that_do_not_count_are_keys_all_the_same():
-    # logits [[2, 0], [0, 1]] as above; with row 1 not valid, the loss is row 0's alone: 0.126928, key 1 still its negative
+    # logits [[2, 0], [0, 1]] as above; with row 1 not valid, the loss is row 0's alone: 0.126928, key 1 still its
+    # negative
     loss = info_nce(torch.eye(2), torch.tensor([[2.0, 0.0], [0.0, 1.0]]), valid=torch.tensor([True, False]))
     assert loss.item() == pytest.approx(0.126928, abs=1e-6)
     assert info_nce(torch.eye(2), torch.eye(2), valid=torch.zeros(2, dtype=torch.bool)).item() == 0.0
 
 
 def test_barlow_twins_by_hand():
-    # columns over 4 rows: x = (1, 1, -1, -1), y = (1, -1, 1, -1): standardised, uncorrelated. C = I for equal views: loss 0.
+    # columns over 4 rows: x = (1, 1, -1, -1), y = (1, -1, 1, -1): standardised, uncorrelated. C = I for equal views:
+    # loss 0.
     # second view swapped to (y, x): C = [[0, 1], [1, 0]], so (1-0)^2 * 2 + 0.5 * (1 + 1) = 3
     views = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
     assert barlow_twins(views, views, 0.5).item() == pytest.approx(0.0, abs=1e-4)

@@ -62,9 +62,9 @@ def test_expectation_by_hand():
 def test_projection_by_hand():
     """Reward 0.5, discount 0.5: the atoms 0, 1, 2 move to 0.5, 1.0, 1.5.
 
-    0.2 at 0.5 halves between 0 and 1, 0.5 stays at 1, 0.3 at 1.5 halves between 1 and 2: 0.1, 0.1 + 0.5 + 0.15, 0.15. The mean
-    1.05 is 0.5 + 0.5 * 1.1. The second row, sure of 0 and kept as it is, takes nothing from the first; two heads of one row share
-    its reward and discount.
+    0.2 at 0.5 halves between 0 and 1, 0.5 stays at 1, 0.3 at 1.5 halves between 1 and 2: 0.1, 0.1 + 0.5 + 0.15, 0.15.
+    The mean 1.05 is 0.5 + 0.5 * 1.1. The second row, sure of 0 and kept as it is, takes nothing from the first; two
+    heads of one row share its reward and discount.
     """
     logits = torch.tensor([[0.2, 0.5, 0.3], [1.0, 1e-9, 1e-9]]).log()
     target = bellman(logits, SUPPORT, torch.tensor([0.5, 0.0]), torch.tensor([0.5, 1.0]), torch.zeros(2))
@@ -87,7 +87,9 @@ def test_the_bonus_is_discounted_with_the_next_value():
 
 
 def test_cross_entropy_by_hand():
-    """Equal logits give each of three atoms ln(1/3): ln 3 whatever the target; of the target itself, its entropy ln 2."""
+    """Equal logits give each of three atoms ln(1/3): ln 3 whatever the target;
+    of the target itself, its entropy ln 2.
+    """
     target = torch.tensor([0.5, 0.5, 0.0])
     assert cross_entropy(torch.zeros(3), target) == pytest.approx(math.log(3))
     assert cross_entropy(torch.tensor([0.0, 0.0, -99.0]), target) == pytest.approx(math.log(2))
@@ -210,7 +212,9 @@ def test_a_block_steps_from_its_features_towards_its_proposal():
 
 
 def test_scalers_start_where_the_paper_has_them():
-    """Hidden 16, two blocks: sqrt(2 / 16) after the first layer, sqrt(2 / 64) inside a block, steps of 1 / 3 stored as 1 / 4."""
+    """Hidden 16, two blocks: sqrt(2 / 16) after the first layer, sqrt(2 / 64) inside a block,
+    steps of 1 / 3 stored as 1 / 4.
+    """
     critics = make("simba", members=2)
     block = critics.blocks[0]
     scalers = (critics.embed[1], block.scaler, block.step, critics.head[1])
@@ -221,7 +225,9 @@ def test_scalers_start_where_the_paper_has_them():
 
 
 def test_the_target_is_the_least_member_of_each_row():
-    """Members sure of 2 and 1 in the first row, of -1 and 0 in the second; reward 0, discount 1: the targets are 1 and -1."""
+    """Members sure of 2 and 1 in the first row, of -1 and 0 in the second;
+    reward 0, discount 1: the targets are 1 and -1.
+    """
     critics = make("simba", members=2, atoms=11)
     prediction = torch.full((2, 2, 11), -99.0)
     for member, row, value in ((0, 0, 2), (1, 0, 1), (0, 1, -1), (1, 1, 0)):
@@ -233,8 +239,8 @@ def test_the_target_is_the_least_member_of_each_row():
 def test_rewards_are_scaled_by_the_returns_seen():
     """Discount 0.5. Before any: 1. Rewards 0, 0, 2 give returns 0, 0, 2: mean 2/3, variance 4/3 - 4/9 = 8/9.
 
-    Rewards 4, 0, -4 then give 4, 2, -3. Of all six: mean 5/6, mean square (4 + 16 + 4 + 9) / 6 = 5.5, variance 5.5 - 25/36.
-    A return of 60 then asks for 60 / 5, more than the deviation of about 20.6.
+    Rewards 4, 0, -4 then give 4, 2, -3. Of all six: mean 5/6, mean square (4 + 16 + 4 + 9) / 6 = 5.5, variance 5.5 -
+    25/36. A return of 60 then asks for 60 / 5, more than the deviation of about 20.6.
     """
     critics = make("simba", members=2)
     assert float(critics.reward_scale) == pytest.approx(1.0)

@@ -18,7 +18,9 @@ def test_without_probability_nothing_changes():
 
 
 def test_a_burst_holds_one_choice_of_hand_or_gripper():
-    """Probability 1: bursts follow each other; in each step either the hand is moved or the gripper is turned over, never both."""
+    """Probability 1: bursts follow each other; in each step either the hand is moved or the gripper is turned over,
+    never both.
+    """
     seen = played(Bursts(4, True, 1.0, 8), 200)
     hand, gripper = (seen[..., :3] != 0).any(dim=-1), seen[..., 3] == -1
     assert torch.equal(hand, ~gripper) and 0.4 < hand.float().mean() < 0.6

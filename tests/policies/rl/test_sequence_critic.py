@@ -57,7 +57,9 @@ def test_gradients_reach_trunk_and_every_head_but_not_the_action():
 
 
 def test_a_terminal_row_learns_its_reward_alone():
-    """Atoms at -2, -1 .. 2: reward 1 without a future is all mass at the atom 1, whatever is predicted for the next state."""
+    """Atoms at -2, -1 .. 2: reward 1 without a future is all mass at the atom 1,
+    whatever is predicted for the next state.
+    """
     critics = make(**SMALL)
     wake(critics)
     prediction, discount = critics.predict(*batch(critics)), torch.tensor([0.0, 0.9] * 3)
@@ -95,8 +97,9 @@ def test_bad_options_are_refused_in_words():
 def test_actions_in_bins_by_hand():
     """Two levels of three bins: nine cells of width 2/9.
 
-    -1 is the first bin twice, and its second level divides [-1, -1/3], middle -2/3. 0.5 lies 1.5 / (2/9) = 6.75 cells in: bin
-    2 of the first level, cell 6 = 2 * 3 + 0 hence bin 0 of the second, which divides [1/3, 1], middle 2/3. 1 is the last twice.
+    -1 is the first bin twice, and its second level divides [-1, -1/3], middle -2/3. 0.5 lies 1.5 / (2/9) = 6.75 cells
+    in: bin 2 of the first level, cell 6 = 2 * 3 + 0 hence bin 0 of the second, which divides [1/3, 1], middle 2/3. 1 is
+    the last twice.
     """
     critics = make(actions=1, steps=3, levels=2, bins=3)
     bins, centres = critics.encode(torch.tensor([-1.0, 0.5, 1.0]).view(1, 3, 1))
@@ -127,7 +130,9 @@ def test_a_step_is_valued_from_itself_and_those_before():
 
 
 def test_each_step_and_level_is_told_which_it_is():
-    """The input of the streams ends in a one-hot step, of three, and a one-hot level, of two; the action's middle stands before."""
+    """The input of the streams ends in a one-hot step, of three, and a one-hot level, of two;
+    the action's middle stands before.
+    """
     critics = make(actions=1, steps=3, levels=2, bins=3)
     seen = []
     critics.advantage.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -163,8 +168,8 @@ def test_an_untrained_critic_holds_still():
 
 
 def test_the_greedy_action_has_the_greedy_bins():
-    """What ``best`` returns, ``predict`` finds in the bins with the highest value of their level, and no other action beats it
-    at the first level, which all actions share."""
+    """What ``best`` returns, ``predict`` finds in the bins with the highest value of their level, and no other action
+    beats it at the first level, which all actions share."""
     critics = make(steps=2, levels=3, bins=5, atoms=5)
     wake(critics)
     convolved, proprio, action = batch(critics)
@@ -182,9 +187,10 @@ def test_the_greedy_action_has_the_greedy_bins():
 def test_the_cloning_loss_by_hand():
     """One level of two bins, atoms -2 and 2, one action of one dimension, the first bin demonstrated.
 
-    Logits set to probabilities (0.5, 0.5) and (0.25, 0.75): means 0 and 1. The demonstrated cumulative 0.5, 1 against 0.25, 1 lies
-    0.25 above; averaged over two bins 0.125. The mean is behind by 1 and by the margin 0.5: 1.5, halved 0.75. Shown the other
-    bin, the first term is 0 and the lead of 1 is more than the margin: 0. Weights 1 and 0 keep the first row alone.
+    Logits set to probabilities (0.5, 0.5) and (0.25, 0.75): means 0 and 1. The demonstrated cumulative 0.5, 1 against
+    0.25, 1 lies 0.25 above; averaged over two bins 0.125. The mean is behind by 1 and by the margin 0.5: 1.5, halved
+    0.75. Shown the other bin, the first term is 0 and the lead of 1 is more than the margin: 0. Weights 1 and 0 keep
+    the first row alone.
     """
     critics = make(actions=1, steps=1, levels=1, bins=2, atoms=2, margin=0.5)
     wanted = torch.tensor([[0.5, 0.5], [0.25, 0.75]]).log()
@@ -207,7 +213,9 @@ def train(critics, steps, loss_of, rate=3e-3):
 
 
 def test_zooming_finds_the_maximum_of_a_known_function():
-    """A reward of 1 - (mean distance to 2/3 and -4/9), the middles of two of the nine cells of width 2/9, and no future."""
+    """A reward of 1 - (mean distance to 2/3 and -4/9), the middles of two of the nine cells of width 2/9,
+    and no future.
+    """
     critics = make(hidden=32, actions=1, steps=2, levels=2, bins=3, atoms=11, low=-1.0, high=1.0)
     aim = torch.tensor([6 / 9, -4 / 9]).view(2, 1)
 

@@ -1,4 +1,6 @@
-"""An actor that never waits: what it sees arrives whole, weights reach it, and nothing stays behind when something dies."""
+"""An actor that never waits: what it sees arrives whole, weights reach it,
+and nothing stays behind when something dies.
+"""
 
 import json
 import os
@@ -126,7 +128,9 @@ def test_frames_arrive_whole_and_in_order_round_and_round_the_ring(pair):
 
 
 def test_acting_goes_on_while_the_learner_is_busy_and_what_found_no_room_is_counted(pair):
-    """The first frame is taken, then 9 find room: 5 of the episode, 4 of the next; the learner looks again in the fifth."""
+    """The first frame is taken, then 9 find room: 5 of the episode, 4 of the next;
+    the learner looks again in the fifth.
+    """
     both = pair(slots=9, length=5)
     both.act(22)
     assert both.actor.step == both.end.acted == 22
@@ -305,8 +309,8 @@ def test_an_actor_that_cannot_start_says_why():
 
 def overrides_of(run):
     return [
-        *TINY, f"run={run}", "recipe.steps=60", "recipe.updates_per_step=0.5", "trainer.pace=5", "trainer.publish_every=2",
-        "trainer.checkpoint_every=30", "trainer.log_every=10",
+        *TINY, f"run={run}", "recipe.steps=60", "recipe.updates_per_step=0.5", "trainer.pace=5",
+        "trainer.publish_every=2", "trainer.checkpoint_every=30", "trainer.log_every=10",
     ]  # fmt: skip
 
 
@@ -319,7 +323,9 @@ def shoot(in_shared_memory):
 
 
 def start_and_shoot(run, number):
-    """Start a long run as a user would and, after a checkpoint, send a signal, Ctrl-C to the whole group as a terminal does."""
+    """Start a long run as a user would and, after a checkpoint, send a signal,
+    Ctrl-C to the whole group as a terminal does.
+    """
     command = [sys.executable, "-m", "robot.cli", "train", *overrides_of(run), "recipe.steps=100000"]
     process = subprocess.Popen(
         command,

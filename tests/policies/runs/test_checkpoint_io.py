@@ -1,4 +1,6 @@
-"""The Trainer's checkpoints: what comes back is what was saved, without a pickle, and a resumed run equals one that was not."""
+"""The Trainer's checkpoints: what comes back is what was saved, without a pickle,
+and a resumed run equals one that was not.
+"""
 
 import collections
 import enum
@@ -46,16 +48,17 @@ def same(a, b) -> bool:
     return (math.isnan(a) and math.isnan(b)) if isinstance(a, float) and math.isnan(a) else repr(a) == repr(b)
 
 
-# ------------------------------------------------------------------------------------------------------------ the folder
+# ----------------------------------------------------------------------------------------------------------- the folder
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, 0, -(2**70), 0.1, -0.0, 5e-324, math.inf, -math.inf, math.nan, "", "a.b", "\udcff \n", b"\x00\xff", (), [], {},
-        (1, (2, [3, (4.5, None)])), [[], {}], {1: "a", "1": "b", None: 2, (1, 2): 3, 2.5: 4, False: 5}, {"$": "tuple", "items": 3},
-        {"a": {"b.c": 1}}, {3}, frozenset({"x"}), Path("/a/b"), collections.Counter({10: 2, 20: 1}),
-        collections.OrderedDict([("z", 1), ("a", (2,))]), np.float64(0.1), np.float32(0.1), np.float16(0.1), np.float64("nan"),
-        np.int64(-3), np.uint8(255), np.uint64(2**63 + 1), np.bool_(True), np.array(2.5), np.arange(6, dtype=np.uint32).reshape(2, 3),
-        np.zeros((0, 3), np.int16), np.array([True, False]), random.Random(3).getstate(), np.random.RandomState(3).get_state(),
+        None, True, 0, -(2**70), 0.1, -0.0, 5e-324, math.inf, -math.inf, math.nan, "", "a.b", "\udcff \n", b"\x00\xff",
+        (), [], {}, (1, (2, [3, (4.5, None)])), [[], {}], {1: "a", "1": "b", None: 2, (1, 2): 3, 2.5: 4, False: 5},
+        {"$": "tuple", "items": 3}, {"a": {"b.c": 1}}, {3}, frozenset({"x"}), Path("/a/b"),
+        collections.Counter({10: 2, 20: 1}), collections.OrderedDict([("z", 1), ("a", (2,))]), np.float64(0.1),
+        np.float32(0.1), np.float16(0.1), np.float64("nan"), np.int64(-3), np.uint8(255), np.uint64(2**63 + 1),
+        np.bool_(True), np.array(2.5), np.arange(6, dtype=np.uint32).reshape(2, 3), np.zeros((0, 3), np.int16),
+        np.array([True, False]), random.Random(3).getstate(), np.random.RandomState(3).get_state(),
     ],
     ids=lambda value: f"{type(value).__name__} {str(value)[:20]!r}",
 )  # fmt: skip
@@ -66,8 +69,8 @@ def test_every_kind_of_value_comes_back_as_it_was(value, tmp_path):
 @pytest.mark.parametrize(
     "dtype",
     [
-        torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8, torch.bool, torch.uint32,
-        torch.complex64, torch.float8_e4m3fn,
+        torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8, torch.bool,
+        torch.uint32, torch.complex64, torch.float8_e4m3fn,
     ],
 )  # fmt: skip
 def test_every_kind_of_tensor_comes_back_as_it_was(dtype, tmp_path):
@@ -78,7 +81,9 @@ def test_every_kind_of_tensor_comes_back_as_it_was(dtype, tmp_path):
 
 
 def test_strides_parts_and_gradients_of_tensors(tmp_path):
-    """Dense ones keep their order in memory, which decides how sums over them round; of a view, only what is seen is kept."""
+    """Dense ones keep their order in memory, which decides how sums over them round;
+    of a view, only what is seen is kept.
+    """
     last = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
     whole = torch.rand(10)
     found = there_and_back(
@@ -192,7 +197,8 @@ def test_a_folder_that_is_no_checkpoint_or_a_damaged_one_is_said_to_be_so(tmp_pa
     assert not (tmp_path / "c").exists()
 
 
-# ----------------------------------------------------------------------------------------------------------- the Trainer
+# ----------------------------------------------------------------------------------------------------------- the
+# Trainer
 ROWS, BATCH = 20, 4  # five batches an epoch
 
 

@@ -1,4 +1,6 @@
-"""Ways to run an update faster: what is compiled is the same arithmetic, and what a machine cannot do is refused in words."""
+"""Ways to run an update faster: what is compiled is the same arithmetic,
+and what a machine cannot do is refused in words.
+"""
 
 import subprocess
 import sys
@@ -35,7 +37,9 @@ def batches(agent, count=4):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiled_losses_are_those_of_the_plain_ones(contract, kind, monkeypatch):
-    """Captured whole, without a break, and once: neither the cloning weight nor the exploration noise of later updates is a new program."""
+    """Captured whole, without a break, and once: neither the cloning weight nor the exploration noise
+    of later updates is a new program.
+    """
     counter = CompileCounterWithBackend("aot_eager")
     monkeypatch.setitem(compiling.MODES, "default", {"backend": counter, "fullgraph": True})
     plain = make_agent(contract, *KINDS[kind])

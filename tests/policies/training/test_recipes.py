@@ -1,4 +1,6 @@
-"""Every recipe in configs/experiment, ablations too, composes, makes its agent at full size, and learns two steps in finite numbers."""
+"""Every recipe in configs/experiment, ablations too, composes, makes its agent at full size,
+and learns two steps in finite numbers.
+"""
 
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -24,9 +24,10 @@ from sim.demonstrations import collect
 from sim.envs.make import make
 
 OVERRIDES = [
-    "recipe.demos=2", "recipe.pretrain_updates=3", "recipe.clone_updates=5", "recipe.steps=90", "recipe.critic_warmup=40",
-    "recipe.batch_size=8", "trainer.eval_every=45", "trainer.eval_episodes=1", "trainer.log_every=10", "trainer.checkpoint_every=20",
-    "trainer.accelerator=cpu", "trainer.threads=1", "task.image_size=32", "algo.actor.gaussian.hidden=32", "algo.critic.mlp.hidden=32",
+    "recipe.demos=2", "recipe.pretrain_updates=3", "recipe.clone_updates=5", "recipe.steps=90",
+    "recipe.critic_warmup=40", "recipe.batch_size=8", "trainer.eval_every=45", "trainer.eval_episodes=1",
+    "trainer.log_every=10", "trainer.checkpoint_every=20", "trainer.accelerator=cpu", "trainer.threads=1",
+    "task.image_size=32", "algo.actor.gaussian.hidden=32", "algo.critic.mlp.hidden=32",
 ]  # fmt: skip
 
 
@@ -160,9 +161,11 @@ def test_a_checkpoint_from_before_an_option_existed_is_the_same_run_at_its_defau
 @pytest.mark.train
 @pytest.mark.slow
 def test_two_devices_stay_one_agent(demos, tmp_path):
-    """Two CPU processes average their gradients: after 20 steps their networks are the same, their replay memories are not.
+    """Two CPU processes average their gradients: after 20 steps their networks are the same, their replay memories are
+    not.
 
-    The 20 steps are those of both together. When only one of them has written the last checkpoint, they go on from the one before.
+    The 20 steps are those of both together. When only one of them has written the last checkpoint, they go on from the
+    one before.
     """
     run = tmp_path / "two"
     command = [

@@ -54,7 +54,8 @@ def test_a_task_in_an_experiment_and_a_file_of_the_users(trained, tmp_path, monk
     """A file of that name comes before the registry, with all that it says."""
     monkeypatch.chdir(tmp_path)
     for path, text in {
-        "more/experiment/with_reach.yaml": "# @package _global_\ndefaults: [{override /task: reach}]\nexperiment: with_reach",
+        "more/experiment/with_reach.yaml": "# @package _global_\ndefaults: [{override /task: reach}]\nexperiment: "
+        "with_reach",
         "more/task/move.yaml": "name: move\nimage_size: 48",
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

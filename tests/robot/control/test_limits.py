@@ -91,7 +91,7 @@ HARMLESS = {
 BY_KIND = pytest.mark.parametrize("kind", HARMLESS)
 
 
-# ------------------------------------------------------------------------------------------------- for every kind of target
+# --------------------------------------------------------------------------------------------- for every kind of target
 def test_there_is_a_list_for_every_kind_that_an_arm_understands() -> None:
     assert set(HARMLESS) == {name for name, kind in KINDS.items() if kind.make}
 
@@ -166,7 +166,7 @@ def test_whatever_a_filter_may_say_is_a_rule_of_the_loop(kind: str) -> None:
     assert refusing & set(limits(kind).counts()) - {"finite"} <= set(RULES)
 
 
-# --------------------------------------------------------------------------------------------------------------- positions
+# ------------------------------------------------------------------------------------------------------------ positions
 def test_reach_keeps_the_direction() -> None:
     chain = limits()
     # length 0.5, so 0.07 / 0.5 = 0.14 of it remains
@@ -200,7 +200,7 @@ def test_box_clips_targets_and_refuses_an_arm_far_outside() -> None:
     assert chain.counts()["box"] == 2
 
 
-# --------------------------------------------------------------------------------------------------------------- rotations
+# ------------------------------------------------------------------------------------------------------------ rotations
 def test_a_turn_is_kept_within_reach_about_its_axis() -> None:
     chain = limits("eef_delta_pose", max_turn_speed_rad_s=9.0)
     verdict = ask(chain, to((0, 0, 0), turn=(0.0, 0.6, 0.8)))  # 1 rad, of which 0.3 remain
@@ -217,7 +217,7 @@ def test_the_speed_of_a_turn_counts_from_the_last_target() -> None:
     assert chain.counts()["turn_speed"] == 2
 
 
-# ------------------------------------------------------------------------------------------------------------------ joints
+# --------------------------------------------------------------------------------------------------------------- joints
 def test_joints_are_kept_within_reach_together() -> None:
     chain = limits("joint_position")
     verdict = ask(chain, Target(0.0, joint_positions=JOINTS + (0.8, 0.2)), previous=Target(0.0, joint_positions=JOINTS))
@@ -261,7 +261,7 @@ def test_an_arm_with_a_joint_far_outside_its_limits_is_not_moved(kind: str) -> N
     assert rule(found) == "joint_range" and "joint 2 of the arm is at -1.410 rad" in found.words  # type: ignore[union-attr]
 
 
-# --------------------------------------------------------------------------------------------------------- all motion at once
+# --------------------------------------------------------------------------------------------------- all motion at once
 def test_speed_scale_shortens_motion() -> None:
     scale = 0.25
     verdict = ask(limits("eef_delta_pose", speed_scale=scale), to((0.04, 0.0, 0.0), turn=(0.0, 0.2, 0.0)))
@@ -273,7 +273,7 @@ def test_speed_scale_shortens_motion() -> None:
     np.testing.assert_allclose(speeds(verdict), (0.2, -0.1))
 
 
-# ------------------------------------------------------------------------------------------------------------ senseless limits
+# ----------------------------------------------------------------------------------------------------- senseless limits
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
@@ -306,7 +306,7 @@ def test_joint_actions_without_the_joints_own_limits_are_refused(kind: str) -> N
     limits("eef_delta_pose", joint_low=(), joint_high=(), max_joint_speed_rad_s=())  # needs none
 
 
-# ------------------------------------------------------------------------------------------------------------ the promises
+# --------------------------------------------------------------------------------------------------------- the promises
 @pytest.mark.parametrize("seed", range(5))
 def test_no_random_pose_breaks_the_promises(seed: int) -> None:
     """The guarantees in the text of robot.control.limits, over a random walk with wild requests, pushes and jumps."""

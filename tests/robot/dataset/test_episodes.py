@@ -1,4 +1,6 @@
-"""Episodes on disk: whole or not at all, readable by robomimic's layout, and refused in words when they are not right."""
+"""Episodes on disk: whole or not at all, readable by robomimic's layout,
+and refused in words when they are not right.
+"""
 
 import errno
 import fcntl

@@ -12,7 +12,9 @@ from sim.tasks import make_task
 
 
 def test_a_demo_is_its_steps_and_its_resets():
-    """10 steps in 2 s and 4 resets in 2 s: 0.2 and 0.5 s each; 100 steps and 6 resets are 20 + 3 s, twice that on the wall."""
+    """10 steps in 2 s and 4 resets in 2 s: 0.2 and 0.5 s each;
+    100 steps and 6 resets are 20 + 3 s, twice that on the wall.
+    """
     demo = total(Work(100, 6), Sample(10, 2.0, 4.0), Sample(4, 2.0, 4.0))
     assert demo == Sample(1, pytest.approx(23.0), pytest.approx(46.0))
     rounds = [demo, Sample(1, 120.0, 120.0), Sample(1, 600.0, 600.0)]

@@ -1,4 +1,6 @@
-"""DeepMind Control keeps the promises of ``TaskEnv``, and those of the published numbers: picture, repeat, time limit."""
+"""DeepMind Control keeps the promises of ``TaskEnv``, and those of the published numbers:
+picture, repeat, time limit.
+"""
 
 from __future__ import annotations
 
@@ -210,7 +212,9 @@ def test_people_get_a_larger_view(make):
 
 @pytest.mark.gl
 def test_environments_left_open_end_in_silence(make):
-    """dm_control, imported after the first picture, ends the display that both draw on before that picture's renderer would close."""
+    """dm_control, imported after the first picture, ends the display that both draw on before
+    that picture's renderer would close.
+    """
     script = """
 from sim.envs.make import make
 table = make("reach", image_size=16)

@@ -83,7 +83,9 @@ def test_the_clock_cuts_an_episode_without_ending_the_task(env):
 
 
 def test_a_success_may_have_to_last(monkeypatch):
-    """Done in steps 1, 3, 4, 5 and 6: the third in a row is step 5; a state taken between remembers how many there were."""
+    """Done in steps 1, 3, 4, 5 and 6: the third in a row is step 5;
+    a state taken between remembers how many there were.
+    """
     env = make("lift", hold_steps=3)
     env.reset(seed=1)
     up, done = np.array([0.0, 0.0, 0.04, -1.0], np.float32), iter([True, False, True, True, True, True])

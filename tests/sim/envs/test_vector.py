@@ -72,7 +72,9 @@ def same(a, b):
 
 
 def test_each_environment_is_a_task_env_step_by_step(clean_shm):
-    """12 steps of 3 environments, through two automatic resets each, pixel by pixel; the single ones are reset by hand."""
+    """12 steps of 3 environments, through two automatic resets each, pixel by pixel;
+    the single ones are reset by hand.
+    """
     actions = actions_of(3, 12)
     seen = play(2, actions)
     for i in range(3):

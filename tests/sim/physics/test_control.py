@@ -47,7 +47,9 @@ def test_the_gripper_takes_half_a_second(world):
 
 
 def test_steady_speed_of_the_largest_delta_is_a_quarter_metre_a_second(world):
-    """Critically damped with gain kp, a target kept d ahead is followed at kp d / (2 sqrt(kp)) = sqrt(150) * 0.04 / 2 = 0.245 m/s."""
+    """Critically damped with gain kp, a target kept d ahead is followed at kp d / (2 sqrt(kp)) = sqrt(150) * 0.04 / 2 =
+    0.245 m/s.
+    """
     reset_world(world, LIFT, 0)
     for _ in range(12):
         start = world.eef_position()
@@ -99,7 +101,9 @@ def test_parity_with_robosuite():
 
 
 def _follow_robosuites_gripper(world, env):
-    """Fingers move differently here (a ramp instead of steps); the arm is what is compared, so give them the same command."""
+    """Fingers move differently here (a ramp instead of steps);
+    the arm is what is compared, so give them the same command.
+    """
     world._gripper = world._gripper_goal = float(env.robots[0].gripper["right"].current_action[0] * -1.0)
 
 

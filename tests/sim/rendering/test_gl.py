@@ -1,4 +1,6 @@
-"""OpenGL without a screen: chosen before MuJoCo is imported, refused in words where there is none, and no crash with torch."""
+"""OpenGL without a screen: chosen before MuJoCo is imported, refused in words where there is none,
+and no crash with torch.
+"""
 
 import subprocess
 import sys
@@ -27,7 +29,9 @@ def test_egl_is_preferred(monkeypatch, present, chosen):
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["import mujoco", "import torch", "import sim", "import robosuite"])
 def test_drawing_and_then_optimising_does_not_crash(first):
-    """triton's LLVM and Mesa's in one process, whatever was imported first (a segmentation fault without sim/rendering/gl.py)."""
+    """triton's LLVM and Mesa's in one process, whatever was imported first (a segmentation fault without
+    sim/rendering/gl.py).
+    """
     script = f"""
 {first}
 from sim.envs.make import make

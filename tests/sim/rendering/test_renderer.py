@@ -1,6 +1,7 @@
 """Pictures: one interface, two renderers that agree in the plain look, a fallback that says so, and a stored picture.
 
-The ray-caster compiles its kernels the first time on a machine (about 8 s on one core, kept in the cache), hence `slow`.
+The ray-caster compiles its kernels the first time on a machine (about 8 s on one core, kept in the cache), hence
+`slow`.
 """
 
 import os
@@ -105,7 +106,9 @@ def test_ray_caster_and_opengl_show_the_same_lift(lift, both, camera):
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("look", ["plain", "textured"])
 def test_every_scene_in_both_looks_on_both_renderers(name, look):
-    """The plain look is the same on both; the textured one is drawn by OpenGL and refused in words by the ray-caster."""
+    """The plain look is the same on both; the textured one is drawn by OpenGL
+    and refused in words by the ray-caster.
+    """
     task = make_task(name)
     if look == "textured":
         task = without_terms(task, "plain_look")
@@ -153,7 +156,9 @@ def test_changes_of_colour_light_and_camera_show_in_both(lift, both, changeable)
 @pytest.mark.slow
 @pytest.mark.gl
 def test_a_colour_worked_out_by_hand_and_a_mesh_off_centre():
-    """A grey plate under the three lights, on it a black spike whose centre of mass is far from the middle of its box."""
+    """A grey plate under the three lights, on it a black spike whose centre of mass is far from the middle
+    of its box.
+    """
     box, mesh = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_MESH
     spec = mujoco.MjSpec()
     plain_lights(spec)
@@ -185,8 +190,8 @@ def test_a_colour_worked_out_by_hand_and_a_mesh_off_centre():
 
 @pytest.mark.gl
 def test_opengl_draws_the_stored_picture(lift):
-    """For regressions of scene and renderer alike. If a change is meant: run this test with PIXELARM_GOLDEN=write in the
-    environment, and look at the picture before it is committed."""
+    """For regressions of scene and renderer alike. If a change is meant: run this test with PIXELARM_GOLDEN=write in
+    the environment, and look at the picture before it is committed."""
     renderer = OpenGLRenderer(lift.model, SIZE, SIZE)
     data = positions(lift.model, lift.data)
     image = np.concatenate([renderer.render(data, camera) for camera in LIFT_CAMERAS], axis=1)
@@ -268,7 +273,9 @@ def test_opengl_that_does_not_start_is_a_missing_library_too(lift, monkeypatch, 
 
 @pytest.mark.slow
 def test_an_episode_without_any_opengl():
-    """In a process that finds neither EGL nor OSMesa, nor OpenCV (which wants libGL); nothing but our one line is printed."""
+    """In a process that finds neither EGL nor OSMesa, nor OpenCV (which wants libGL);
+    nothing but our one line is printed.
+    """
     script = """
 import ctypes.util, sys
 ctypes.util.find_library = lambda name: None

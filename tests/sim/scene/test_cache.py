@@ -1,6 +1,7 @@
 """The cache of compiled scenes sees every change of what makes a scene, and only that.
 
-Each look is a process of its own, as between two runs with an edit in between: a running process goes on with the code it has.
+Each look is a process of its own, as between two runs with an edit in between: a running process goes on with the code
+it has.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def name(task):
 
 
 def run(code: str, *paths: Path, flags: tuple[str, ...] = ("-c",), cwd: Path | None = None) -> str:
-    """The last line that a fresh interpreter prints; ``paths`` are where it looks for packages, the first is where it runs."""
+    """The last line that a fresh interpreter prints; ``paths`` are where it looks for packages,
+    the first is where it runs.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, *flags, code],
@@ -64,9 +67,12 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_an_edited_task_is_compiled_anew(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ball is the only sphere of Reach's scene that moves with a mocap body; its radius is what the file says now."""
+    """The ball is the only sphere of Reach's scene that moves with a mocap body;
+    its radius is what the file says now.
+    """
     monkeypatch.setenv("PIXELARM_CACHE", str(checkout / "cache"))
-    radius = "from sim.envs.make import make; m = make('reach').world.model; print(m.geom_size[m.body('ball').geomadr[0], 0])"
+    radius = "from sim.envs.make import make; m = make('reach').world.model; "
+    radius += "print(m.geom_size[m.body('ball').geomadr[0], 0])"
     assert run(radius, checkout) == "0.025"
     (kept,) = (checkout / "cache").iterdir()
     assert run(radius, checkout) == "0.025" and list((checkout / "cache").iterdir()) == [kept]
@@ -117,7 +123,8 @@ def test_every_registered_task_is_cached(name: str) -> None:
     assert scene_name(task.recipe, task.arm, getattr(task, "build", None)).startswith(task.recipe.environment.lower())
 
 
-# ---------------------------------------------------------------------------------------------------- a user's own tasks
+# ---------------------------------------------------------------------------------------------------- a user's own
+# tasks
 PEG = """
 from typing import TYPE_CHECKING
 from sim.tasks.common.tabletop import BOX, TabletopTask, add_anchor, add_mark
@@ -191,7 +198,9 @@ def test_a_script_counts_with_the_modules_in_its_folder(lab: Path) -> None:
 
 @pytest.mark.slow
 def test_what_cannot_be_seen_is_not_cached(lab: Path) -> None:
-    """Typed in; made in a function; an attribute that is no data; a file read; a source that changed under the process."""
+    """Typed in; made in a function; an attribute that is no data; a file read;
+    a source that changed under the process.
+    """
     peg = "from lab.peg import Peg\n"
     cases = {
         "what is typed in has no file|__main__ has no file": PEG.format(imports="WIDTH = 1.0", inside="pass")
@@ -202,7 +211,8 @@ def test_what_cannot_be_seen_is_not_cached(lab: Path) -> None:
         "is neither a function nor a method": peg
         + "task = Peg(); task.build = print\nprint(name(task))",
         "changed after this process started": peg
-        + "import pathlib, time, lab.sizes; time.sleep(0.05); p = pathlib.Path(lab.sizes.__file__); p.write_text(p.read_text())\n"
+        + "import pathlib, time, lab.sizes; time.sleep(0.05); p = pathlib.Path(lab.sizes.__file__); "
+          "p.write_text(p.read_text())\n"
         + "print(name(Peg()))",
     }  # fmt: skip
     for words, code in cases.items():

@@ -1,4 +1,6 @@
-"""FERM's jobs: experts succeed, nothing else does by chance, and a reset is a function of its seed and survives a restart."""
+"""FERM's jobs: experts succeed, nothing else does by chance,
+and a reset is a function of its seed and survives a restart.
+"""
 
 import mujoco
 import numpy as np

@@ -1,4 +1,6 @@
-"""The kitchen: FrankaKitchen's scene, goals and servos, an expert for each subtask, and an arm that holds still when told to."""
+"""The kitchen: FrankaKitchen's scene, goals and servos, an expert for each subtask,
+and an arm that holds still when told to.
+"""
 
 import dataclasses
 
@@ -108,7 +110,7 @@ def test_random_actions_do_not_succeed():
     env.close()
 
 
-# ------------------------------------------------------------------------------------------------------- what success is
+# ------------------------------------------------------------------------------------------------------ what success is
 @pytest.mark.parametrize("subtask", SUBTASKS)
 def test_a_subtask_counts_within_three_tenths_of_its_goal(world, subtask):
     for short_of, done in ((0.0, True), (0.29, True), (0.31, False)):

@@ -1,4 +1,6 @@
-"""robosuite's own tasks: experts succeed, chance does not, resets stay where robosuite puts things, success is robosuite's."""
+"""robosuite's own tasks: experts succeed, chance does not, resets stay where robosuite puts things,
+success is robosuite's.
+"""
 
 import mujoco
 import numpy as np
@@ -147,7 +149,7 @@ def test_the_door_is_locked_until_its_handle_is_down(envs):
         assert (world.data.joint("Door_hinge").qpos[0] > 0.1) == opens
 
 
-# ------------------------------------------------------------------------------------------------------- what success is
+# ------------------------------------------------------------------------------------------------------ what success is
 def test_stacked_is_on_top_and_let_go(envs):
     task, world = envs["stack"].task, envs["stack"].world
     reset_world(world, task, 0)
