@@ -55,6 +55,15 @@ class RecipeConfig:
     successes_join: bool = False
     # weight of the cloning term on demonstrations: a number, or linear(START, END, ENVIRONMENT STEPS)
     bc_weight: Any = 0.0
+    # share of each batch drawn from own successful episodes, once there are any, which then have a memory of their own
+    # of replay_capacity frames, instead of joining the demonstrations
+    success_fraction: float = 0.0
+    # training episodes are cut at so many times the longest demonstration; 0: by the task's own limit, as evaluation's
+    episode_limit: float = 0.0
+    # True: algo.discount becomes 0.5 ** (1 / mean length of the demonstrations), within 0.95 and 0.99
+    discount_from_demos: bool = False
+    # updates of the critics alone when learning starts, on demonstrations and what the first steps brought
+    head_start: int = 0
     replay_capacity: int = 100_000  # frames
     replay_folder: str = ""  # keep the replay memory's frames in files here instead of in memory
     random_steps: int = 0  # uniform actions at the start, where no cloned policy acts first

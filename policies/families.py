@@ -4,6 +4,6 @@ from policies.policy import POLICIES, Family
 from policies.rl.config import ActorCriticConfig, CqnAsConfig
 
 POLICIES["actor_critic"] = Family(
-    ActorCriticConfig, "policies.rl.pixel_policy:ActorPolicy.make", "policies.rl.actor_critic:ActorCritic"
+    ActorCriticConfig, "policies.rl.choice:make_policy", "policies.rl.actor_critic:ActorCritic"
 )
 POLICIES["cqn_as"] = Family(CqnAsConfig, "policies.rl.cqn_as.agent:CqnAsPolicy.make", "policies.rl.cqn_as.agent:CqnAs")

@@ -97,7 +97,7 @@ class Family:
         policy: ``(contract, config, seed)`` to a new policy, to fit or to load weights into. The contract has the
             policy's history and chunk.
         agent: ``(contract, config, fabric, seed, compile)`` to a new agent; None of policies that are fitted to
-        demonstrations.
+            demonstrations.
 
     Each is the thing itself, or "module:name" of it, which is then imported only when it is needed.
     """

@@ -120,10 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hold-steps",
         type=int,
-        default=1,
+        default=TaskConfig.hold_steps,
         metavar="N",
         help="record until the task has been done for N steps in a row, for training with task.hold_steps=N (default "
-        "1)",
+        f"{TaskConfig.hold_steps})",
     )
     parser.add_argument(
         "--look",

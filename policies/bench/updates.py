@@ -113,7 +113,7 @@ def sampler(cfg: TrainConfig, agent: Any) -> Callable[[], Batch]:
 
     def sample() -> Batch:
         batch = memory.sample(size - demos, rng).without_examples()
-        return (join(memory.sample(demos, rng), batch) if demos else batch).to(agent.device)
+        return (join([memory.sample(demos, rng)], batch) if demos else batch).to(agent.device)
 
     return sample
 

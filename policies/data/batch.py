@@ -26,6 +26,9 @@ class Batch:
         valid: ``(B, K)`` bool, which of those lie within their episode.
         ahead_obs: as ``obs``, some steps on, where an auxiliary loss looks ahead.
         ahead_valid: ``(B,)`` bool, whether the episode goes on that far.
+        floor: ``(B,)`` float32, what the rest of an episode that came to its end paid; minus infinity of others.
+        proposal, next_proposal: ``(B, A)`` float32 in [-1, 1], what a frozen prior would do in ``obs`` and
+            ``next_obs``, where memories keep it.
     """
 
     obs: Tensors
@@ -38,6 +41,9 @@ class Batch:
     valid: torch.Tensor | None = None
     ahead_obs: Tensors | None = None
     ahead_valid: torch.Tensor | None = None
+    floor: torch.Tensor | None = None
+    proposal: torch.Tensor | None = None
+    next_proposal: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -73,9 +79,9 @@ def concatenate(parts: Sequence[Batch]) -> Batch:
     return _end_to_end(parts, torch.cat([part.imitate for part in parts]))
 
 
-def join(demos: Batch, online: Batch) -> Batch:
-    """Demonstrations, then experience. Examples to imitate are among the demonstrations alone."""
-    return _end_to_end([demos, online], demos.imitate)
+def join(examples: Sequence[Batch], online: Batch) -> Batch:
+    """Demonstrations and own successes, then experience. Examples to imitate are among the former alone."""
+    return _end_to_end([*examples, online], torch.cat([part.imitate for part in examples]))
 
 
 def _end_to_end(parts: Sequence[Batch], imitate: torch.Tensor) -> Batch:

@@ -8,6 +8,7 @@ cameras take 4.2 GB. The frames can lie in a memory-mapped file instead, when a 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class Lookup:
     n_step: int = 1  # rewards summed, at most to the episode's end, before ``next_obs``
     sequence: int = 1  # actions given from each frame on; the last one repeats at the episode's end
     ahead: int = 0  # control steps to ``ahead_obs``; 0: none
+    floor: bool = False  # give what the rest of an episode that ended paid
+    proposals: bool = False  # keep a frozen prior's action with each frame
 
 
 class Replay:
@@ -63,6 +66,8 @@ class Replay:
         self._complete = np.zeros(capacity, bool)  # has a successor
         self._usable = np.zeros(capacity, bool)  # complete, and may be learned from
         self._age = np.zeros(capacity, np.int64)  # steps since its episode began, for stacking
+        self._floor = np.full(capacity if self.lookup.floor else 0, -np.inf, np.float32)
+        self._proposal = np.zeros((capacity if self.lookup.proposals else 0, contract.action.size), np.float32)
         self._head = 0  # slot of the next frame
         self._used = 0  # frames ever written
         self._index: np.ndarray | None = None
@@ -101,6 +106,30 @@ class Replay:
         self._write(observation, age=int(self._age[last]) + 1)
         self._complete[last], self._usable[last] = True, usable
         self._index = None
+        if terminated and self.lookup.floor:
+            self._set_floor()
+
+    def _set_floor(self) -> None:
+        """The discounted rewards from each frame of the newest episode to its end, now that it has ended."""
+        total = np.float32(0)
+        for slot, reward in zip(self._newest_slots()[::-1], self.last_rewards()[::-1]):
+            total = reward + np.float32(self.lookup.discount) * total
+            self._floor[slot] = total
+
+    def _newest_slots(self) -> np.ndarray:
+        """Slots of the newest episode's transitions, in order, as far as the memory still holds it."""
+        last = (self._head - 1) % self.capacity
+        length = min(int(self._age[last]), self.capacity - 1)
+        return (last - np.arange(length, 0, -1)) % self.capacity
+
+    def propose(self, prior: Callable[[dict[str, torch.Tensor]], torch.Tensor]) -> None:
+        """Keep with the newest frame what a frozen ``prior`` would do in it: ``(1, A)`` in [-1, 1]."""
+        self._proposal[(self._head - 1) % self.capacity] = prior(self.last_observation)[0].cpu().numpy()
+
+    def propose_all(self, prior: Callable[[dict[str, torch.Tensor]], torch.Tensor], rows: int = 256) -> None:
+        """The same with every frame so far, ``rows`` at a time."""
+        for slots in np.array_split(np.arange(min(self._used, self.capacity)), -(-self._used // rows) or 1):
+            self._proposal[slots] = prior(self._observations(slots)).cpu().numpy()
 
     def add_episode(self, episode: Episode) -> None:
         """A recorded episode. Where a person took over, only that person's actions are examples to follow."""
@@ -119,9 +148,15 @@ class Replay:
         slots = (last - np.arange(length, -1, -1)) % source.capacity
         frames = [{n: store[slot] for n, store in source._stores().items()} for slot in slots]
         self.start(frames[0])
-        for slot, frame in zip(slots, frames[1:]):
+        self._copy_proposal(source, slots[0])
+        for slot, following, frame in zip(slots, slots[1:], frames[1:]):
             done = bool(source._terminated[slot])
             self.add(source._action[slot], float(source._reward[slot]), done, frame, imitate=True)
+            self._copy_proposal(source, following)
+
+    def _copy_proposal(self, source: Replay, slot: int) -> None:
+        if self.lookup.proposals:
+            self._proposal[(self._head - 1) % self.capacity] = source._proposal[slot]
 
     def _stores(self) -> dict[str, np.ndarray]:
         return {**self._images, **self._proprio}
@@ -131,6 +166,8 @@ class Replay:
         for name, store in self._stores().items():
             store[slot] = observation[name]
         self._age[slot] = age
+        if self.lookup.floor:
+            self._floor[slot] = -np.inf
         self._complete[slot] = False
         # this frame, and the old ones after it whose stacks reach back over it, are no transitions (any more)
         self._usable[slot] = False
@@ -170,6 +207,11 @@ class Replay:
         if look.ahead:
             frames, valid = self._frame_ahead(slots, look.ahead)
             extra["ahead_obs"], extra["ahead_valid"] = self._observations(frames), torch.from_numpy(valid)
+        if look.floor:
+            extra["floor"] = torch.from_numpy(self._floor[slots])
+        if look.proposals:
+            extra["proposal"] = torch.from_numpy(self._proposal[slots])
+            extra["next_proposal"] = torch.from_numpy(self._proposal[after])
         return Batch(
             obs=self._observations(slots),
             next_obs=self._observations(after),
@@ -247,9 +289,7 @@ class Replay:
 
     def last_rewards(self) -> np.ndarray:
         """Rewards of the newest episode so far, ``(N,)``, as far as the memory still holds it."""
-        last = (self._head - 1) % self.capacity
-        length = min(int(self._age[last]), self.capacity - 1)
-        return self._reward[(last - np.arange(length, 0, -1)) % self.capacity]
+        return self._reward[self._newest_slots()]
 
     # ------------------------------------------------------------------ resume
     def save(self, folder: Path) -> None:
@@ -276,10 +316,12 @@ class Replay:
         named = {f"image.{k}": v for k, v in self._images.items()} | {
             f"proprio.{k}": v for k, v in self._proprio.items()
         }
+        more = {"floor": self._floor} if self.lookup.floor else {}
+        more |= {"proposal": self._proposal} if self.lookup.proposals else {}
         return named | {
             "action": self._action, "reward": self._reward, "terminated": self._terminated,
             "imitate": self._imitate, "complete": self._complete, "usable": self._usable, "age": self._age,
-        }  # fmt: skip
+        } | more  # fmt: skip
 
 
 def examples(episode: Episode) -> np.ndarray:

@@ -6,6 +6,7 @@ as many.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,11 @@ class VectorReplay:
         """A recorded episode; the lanes take turns."""
         self.lanes[self._episodes % len(self.lanes)].add_episode(episode)
         self._episodes += 1
+
+    def propose_all(self, prior: Callable[[dict[str, torch.Tensor]], torch.Tensor]) -> None:
+        """As of ``Replay``, in every lane."""
+        for lane in self.lanes:
+            lane.propose_all(prior)
 
     def sample(self, size: int, rng: np.random.Generator) -> Batch:
         """``size`` transitions, the same that one memory with the lanes' transitions end to end would draw."""

@@ -8,7 +8,8 @@ steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from policies.data.batch import Batch
+from policies.data.replay import Lookup
 from policies.networks.normalizers import ProprioNormalizer
+from policies.policy import Observation
 from policies.rl.actors import make_actor
 from policies.rl.checks import check_agent
+from policies.rl.choice import ChoicePolicy, both_grips, chooses, make_prior, proposals, two_valued, values_of
 from policies.rl.config import ActorCriticConfig
 from policies.rl.critics import make_critics
 from policies.rl.exploration import make_exploration
@@ -75,6 +79,7 @@ class ActorCritic(PixelAgent):
         self._make_optimizers()
         self.add_auxiliary(seed)
         self.exploration = make_exploration(cfg.exploration, contract)
+        self.acted = torch.zeros(2)  # actions of the prior, and all, since they were last asked for
         self._td_target, self._losses = self.compiler(self.td_target), self.compiler(self.losses)
         self._actor_loss = self.compiler(self.actor_loss)
 
@@ -90,13 +95,22 @@ class ActorCritic(PixelAgent):
             add(self.critics.trunk, self.target_critics.trunk, cfg.encoder.target_rate, every)
         else:
             self.target_critics = self.averages.copy(self.critics, cfg.target_rate, every)
-        encoder, actor = self.encoder, self.actor
-        self.learning = ActorPolicy(self.contract, cfg, encoder, self.normalizer, actor)
+        self.prior = make_prior(self.contract, cfg, self.encoder, self.actor)
+        if self.prior is not None:
+            self.prior.to(self.device)
+        parts = [self.encoder, self.actor, *([self.critics] if chooses(cfg) else [])]
+        self.learning = self._policy(*parts[:2], self.target_critics)
         if cfg.policy_average < 1.0:
-            encoder, actor = (self.averages.copy(m, cfg.policy_average) for m in (encoder, actor))
-        self.policy = ActorPolicy(self.contract, cfg, encoder, self.normalizer, actor)
+            parts = [self.averages.copy(part, cfg.policy_average) for part in parts]
+        self.policy = self._policy(*parts)
         for policy in (self.learning, self.policy):
             policy.scale.to(self.device)
+
+    def _policy(self, encoder: Any, actor: Any, critics: Any = None) -> ActorPolicy:
+        if chooses(self.cfg):
+            prior = self.prior if self.cfg.prior_acts else None
+            return ChoicePolicy(self.contract, self.cfg, encoder, self.normalizer, actor, critics, prior)
+        return ActorPolicy(self.contract, self.cfg, encoder, self.normalizer, actor)
 
     def _make_optimizers(self) -> None:
         add, rate, beta1 = self.optimizers.add, self.cfg.learning_rate, self.cfg.beta1
@@ -158,13 +172,35 @@ class ActorCritic(PixelAgent):
         action, log_prob = self.actor.sample(features, after.proprio, noise.target, noise.std, True)
         if self.target_encoder is not None:
             features = self.target_encoder(after.pixels)
-        prediction = self.target_critics.predict(features, after.proprio, action)
+        prediction = self._best_prediction(features, after.proprio, action, noise, batch)
         bonus = torch.zeros_like(log_prob)
         if self.temperature is not None and self.actor.entropy.backup_entropy:
             bonus = -self.temperature.alpha * log_prob
         reward, discount = repeat(batch.reward, views), repeat(batch.discount, views)
-        target = self.critics.target(prediction[noise.members[: self.critics.subset]], reward, discount, bonus)
-        return target if views == 1 else target.unflatten(0, (views, -1)).mean(dim=0)
+        target = self.critics.target(prediction, reward, discount, bonus)
+        target = target if views == 1 else target.unflatten(0, (views, -1)).mean(dim=0)
+        if batch.floor is not None:
+            target = torch.maximum(target, batch.floor)
+        return target.clamp(*self.cfg.value_range) if self.cfg.value_range else target
+
+    def _best_prediction(
+        self, features: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor, noise: Noise, batch: Batch
+    ) -> torch.Tensor:
+        """The drawn target critics' prediction for the best of what may be done next: by default the actor's action."""
+        cfg, critics = self.cfg, self.target_critics
+        drawn, by_value = noise.members[: self.critics.subset], cfg.gripper == "values"
+        if not (by_value or (self.prior is not None and cfg.prior_bootstraps)):
+            return critics.predict(features, proprio, action)[drawn]
+        given = None
+        if self.prior is not None and cfg.prior_bootstraps:
+            assert batch.next_proposal is not None
+            given = repeat(batch.next_proposal, cfg.views)
+        actions = proposals(action, given, by_value)
+        trunk = critics.trunk(features, proprio)
+        found = critics.evaluate(trunk.repeat(len(actions), 1), actions.flatten(0, 1))[drawn]
+        found = found.unflatten(1, (len(actions), -1))  # (M, K, B) or (M, K, B, atoms)
+        best = critics.value(found.flatten(1, 2)).unflatten(1, (len(actions), -1)).min(dim=0).values.argmax(dim=0)
+        return found[:, best, torch.arange(len(best), device=best.device)]
 
     def losses(
         self, batch: Batch, now: View, noise: Noise, target: torch.Tensor, bc_weight: torch.Tensor | None
@@ -220,8 +256,13 @@ class ActorCritic(PixelAgent):
         """``alpha log pi(a) - Q(o, a)``, a scalar, and the log-probabilities ``(B,)`` without their gradient."""
         assert noise.actor is not None
         action, log_prob = self.actor.sample(features, now.proprio, noise.actor, noise.std, True)
-        values = self.critics.value(self.critics.predict(features, now.proprio, action))
+        if self.cfg.gripper == "values":
+            values = values_of(self.critics, features, now.proprio, both_grips(action))
+        else:
+            values = self.critics.value(self.critics.predict(features, now.proprio, action))
         value = values.mean(dim=0) if self.cfg.actor_value == "mean" else values.min(dim=0).values
+        if self.cfg.gripper == "values":
+            value = value.max(dim=0).values
         if self.temperature is None:
             return -value.mean(), log_prob
         return (self.temperature.alpha.detach() * log_prob - value).mean(), log_prob.detach()
@@ -237,14 +278,60 @@ class ActorCritic(PixelAgent):
         self.critics.project()
         return loss.detach()
 
+    def explore(self, observations: Observation) -> torch.Tensor:
+        if not isinstance(self.learning, ChoicePolicy):
+            return super().explore(observations)
+        noise = self.noise(_rows(observations), self.learning.noise_size)
+        if self.updates == 0:  # critics that have learned nothing do not choose: the policy acts as cloning left it
+            action = ActorPolicy.forward(self.learning, observations, noise[:, :-1])
+            return two_valued(action) if self.cfg.gripper == "values" else action
+        action, of_prior = self.learning.choose(observations, noise)
+        self.acted += torch.tensor([float(of_prior.sum()), len(of_prior)])
+        return action
+
+    def numbers(self) -> dict[str, float]:
+        if not (isinstance(self.learning, ChoicePolicy) and self.learning.prior is not None and self.acted[1] > 0):
+            return {}
+        share = float(self.acted[0] / self.acted[1])
+        self.acted.zero_()
+        return {"prior_acted": share}
+
     def explored(self, action: torch.Tensor) -> torch.Tensor:
         return action if self.exploration is None else self.exploration.apply(action, self.generator)
 
     def observe(self, rewards: np.ndarray) -> None:
         self.critics.observe(rewards)
 
+    # -------------------------------------------------------------------- prior
+    def lookup(self, pretrain: Sequence[Any] = ()) -> Lookup:
+        keeps = self.prior is not None and self.cfg.prior_bootstraps
+        return replace(super().lookup(pretrain), floor=self.cfg.return_floor, proposals=keeps)
+
+    @property
+    def proposes(self) -> Callable[[Observation], torch.Tensor] | None:
+        """What a frozen prior would do, ``(B, A)`` in [-1, 1], to be kept with each frame; None without a prior."""
+        return self._propose if self.prior is not None and self.cfg.prior_bootstraps else None
+
+    @torch.no_grad()
+    def _propose(self, observations: Observation) -> torch.Tensor:
+        assert self.prior is not None
+        action = self.prior({name: value.to(self.device) for name, value in observations.items()})
+        return two_valued(action) if self.cfg.gripper == "values" else action
+
+    @property
+    def cloned(self) -> tuple[ActorPolicy, ActorCriticConfig]:
+        cfg = replace(self.cfg, prior="none", gripper="actor")
+        return ActorPolicy(self.contract, cfg, self.policy.encoder, self.normalizer, self.policy.actor), cfg
+
+    def reset_targets(self) -> None:
+        super().reset_targets()
+        if self.prior is not None:
+            for mine, copied in self.prior.named_children():
+                copied.load_state_dict(getattr(self.learning, mine).state_dict())
+
     # -------------------------------------------------------------------- state
     def modules(self) -> dict[str, nn.Module]:
+        critics = getattr(self.policy, "critics", None)
         found = {
             "normalizer": self.normalizer,
             "encoder": self.encoder,
@@ -254,6 +341,8 @@ class ActorCritic(PixelAgent):
             "target_critics": self.target_critics,
             "mean_encoder": self.policy.encoder if self.policy.encoder is not self.encoder else None,
             "mean_actor": self.policy.actor if self.policy.actor is not self.actor else None,
+            "mean_critics": critics if critics not in (None, self.critics) else None,
+            "prior": self.prior,
             "temperature": self.temperature,
             "auxiliary": self.auxiliary,
         }
@@ -261,9 +350,16 @@ class ActorCritic(PixelAgent):
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         bursts = self.exploration.state_dict() if self.exploration is not None else {}
-        return super().state_dict() | {f"exploration.{k}": v for k, v in bursts.items()}
+        counts = {"acted": self.acted} if chooses(self.cfg) else {}
+        return super().state_dict() | counts | {f"exploration.{k}": v for k, v in bursts.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         super().load_state_dict(state)
+        if chooses(self.cfg):
+            self.acted.copy_(state["acted"])
         if self.exploration is not None:
             self.exploration.load_state_dict(part_of(state, "exploration"), self.device)
+
+
+def _rows(observations: Observation) -> int:
+    return len(next(iter(observations.values())))

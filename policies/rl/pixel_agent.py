@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,18 +99,35 @@ class PixelAgent(ABC):
         observations = {name: value.to(self.device) for name, value in observations.items()}
         self.learning.updates = self.updates
         with self.fabric.autocast():
-            rows = len(next(iter(observations.values())))
-            action = self.learning(observations, self.noise(rows)) if sample else self.policy(observations)
+            action = self.explore(observations) if sample else self.policy(observations)
         return self.learning.physical(self.explored(action.float()) if sample else action)
+
+    def explore(self, observations: Observation) -> torch.Tensor:
+        """Actions ``(B, A)`` in [-1, 1] of the learning policy, at random."""
+        return self.learning(observations, self.noise(len(next(iter(observations.values())))))
+
+    def numbers(self) -> dict[str, float]:
+        """More to log of how it acted since this was last asked for."""
+        return {}
+
+    @property
+    def proposes(self) -> Callable[[Observation], torch.Tensor] | None:
+        """What is to be kept with each frame as a prior's proposal: ``(B, A)`` in [-1, 1]; None by default."""
+        return None
+
+    @property
+    def cloned(self) -> tuple[PixelPolicy, PixelAgentConfig]:
+        """What is kept of cloning alone, right after it, and its options: without critics that choose."""
+        return self.policy, self.cfg
 
     def explored(self, action: torch.Tensor) -> torch.Tensor:
         """Actions ``(B, A)`` that were sampled to explore, some of them perhaps replaced."""
         return action
 
     # --------------------------------------------------------------- random draws
-    def noise(self, rows: int) -> torch.Tensor:
-        """Standard normal, ``(rows, A)``."""
-        return torch.randn(rows, self.contract.action.size, generator=self.generator, device=self.device)
+    def noise(self, rows: int, size: int = 0) -> torch.Tensor:
+        """Standard normal, ``(rows, A)``, or of another ``size``."""
+        return torch.randn(rows, size or self.contract.action.size, generator=self.generator, device=self.device)
 
     def pixels(self, observation: Observation) -> torch.Tensor:
         """A random view of a batch, as the encoder takes it."""

@@ -10,8 +10,7 @@ from policies.augment import make_augmentation
 from policies.networks.encoder import PixelEncoder
 from policies.networks.normalizers import ActionScale, ProprioNormalizer
 from policies.policy import Observation
-from policies.rl.actors import make_actor
-from policies.rl.config import ActorCriticConfig, PixelAgentConfig
+from policies.rl.config import PixelAgentConfig
 from robot.contract import Contract
 from robot.errors import PixelarmError
 
@@ -25,6 +24,7 @@ class PixelPolicy(nn.Module):
         super().__init__()
         self.contract, self.augmentation = contract, make_augmentation(cfg.augmentation)
         self.normalizer, self.scale, self.encoder = normalizer, ActionScale(contract), encoder
+        self.noise_size = contract.action.size  # standard normal numbers that exploring takes
 
     def normalised(self, features: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         """Actions ``(B, A)`` in [-1, 1]: the best ones, or some to explore with.
@@ -38,8 +38,12 @@ class PixelPolicy(nn.Module):
 
     def forward(self, observations: Observation, noise: torch.Tensor | None = None) -> torch.Tensor:
         """``normalised`` of raw observations."""
-        views = {n: self.augmentation.act(v) if v.ndim == 4 else v for n, v in observations.items()}
-        return self.normalised(self.encoder(self.encoder.stack(views)), self.normalizer(observations), noise)
+        features = self.encoder(self.encoder.stack(self.views(observations)))
+        return self.normalised(features, self.normalizer(observations), noise)
+
+    def views(self, observations: Observation) -> Observation:
+        """Observations with their images as augmentation leaves them for acting."""
+        return {n: self.augmentation.act(v) if v.ndim == 4 else v for n, v in observations.items()}
 
     @torch.no_grad()
     def act(self, observations: Observation, sample: bool) -> np.ndarray:
@@ -47,7 +51,7 @@ class PixelPolicy(nn.Module):
         device = self.scale.middle.device
         observations = {name: value.to(device) for name, value in observations.items()}
         rows = len(next(iter(observations.values())))
-        noise = torch.randn(rows, self.contract.action.size, device=device) if sample else None
+        noise = torch.randn(rows, self.noise_size, device=device) if sample else None
         return self.physical(self(observations, noise))
 
     def physical(self, action: torch.Tensor) -> np.ndarray:
@@ -90,15 +94,6 @@ class ActorPolicy(PixelPolicy):
         super().__init__(contract, cfg, encoder, normalizer)
         self.actor = actor
         self.updates = 0  # so many updates have trained it; scheduled exploration noise depends on that
-
-    @staticmethod
-    def make(contract: Contract, cfg: ActorCriticConfig, seed: int) -> ActorPolicy:
-        """A new policy of a configuration, to load weights into."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            encoder = make_encoder(contract, cfg)
-            actor = make_actor(contract, encoder.size, cfg)
-            return ActorPolicy(contract, cfg, encoder, ProprioNormalizer(contract), actor)
 
     def normalised(self, features: torch.Tensor, proprio: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         if noise is None:

@@ -7,7 +7,7 @@ learner. ``policies.rollout.async_collector`` is one that acts on and never wait
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -17,10 +17,13 @@ import torch
 
 from policies.config import TaskConfig
 from policies.data.replay import Replay
-from policies.policy import Agent
+from policies.policy import Agent, Observation
 from sim.envs.make import make_env
 from sim.envs.task_env import TaskEnv
 from sim.envs.vector import VectorEnv
+
+Prior = Callable[[Observation], torch.Tensor]
+"""From observations to a frozen policy's actions, ``(B, A)`` in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,22 @@ class Recorder:
         successes: a second memory for own successful episodes, as examples to follow, which join while there is room,
             so that no demonstration is overwritten; None if they do not join.
         time_limit: as ``algo.time_limit`` has it: whether an episode cut by the clock counts as ended, or its last step
-        is left out.
+            is left out.
+        prior: proposes an action in each frame, to be kept with it; None if nobody does.
     """
 
-    def __init__(self, memory: Replay, successes: Replay | None, time_limit: str) -> None:
-        self.memory, self.successes, self.time_limit = memory, successes, time_limit
+    def __init__(self, memory: Replay, successes: Replay | None, time_limit: str, prior: Prior | None = None) -> None:
+        self.memory, self.successes, self.time_limit, self.prior = memory, successes, time_limit, prior
         self.total = 0.0  # reward of the episode so far
 
     def start(self, observation: dict[str, np.ndarray]) -> None:
         self.memory.start(observation)
+        self._propose()
         self.total = 0.0
+
+    def _propose(self) -> None:
+        if self.prior is not None:
+            self.memory.propose(self.prior)
 
     def add(
         self,
@@ -75,6 +84,7 @@ class Recorder:
         over = terminated or (truncated and self.time_limit == "terminal")
         usable = not (truncated and self.time_limit == "drop")
         self.memory.add(action, reward, over, observation, usable=usable)
+        self._propose()
         self.total += reward
         if not (terminated or truncated):
             return []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from lightning.fabric import Fabric
 from tqdm import tqdm
 
 from policies.config import TrainConfig
-from policies.data.batch import Batch, join
+from policies.data.batch import Batch, concatenate, join
 from policies.data.replay import Lookup, Replay
 from policies.data.vector_replay import VectorReplay
 from policies.evaluation.evaluate import VALIDATION_SEED, evaluate
@@ -30,7 +30,7 @@ from policies.rl import pretraining as pretrain
 from policies.rl.pixel_agent import PixelAgent
 from policies.rollout.acting import GreedyPolicy
 from policies.rollout.async_collector import Asynchronous
-from policies.rollout.collectors import Collector, InTurn, Recorder, SideBySide
+from policies.rollout.collectors import Collector, InTurn, Prior, Recorder, SideBySide
 from policies.runs import checkpoint
 from policies.runs.metrics import RunLog
 from policies.runs.provenance import made_with, versions
@@ -57,9 +57,10 @@ class Run:
         )
         contract = self.agent.contract
         lookup = self.agent.lookup(recipe.pretrain if recipe.pretrain_updates else [])
-        joins = recipe.successes_join and recipe.demo_fraction > 0
+        joins = recipe.successes_join and recipe.demo_fraction > 0 and not recipe.success_fraction
         frames = sum(len(d) + 1 for d in demos[: recipe.demos]) + (recipe.replay_capacity if joins else 0)
         self.demos = Replay(contract, max(1, frames), lookup)
+        self.successes = Replay(contract, recipe.replay_capacity, lookup) if recipe.success_fraction else None
         for demo in demos[: recipe.demos]:
             self.demos.add_episode(demo)
             self.agent.observe(demo.rewards)
@@ -68,7 +69,8 @@ class Run:
             for demo in demos[: recipe.demos]:
                 self.online.add_episode(demo)
         self.total_steps = -(-recipe.frames // env.action_repeat) if recipe.frames else recipe.steps
-        self.collector = make_collector(cfg, env, contract, self.online, self.demos if joins else None)
+        keep = self.successes if recipe.success_fraction else self.demos if joins else None
+        self.collector = make_collector(cfg, env, contract, self.online, keep, self.agent.proposes)
         if len(self.demos):
             self._fit_normalizer(self.demos)
         self.step = self.updates = self.perfect = 0
@@ -96,6 +98,9 @@ class Run:
                 loss = pretrain.clone(self.agent, self.demos, recipe.clone_updates, batch, self.rng, _show(bar))
             self.log.write(0, "pretrain", cloning_loss=loss)
         self.agent.reset_targets()
+        if self.agent.proposes is not None:
+            self.demos.propose_all(self.agent.proposes)
+            self.online.propose_all(self.agent.proposes)
         self.collector.begin(self.cfg.seed * 7919 + self.fabric.global_rank)
 
     def learn(self) -> None:
@@ -108,6 +113,8 @@ class Run:
             while self.step < self.total_steps:
                 before = self.step
                 self._act()
+                if before < self.cfg.recipe.learning_starts <= self.step:
+                    metrics |= self._give_head_start(before)
                 metrics |= self._update(before)
                 bar.update(min(self.step, self.total_steps) - bar.n)
                 if _crossed(trainer.log_every, before, self.step) and metrics:
@@ -137,6 +144,19 @@ class Run:
             self._fit_normalizer(self.online)
         self.seconds["environment"] += time.perf_counter() - start
 
+    def _give_head_start(self, before: int) -> dict[str, Any]:
+        """Updates of the critics alone, before the actor follows them; the last one's numbers."""
+        count, metrics = self.cfg.recipe.head_start, {}
+        start = time.perf_counter()
+        with _bar(count, "critics' head start", "update", self.fabric) as bar:
+            for _ in range(count):
+                batch = self._batch().to(self.agent.device)
+                metrics = self.agent.update(batch, schedule(self.cfg.recipe.bc_weight, before), improve_actor=False)
+                bar.update()
+        self.updates += count
+        self.seconds["updates"] += time.perf_counter() - start
+        return metrics
+
     def _update(self, before: int) -> dict[str, Any]:
         """The updates that the environment steps since ``before`` ask for; the last one's numbers."""
         recipe = self.cfg.recipe
@@ -158,14 +178,16 @@ class Run:
 
     def _batch(self) -> Batch:
         """A batch in the recipe's mix: demonstrations first, as far as there are any."""
-        size = self.cfg.recipe.batch_size
-        from_demos = round(size * self.cfg.recipe.demo_fraction) if len(self.demos) else 0
-        if from_demos == 0:
-            return self.online.sample(size, self.rng).without_examples()
-        demos = self.demos.sample(from_demos, self.rng)
-        if from_demos == size:
-            return demos
-        return join(demos, self.online.sample(size - from_demos, self.rng))
+        recipe = self.cfg.recipe
+        left, examples = recipe.batch_size, []
+        for memory, share in ((self.demos, recipe.demo_fraction), (self.successes, recipe.success_fraction)):
+            rows = round(recipe.batch_size * share) if memory is not None and len(memory) else 0
+            if memory is not None and rows:
+                examples.append(memory.sample(rows, self.rng))
+                left -= rows
+        if not examples:
+            return self.online.sample(left, self.rng).without_examples()
+        return join(examples, self.online.sample(left, self.rng)) if left else concatenate(examples)
 
     def _report(self, metrics: dict[str, Any], bar: tqdm) -> None:
         success, total = np.mean(self.recent, axis=0).tolist() if self.recent else (0.0, 0.0)
@@ -179,6 +201,7 @@ class Run:
             updates_per_second=self.updates_per_second,
             updates_per_step=self.updates / self.step,
             **self.collector.numbers(),
+            **self.agent.numbers(),
             **{f"seconds_{what}": spent for what, spent in self.seconds.items()},
         )
         how = f"success {success:.2f}" if self.env.metric == "success" else f"return {total:.0f}"
@@ -213,8 +236,8 @@ class Run:
         return self.updates / self.seconds["updates"] if self.seconds["updates"] else 0.0
 
     # ------------------------------------------------------------------ on disk
-    def save_policy(self, validation: dict[str, Any] | None = None, name: str = "policy") -> None:
-        """The policy as it is now, for ``pixelarm eval`` and ``export``."""
+    def save_policy(self, validation: dict[str, Any] | None = None, name: str = "policy", cloned: bool = False) -> None:
+        """The policy as it is now, for ``pixelarm eval`` and ``export``; ``cloned``: what cloning alone gave."""
         if not self.fabric.is_global_zero:
             return
         about = {
@@ -224,7 +247,9 @@ class Run:
             "validation": validation,
             **made_with(),
         }
-        checkpoint.save_policy(self.folder / name, self.agent.policy.state_dict(), self.cfg, self.agent.contract, about)
+        policy, algo = self.agent.cloned if cloned else (self.agent.policy, self.cfg.algo)
+        cfg = replace(self.cfg, algo=algo)
+        checkpoint.save_policy(self.folder / name, policy.state_dict(), cfg, self.agent.contract, about)
 
     def save(self) -> None:
         """A checkpoint to resume from."""
@@ -235,7 +260,7 @@ class Run:
             checkpoint.save_tensors(
                 folder / "environment.safetensors", {k: torch.from_numpy(v) for k, v in environment["world"].items()}
             )
-            for name, memory in (("online", self.online), ("demos", self.demos)):
+            for name, memory in self._memories().items():
                 (folder / name).mkdir()
                 memory.save(folder / name)
             state = {
@@ -249,6 +274,10 @@ class Run:
 
         checkpoint.write(self._checkpoints, self.step, fill)
         self.fabric.barrier()
+
+    def _memories(self) -> dict[str, Replay | VectorReplay]:
+        more = {"successes": self.successes} if self.successes is not None else {}
+        return {"online": self.online, "demos": self.demos, **more}
 
     @property
     def _checkpoints(self) -> Path:
@@ -267,8 +296,8 @@ class Run:
         state = checkpoint.read_json(folder / STATE)
         require_same_config(state["config"], asdict(self.cfg), folder)
         self.agent.load_state_dict(checkpoint.load_tensors(folder / "agent.safetensors"))
-        self.online.load(folder / "online")
-        self.demos.load(folder / "demos")
+        for name, memory in self._memories().items():
+            memory.load(folder / name)
         world = {k: v.numpy() for k, v in checkpoint.load_tensors(folder / "environment.safetensors").items()}
         self.collector.load_state_dict({"world": world, **state["environment"]})
         self.rng.bit_generator.state = state["rng"]
@@ -304,13 +333,18 @@ def make_memory(cfg: TrainConfig, contract: Contract, lookup: Lookup, rank: int)
 
 
 def make_collector(
-    cfg: TrainConfig, env: TaskEnv, contract: Contract, memory: Replay | VectorReplay, successes: Replay | None
+    cfg: TrainConfig,
+    env: TaskEnv,
+    contract: Contract,
+    memory: Replay | VectorReplay,
+    successes: Replay | None,
+    prior: Prior | None = None,
 ) -> Collector:
     """Who gathers the experience that ``memory`` keeps; ``successes``:
-    a memory for own successful episodes beside it.
+    a memory for own successful episodes beside it; ``prior``: as of ``Recorder``.
     """
     lanes = memory.lanes if isinstance(memory, VectorReplay) else [memory]
-    recorders = [Recorder(lane, successes, cfg.algo.time_limit) for lane in lanes]
+    recorders = [Recorder(lane, successes, cfg.algo.time_limit, prior) for lane in lanes]
     if cfg.trainer.asynchronous:
         return Asynchronous(cfg, contract, recorders[0])
     return InTurn(env, recorders[0]) if len(recorders) == 1 else SideBySide(cfg.task, env, recorders)

@@ -139,6 +139,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     from policies.training.checks import check_recording, other_demos
     from policies.training.fit import fit
     from policies.training.online import Run
+    from policies.training.settle import settle
     from robot.dataset.episodes import read_dataset
     from sim.envs.make import make_env
 
@@ -153,6 +154,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     except (DatasetError, ContractMismatch) as error:
         raise PixelarmError(f"{error}\n{other_demos(cfg)}") from error
     notes = check_recording(env.recording, demos[: cfg.recipe.demos]) if demos else []
+    settle(cfg, env, demos[: cfg.recipe.demos])
     if fabric.is_global_zero and notes:
         print("\n".join(notes), file=sys.stderr)
     if family_of(cfg.algo).agent is None:
@@ -169,7 +171,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     try:
         if not resumed:
             run.pretrain()
-            run.save_policy(name="cloned")
+            run.save_policy(name="cloned", cloned=True)
             run.save()
         run.learn()
         run.save_policy(name="last")

@@ -91,6 +91,7 @@ def make_env(cfg: TaskConfig, *, renderer: str = "auto", view_size: int = VIEW_S
         randomise=cfg.randomise,
         renderer=renderer,
         hold_steps=cfg.hold_steps,
+        time_limit=cfg.time_limit,
     )
 
 
@@ -114,8 +115,12 @@ def configured_task(cfg: TaskConfig) -> Task:
 def _deepmind_control(cfg: TaskConfig, renderer: str, view_size: int) -> dmc.DMCEnv:
     if cfg.randomise:
         raise PixelarmError(f"task.randomise draws what sim.tasks have; {cfg.name} has none of it")
-    if cfg.hold_steps != 1:
+    if cfg.hold_steps != TaskConfig.hold_steps:
         raise PixelarmError(f"task.hold_steps is of tasks with a success; {cfg.name} has returns alone")
+    if cfg.time_limit:
+        raise PixelarmError(
+            f"task.time_limit cuts training episodes of other tasks; {cfg.name} has its published length"
+        )
     if renderer not in ("auto", "opengl"):
         raise UnknownName(f"renderer of {cfg.name}", renderer, ["auto", "opengl"])
     return dmc.DMCEnv(
@@ -136,12 +141,12 @@ def _look(cfg: TaskConfig, known: Iterable[str]) -> str:
 
 # -------------------------------------------------------------------------------------------------------- by a contract
 def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv | dmc.DMCEnv:
-    """What a policy is judged in: its own task without randomisation, where the first success counts.
+    """What a policy is judged in: its own task without randomisation, where a success has to last as is usual.
 
     Raises:
         ContractMismatch: this version's contract is another than the policy's.
     """
-    known = {field.name for field in dataclasses.fields(TaskConfig)} - {"randomise", "hold_steps"}
+    known = {field.name for field in dataclasses.fields(TaskConfig)} - {"randomise", "hold_steps", "time_limit"}
     task = {k: v for k, v in config.get("task", {}).items() if k in known}
     task |= {"name": contract.task, "image_size": contract.cameras[0].height}
     env = make_env(TaskConfig(**task))

@@ -42,6 +42,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         view_size: pixels, height and width of what ``render`` returns.
         renderer: "auto", "opengl" or "raycast"; see ``sim.rendering.renderer.make_renderer``.
         hold_steps: control steps in a row that a task must stay done before that is a success; 1: the first one is.
+        time_limit: control steps after which an episode is cut, ``max_steps`` or fewer; 0: those.
     """
 
     metric: ClassVar[str] = "success"
@@ -57,10 +58,11 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         randomise: Sequence[str] = (),
         renderer: str = "auto",
         hold_steps: int = 1,
+        time_limit: int = 0,
     ) -> None:
         if not 1 <= hold_steps <= task.max_steps:
             raise PixelarmError(f"hold_steps must be 1 to the task's {task.max_steps} steps, got {hold_steps}")
-        self.hold_steps = hold_steps
+        self.hold_steps, self.time_limit = hold_steps, min(time_limit or task.max_steps, task.max_steps)
         self.task, self.contract, self.view_size = task, task.contract, view_size
         self.world = build_world(task, renderer)
         self._substeps = round(self.contract.period_s / self.world.timestep)
@@ -119,7 +121,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.world.advance(self._substeps - seen)
         self._steps += 1
         success = self._lasting_success()
-        truncated = self._steps >= self.max_steps and not success
+        truncated = self._steps >= self.time_limit and not success
         return observation, float(success), success, truncated, {"success": success}
 
     def _lasting_success(self) -> bool:

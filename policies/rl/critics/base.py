@@ -28,6 +28,12 @@ class Critic(nn.Module):
 
     def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Prediction for actions ``(B, A)``: ``(M, B)`` values, or ``(M, B, atoms)`` logits of their distributions."""
+        return self.evaluate(self.trunk(convolved, proprio), action)
+
+    forward = predict
+
+    def evaluate(self, features: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """The same from features ``(B, F)`` of the trunk."""
         raise NotImplementedError
 
     def value(self, prediction: torch.Tensor) -> torch.Tensor:

@@ -41,12 +41,10 @@ class MLPCritics(Critic):
         self.heads = nn.ModuleList(heads)
         initialise(self.heads, cfg.encoder.init)
 
-    def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        features = torch.cat([self.trunk(convolved, proprio).float(), action], dim=1)
+    def evaluate(self, features: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        features = torch.cat([features.float(), action], dim=1)
         with full_precision(features):  # a value of 100 in bf16 is wrong by up to 0.25
             return torch.stack([head(features).squeeze(1) for head in self.heads])
-
-    forward = predict
 
     def value(self, prediction: torch.Tensor) -> torch.Tensor:
         return prediction

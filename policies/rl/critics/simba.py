@@ -149,14 +149,12 @@ class SimbaCritics(Critic):
         for name, start in (("count", 0.0), ("mean", 0.0), ("variance", 1.0), ("largest", 0.0)):
             self.register_buffer(name, torch.tensor(start))
 
-    def predict(self, convolved: torch.Tensor, proprio: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+    def evaluate(self, features: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Logits ``(M, B, atoms)`` of the values of actions ``(B, A)``."""
-        features = torch.cat([self.trunk(convolved, proprio), action], dim=1)
+        features = torch.cat([features, action], dim=1)
         lifted = F.pad(features, (0, 1), value=self.shift)
         embedded = F.normalize(self.embed(F.normalize(lifted, dim=-1)), dim=-1)
         return (self.head(self.blocks(embedded)) + self.bias).float()
-
-    forward = predict
 
     def value(self, prediction: torch.Tensor) -> torch.Tensor:
         return expectation(prediction, self.support)

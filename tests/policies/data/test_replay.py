@@ -135,7 +135,7 @@ def test_joining_keeps_the_first_rows_first():
     replay = Replay(contract, 50)
     fill(replay, contract, episodes=2, length=5)
     a, b = replay.gather(np.array([0, 1])), replay.gather(np.array([6]))
-    both = join(a, b)
+    both = join([a], b)
     assert both.obs["eef_pos"][:, 0].tolist() == [0, 1, 6] and len(both.reward) == 3
 
 
