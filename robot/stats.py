@@ -15,6 +15,9 @@ Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 # Control steps that an evaluation episode goes on for after its first success, in simulation and over ROS 2 alike:
 # "success at the end" asks whether the task is still done then.
 AFTER_STEPS = 10
+# Control steps in a row that a task must be done for before that is a success, in demonstrations, learning and
+# evaluation alike, unless another number is asked for.
+HOLD_STEPS = 5
 
 
 @dataclass(frozen=True)

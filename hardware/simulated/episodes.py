@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from robot.errors import PixelarmError
-from robot.stats import AFTER_STEPS
+from robot.stats import AFTER_STEPS, HOLD_STEPS
 
 PATIENCE_S = 30.0  # s without a command before episodes give up
 
@@ -14,17 +14,18 @@ PATIENCE_S = 30.0  # s without a command before episodes give up
 class Episodes:
     """One episode per seed, on simulated time.
 
-    Each: reset, settle, wait for the first command, then count control periods from it. It ends ``AFTER_STEPS``
-    periods after the first success, or after ``max_steps`` periods without one. ``step`` is called after every slice
+    Each: reset, settle, wait for the first command, then count control periods from it. A success is that the task has
+    been done for ``hold_steps`` periods in a row. The episode ends ``AFTER_STEPS`` periods after the first success, or
+    after ``max_steps`` periods without one. ``step`` is called after every slice
     of physics.
     """
 
-    def __init__(self, seeds: list[int], period_s: float, max_steps: int) -> None:
-        self.seeds, self.period_s, self.max_steps = seeds, period_s, max_steps
+    def __init__(self, seeds: list[int], period_s: float, max_steps: int, hold_steps: int = HOLD_STEPS) -> None:
+        self.seeds, self.period_s, self.max_steps, self.hold_steps = seeds, period_s, max_steps, hold_steps
         self.results: list[dict[str, Any]] = []
         self._phase = "reset"
         self._since_s = self._first_s = 0.0  # simulated time of the reset and of the first command
-        self._steps = 0
+        self._steps = self._done_for = 0
         self._success_at: int | None = None
         self._gap_s = self._last_s = 0.0
 
@@ -58,7 +59,7 @@ class Episodes:
             self._phase = "done"
             return {"event": "done"}
         self._phase, self._since_s = "waiting", now_s
-        self._steps, self._success_at, self._gap_s = 0, None, 0.0
+        self._steps, self._done_for, self._success_at, self._gap_s = 0, 0, None, 0.0
         return {"event": "reset", "seed": self.seed}
 
     def _count(self, now_s: float, success: Callable[[], bool]) -> dict[str, Any] | None:
@@ -66,7 +67,8 @@ class Episodes:
         if steps == self._steps:
             return None
         self._steps = steps
-        reached = success()
+        self._done_for = self._done_for + 1 if success() else 0
+        reached = self._done_for >= self.hold_steps
         if reached and self._success_at is None:
             self._success_at = steps
         over = self._success_at is None and steps >= self.max_steps

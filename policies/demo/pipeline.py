@@ -17,7 +17,7 @@ from typing import Any
 from policies.runs.provenance import git_commit, hardware, versions
 from robot.errors import MissingDependency, PixelarmError
 from robot.files import LOCK, Claim, require_folder, write_json
-from robot.stats import rate
+from robot.stats import HOLD_STEPS, rate
 
 FORMER_AFTER_STEPS = 5  # of episodes over ROS 2 from before their results said it; see robot.stats.AFTER_STEPS
 STAGES = ("collect", "train", "evaluate", "export", "ros", "report")
@@ -243,7 +243,7 @@ class Demo:
 
         from sim.envs.make import make_env
 
-        return make_env(dataclasses.replace(self.config().task, randomise=[], hold_steps=1))
+        return make_env(dataclasses.replace(self.config().task, randomise=[], hold_steps=HOLD_STEPS))
 
     # -------------------------------------------------------------- summary
     def summary(self) -> dict[str, Any]:

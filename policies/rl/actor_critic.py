@@ -98,15 +98,16 @@ class ActorCritic(PixelAgent):
         self.prior = make_prior(self.contract, cfg, self.encoder, self.actor)
         if self.prior is not None:
             self.prior.to(self.device)
-        parts = [self.encoder, self.actor, *([self.critics] if chooses(cfg) else [])]
-        self.learning = self._policy(*parts[:2], self.target_critics)
+        self.learning = self._policy(self.encoder, self.actor, self.target_critics)
+        encoder, actor, critics = self.encoder, self.actor, self.critics
         if cfg.policy_average < 1.0:
-            parts = [self.averages.copy(part, cfg.policy_average) for part in parts]
-        self.policy = self._policy(*parts)
+            encoder, actor = (self.averages.copy(m, cfg.policy_average) for m in (encoder, actor))
+            critics = self.averages.copy(critics, cfg.policy_average) if chooses(cfg) else critics
+        self.policy = self._policy(encoder, actor, critics)
         for policy in (self.learning, self.policy):
             policy.scale.to(self.device)
 
-    def _policy(self, encoder: Any, actor: Any, critics: Any = None) -> ActorPolicy:
+    def _policy(self, encoder: Any, actor: Any, critics: Any) -> ActorPolicy:
         if chooses(self.cfg):
             prior = self.prior if self.cfg.prior_acts else None
             return ChoicePolicy(self.contract, self.cfg, encoder, self.normalizer, actor, critics, prior)

@@ -209,13 +209,17 @@ def _label(name: str, differs: dict[str, Any], number: int) -> str:
     return f"{name}, " + ", ".join(f"{key}={value}" for key, value in differs.items())
 
 
+# options whose default is another than what was done before they existed
+FORMER = {"task.hold_steps": 1}
+
+
 def all_options(saved: dict[str, Any]) -> dict[str, Any]:
     """A training's configuration as ``{dotted name: value}``, as JSON holds values; empty if it is.
 
-    An option that came after it has its default: new options' defaults leave what was done before as it was.
+    An option that came after it has its default, or what it was before: new options leave what was done as it was.
     """
     defaults = flatten(asdict(TrainConfig(algo=_algo_defaults(saved)))) if saved else {}
-    return json.loads(json.dumps({**defaults, **flatten(saved)}))
+    return json.loads(json.dumps({**defaults, **(FORMER if saved else {}), **flatten(saved)}))
 
 
 def _algo_defaults(saved: dict[str, Any]) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from robot.stats import HOLD_STEPS
+
 LARGEST_IMAGE = 2048  # pixels, of a camera's height and width
 
 
@@ -16,9 +18,9 @@ class TaskConfig:
     look: str = ""  # plain | textured, or of DeepMind Control published | fast; empty: the first of these
     actuation_delay_ms: tuple[float, float] = (0.0, 50.0)  # range of the delay between observing and acting
     # control steps in a row that the task must stay done before that is a success, which pays and ends the episode
-    hold_steps: int = 5
-    # control steps after which a training episode is cut; 0: the task's own limit, which evaluation always has
-    time_limit: int = 0
+    hold_steps: int = HOLD_STEPS
     randomise: list[str] = field(
         default_factory=list
     )  # terms of sim.scene.randomise.TERMS drawn for each training episode
+    # control steps after which a training episode is cut; 0: the task's own limit, which evaluation always has
+    time_limit: int = 0

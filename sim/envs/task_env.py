@@ -17,6 +17,7 @@ import numpy as np
 
 from robot import actions
 from robot.errors import PixelarmError
+from robot.stats import HOLD_STEPS
 from sim.envs.interface import Act
 from sim.envs.spaces import action_space, checked_action, observation_space
 from sim.envs.task_world import build_world, reset_world
@@ -57,7 +58,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         view_size: int = VIEW_SIZE,
         randomise: Sequence[str] = (),
         renderer: str = "auto",
-        hold_steps: int = 1,
+        hold_steps: int = HOLD_STEPS,
         time_limit: int = 0,
     ) -> None:
         if not 1 <= hold_steps <= task.max_steps:

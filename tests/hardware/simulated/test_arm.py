@@ -67,7 +67,7 @@ def play(
 
 def test_an_episode_is_counted_from_its_first_command() -> None:
     """Command at 0.35 s, success from 1.05 s on: the 7th period ends at 1.05 s."""
-    events = play(Episodes([7], PERIOD, max_steps=60), {7: 1.05})
+    events = play(Episodes([7], PERIOD, max_steps=60, hold_steps=1), {7: 1.05})
     assert [e["event"] for e in events] == ["reset", "start", "end", "done"]
     assert {k: events[2][k] for k in ("seed", "success_once", "success_end", "steps")} == {
         "seed": 7,
@@ -80,17 +80,25 @@ def test_an_episode_is_counted_from_its_first_command() -> None:
 @pytest.mark.parametrize(("lasts_s", "at_the_end"), [(0.95, False), (1.05, True)])
 def test_the_end_is_ten_periods_after_the_first_success(lasts_s: float, at_the_end: bool) -> None:
     """First success at 1.05 s, so the end is at 2.05 s: a success of 0.95 s is over by then, one of 1.05 s is not."""
-    result = play(Episodes([1], PERIOD, max_steps=60), {1: -1.05}, lasts_s=lasts_s)[2]
+    result = play(Episodes([1], PERIOD, max_steps=60, hold_steps=1), {1: -1.05}, lasts_s=lasts_s)[2]
     assert (result["success_once"], result["success_end"]) == (True, at_the_end)
 
 
 def test_a_dropped_object_is_a_success_once_but_not_at_the_end() -> None:
-    result = play(Episodes([1], PERIOD, max_steps=60), {1: -1.05})[2]
+    result = play(Episodes([1], PERIOD, max_steps=60, hold_steps=1), {1: -1.05})[2]
     assert (result["success_once"], result["success_end"]) == (True, False)
 
 
+@pytest.mark.parametrize(("lasts_s", "success"), [(0.35, False), (0.45, True)])
+def test_a_success_has_to_last(lasts_s: float, success: bool) -> None:
+    """Done from 1.05 s on, for 0.35 s: at the ends of 4 periods; for 0.45 s: of 5."""
+    result = play(Episodes([1], PERIOD, max_steps=30, hold_steps=5), {1: -1.05}, lasts_s=lasts_s)[2]
+    assert result["success_once"] is success
+    assert result["steps"] == (11 if success else 30)
+
+
 def test_failures_end_after_max_steps_and_seeds_follow_in_order() -> None:
-    episodes = Episodes([3, 4], PERIOD, max_steps=20)
+    episodes = Episodes([3, 4], PERIOD, max_steps=20, hold_steps=1)
     play(episodes, {4: 0.5})
     assert [(r["seed"], r["success_once"], r["steps"]) for r in episodes.results] == [(3, False, 20), (4, True, 2)]
 

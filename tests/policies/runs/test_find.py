@@ -34,7 +34,7 @@ def test_a_run_from_before_an_option_existed_is_a_seed_like_others(tmp_path):
     paths = [write_run(tmp_path / str(seed), "ferm_plus", seed) for seed in (1, 2)]
     written = paths[0] / "config.yaml"
     without = OmegaConf.to_container(OmegaConf.load(written))
-    del without["task"]["hold_steps"]
+    del without["task"]["time_limit"]
     written.write_text(OmegaConf.to_yaml(without))
     ((group,), notes) = make_groups(find(paths)[0])
     assert (group.seeds, notes) == ("1, 2", [])

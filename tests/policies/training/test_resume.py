@@ -153,7 +153,7 @@ def test_a_resumed_run_must_be_the_same_run(demos, tmp_path, capfd):
 def test_a_checkpoint_from_before_an_option_existed_is_the_same_run_at_its_default(tmp_path):
     older = asdict(TrainConfig())
     del older["task"]["hold_steps"]
-    require_same_config(older, asdict(TrainConfig()), tmp_path)
+    require_same_config(older, asdict(TrainConfig(task=TaskConfig(hold_steps=1))), tmp_path)
     with pytest.raises(PixelarmError, match="task.hold_steps: 1 then, 3 now"):
         require_same_config(older, asdict(TrainConfig(task=TaskConfig(hold_steps=3))), tmp_path)
 
@@ -206,7 +206,7 @@ def test_two_devices_stay_one_agent(demos, tmp_path):
         ("recipe.random_steps=1", "at least 2 to measure"),
         (
             "task.hold_steps=3",
-            "hold_steps: 3 in this run, 1 in .*: learn with task.hold_steps=1, or record others with --hold-steps 3",
+            "hold_steps: 3 in this run, 5 in .*: learn with task.hold_steps=5, or record others with --hold-steps 3",
         ),
         (
             "task.look=textured",
