@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from policies.registry import parse_one
 from policies.rl.config import ActorCriticConfig, PixelAgentConfig
 from robot.errors import PixelarmError
 
@@ -11,6 +12,8 @@ def check_agent(cfg: PixelAgentConfig) -> None:
     problems = []
     if isinstance(cfg, ActorCriticConfig) and cfg.actor_value not in ("mean", "min"):
         problems.append(f"actor_value must be mean or min, got {cfg.actor_value!r}")
+    if isinstance(cfg, ActorCriticConfig):
+        problems += _problems_of_choice(cfg)
     if cfg.time_limit not in ("bootstrap", "terminal", "drop"):
         problems.append(f"time_limit must be bootstrap, terminal or drop, got {cfg.time_limit!r}")
     for name in ("history", "n_step", "target_every", "views", "actor_every"):
@@ -34,3 +37,18 @@ def check_agent(cfg: PixelAgentConfig) -> None:
         problems.append(f"proprio_scaling is [low, high], got {cfg.proprio_scaling}")
     if problems:
         raise PixelarmError("this agent cannot learn:\n  - " + "\n  - ".join(problems))
+
+
+def _problems_of_choice(cfg: ActorCriticConfig) -> list[str]:
+    problems = []
+    for name, valid in (("prior", ("none", "clone")), ("gripper", ("actor", "values"))):
+        if getattr(cfg, name) not in valid:
+            problems.append(f"{name} must be {' or '.join(valid)}, got {getattr(cfg, name)!r}")
+    if not 0.0 <= cfg.try_other <= 1.0:
+        problems.append(f"try_other must be between 0 and 1, got {cfg.try_other}")
+    bounds = list(cfg.value_range)
+    if bounds and not (len(bounds) == 2 and bounds[0] < bounds[1]):
+        problems.append(f"value_range is [low, high] or empty, got {bounds}")
+    if (bounds or cfg.return_floor) and parse_one(cfg.critic, "algo.critic")[0] != "mlp":
+        problems.append("return_floor and value_range bound plain values: they need critic=mlp")
+    return problems

@@ -60,9 +60,7 @@ class PixelAgent(ABC):
         self.contract, self.cfg, self.fabric, self.device = contract, cfg, fabric, fabric.device
         self.scale = ActionScale(contract).to(self.device)
         self.compiler = Compiler(compile, self.device)
-        # on a CPU in full precision the plain loop over parameters, whose rounding the fused kernel does not share
-        plain = self.device.type == "cpu" and fabric.strategy.precision.precision == "32-true" and not self.compiler.on
-        self.optimizers = Optimizers(fabric, cfg.clip, fused=not plain)
+        self.optimizers = Optimizers(fabric, cfg.clip)
         self.averages = Averages()
         # one stream a process, so that several devices draw different augmentations
         self.generator = torch.Generator(self.device).manual_seed(seed * 1000 + 17 + fabric.global_rank)

@@ -287,3 +287,29 @@ def test_the_newest_episodes_rewards(capacity):
     fill(replay, contract, episodes=2, length=5)
     assert replay.last_rewards().tolist() == [0, 0, 0, 0, 1]
     assert replay.last_age == 5
+
+
+def test_the_floor_is_what_the_rest_of_an_ended_episode_paid():
+    """Rewards 0, 0, 1 at gamma 0.5: 0.25, 0.5, 1. One that the clock cut has none, also in an old one's place."""
+    contract = tiny_contract()
+    replay = Replay(contract, 7, Lookup(discount=0.5, floor=True))
+    fill(replay, contract, episodes=1, length=3)
+    assert everything(replay).floor.tolist() == [0.25, 0.5, 1.0]
+    replay.start(numbered(contract, 9))
+    for _ in range(6):
+        replay.add(np.zeros(4), 0.0, False, numbered(contract, 9))
+    assert set(everything(replay).floor.tolist()) == {-np.inf}
+
+
+def test_proposals_and_floors_survive_saving(tmp_path):
+    contract = tiny_contract()
+    look = Lookup(discount=0.5, floor=True, proposals=True)
+    replay, other = Replay(contract, 20, look), Replay(contract, 20, look)
+    fill(replay, contract, episodes=2, length=3)
+    replay.propose_all(lambda observations: observations["eef_pos"][:, :1].expand(-1, 4) / 100, rows=3)
+    replay.save(tmp_path)
+    other.load(tmp_path)
+    mine, theirs = everything(replay), everything(other)
+    assert torch.equal(mine.proposal, theirs.proposal) and torch.equal(mine.floor, theirs.floor)
+    assert torch.allclose(mine.proposal[:, 0], mine.obs["eef_pos"][:, 0] / 100)
+    assert torch.allclose(mine.next_proposal[:, 0], mine.next_obs["eef_pos"][:, 0] / 100)
