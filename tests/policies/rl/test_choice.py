@@ -79,6 +79,9 @@ def filled(agent, length=6):
 def test_the_hybrid_does_what_its_critics_want(hybrid):
     """With critics that want the prior's action exactly, the prior acts; with ones that want the far corner, nobody."""
     policy = hybrid.policy
+    with torch.no_grad():  # the actor has moved away from the clone
+        for parameter in hybrid.actor.parameters():
+            parameter.add_(0.1)
     batch = filled(hybrid).gather(np.array([0, 1, 2]))
     given = hybrid.proposes(batch.obs)
     policy.critics = Wanted(given[0].tolist(), given[0].tolist())
