@@ -280,6 +280,19 @@ class ActorCritic(PixelAgent):
         return loss.detach()
 
     def explore(self, observations: Observation) -> torch.Tensor:
+        action = self._sampled(observations).float()
+        if self.exploration is None or (self.exploration.wants_values and self.updates == 0):
+            return action
+        value = None
+        if self.exploration.wants_values:
+            learning = self.learning
+            features = learning.encoder(learning.encoder.stack(learning.views(observations)))
+            found = self.target_critics.predict(features, self.normalizer(observations), action)
+            value = self.target_critics.value(found).min(dim=0).values
+        return self.exploration.apply(action, self.generator, value)
+
+    def _sampled(self, observations: Observation) -> torch.Tensor:
+        """Actions ``(B, A)`` of the learning policy, with the actor's own noise."""
         if not isinstance(self.learning, ChoicePolicy):
             return super().explore(observations)
         noise = self.noise(_rows(observations), self.learning.noise_size)
@@ -296,9 +309,6 @@ class ActorCritic(PixelAgent):
         share = float(self.acted[0] / self.acted[1])
         self.acted.zero_()
         return {"prior_acted": share}
-
-    def explored(self, action: torch.Tensor) -> torch.Tensor:
-        return action if self.exploration is None else self.exploration.apply(action, self.generator)
 
     def observe(self, rewards: np.ndarray) -> None:
         self.critics.observe(rewards)

@@ -1,13 +1,16 @@
-"""Exploring for longer than a step: now and then hold one random choice for a while.
+"""Exploring for longer than a step: noise that lasts, or now and then one random choice that is held for a while.
 
 A policy that was cloned from ten clean demonstrations has never seen itself fail: fingers that closed beside the object
 stay closed, and independent noise of one step does not open them. Holding a random choice for several steps does
 (temporally extended epsilon-greedy, arXiv 2006.01782; here durations are uniform, and half of the bursts turn the
-gripper's command over while the policy goes on moving).
+gripper's command over while the policy goes on moving). Noise that lasts, an Ornstein-Uhlenbeck process (DDPG, arXiv
+1509.02971), takes the hand centimetres off its course where independent noise takes it millimetres.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +21,65 @@ from robot.contract import Contract
 from robot.errors import PixelarmError
 
 
-class Bursts:
-    """Overwrites some of the actions that are sampled to explore. State for each row, so one row must stay one
-    environment.
+class Exploration(ABC):
+    """Changes actions that are sampled to explore. State for each row, so one row must stay one environment."""
+
+    wants_values: bool = False  # of the states, to explore less where they are high
+
+    @abstractmethod
+    def apply(self, action: torch.Tensor, generator: torch.Generator, value: torch.Tensor | None) -> torch.Tensor:
+        """Actions ``(B, size)`` in [-1, 1], some of them changed. ``value``: ``(B,)``, if it is wanted."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, torch.Tensor], device: torch.device) -> None: ...
+
+
+class Lasting(Exploration):
+    """Adds noise to the motion that follows itself: x' = c x + sqrt(1 - c^2) std n with c = exp(-1/steps) and n standard
+    normal.
+
+    Args:
+        size: of an action.
+        gripper: whether its last number is a gripper's command, to which nothing is added.
+        std: standard deviation, of [-1, 1].
+        steps: control steps after which the noise has forgotten all but 1/e of what it was.
+        known: the value of a state from which on nothing is added; below it the noise grows in proportion to what is
+            missing, so that the policy explores where it does not know how to succeed. 0: the same noise everywhere.
+    """
+
+    def __init__(self, size: int, gripper: bool, std: float = 0.4, steps: float = 10.0, known: float = 0.0) -> None:
+        if not (0.0 <= std <= 2.0 and steps > 0.0 and known >= 0.0):
+            raise PixelarmError(
+                f"exploration lasting: std is 0 to 2, steps more than 0 and known at least 0, got {std}, {steps} and "
+                f"{known}"
+            )
+        self.moving, self.std, self.known = size - int(gripper), std, known
+        self.keeps, self.wants_values = math.exp(-1.0 / steps), known > 0.0
+        self.noise = torch.zeros(0, self.moving)
+
+    def apply(self, action: torch.Tensor, generator: torch.Generator, value: torch.Tensor | None) -> torch.Tensor:
+        drawn = self.std * torch.randn(len(action), self.moving, generator=generator, device=action.device)
+        if len(self.noise) != len(action):
+            self.noise = drawn
+        self.noise = self.keeps * self.noise + math.sqrt(1.0 - self.keeps**2) * drawn
+        added = self.noise
+        if value is not None:
+            added = added * (1.0 - value / self.known).clamp(0.0, 1.0)[:, None]
+        moved = (action[:, : self.moving] + added).clamp(-1.0, 1.0)
+        return torch.cat([moved, action[:, self.moving :]], dim=1)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"noise": self.noise}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor], device: torch.device) -> None:
+        self.noise = state["noise"].to(device)
+
+
+class Bursts(Exploration):
+    """Overwrites some of the actions.
 
     Args:
         size: of an action.
@@ -43,8 +102,7 @@ class Bursts:
         self.held = torch.zeros(rows, self.size, device=device)  # in [-1, 1]
         self.of_gripper = torch.zeros(rows, dtype=torch.bool, device=device)
 
-    def apply(self, action: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Actions ``(B, size)`` in [-1, 1], some of them replaced."""
+    def apply(self, action: torch.Tensor, generator: torch.Generator, value: torch.Tensor | None) -> torch.Tensor:
         if len(self.left) != len(action):
             self.restart(len(action), action.device)
         draws = torch.rand(len(action), self.size + 3, generator=generator, device=action.device)
@@ -74,10 +132,10 @@ def _none(size: int, gripper: bool) -> None:
     """Only the actor's own noise."""
 
 
-EXPLORATIONS: dict[str, Callable[..., Bursts | None]] = {"none": _none, "bursts": Bursts}
+EXPLORATIONS: dict[str, Callable[..., Exploration | None]] = {"none": _none, "bursts": Bursts, "lasting": Lasting}
 
 
-def make_exploration(item: Any, contract: Contract) -> Bursts | None:
+def make_exploration(item: Any, contract: Contract) -> Exploration | None:
     """What a configuration (``algo.exploration``) adds to the actor's own noise."""
     gripper = contract.action.names[-1] == "gripper"
     return choose(item, EXPLORATIONS, "exploration", "algo.exploration", skip=2)(contract.action.size, gripper)

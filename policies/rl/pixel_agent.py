@@ -98,7 +98,7 @@ class PixelAgent(ABC):
         self.learning.updates = self.updates
         with self.fabric.autocast():
             action = self.explore(observations) if sample else self.policy(observations)
-        return self.learning.physical(self.explored(action.float()) if sample else action)
+        return self.learning.physical(action)
 
     def explore(self, observations: Observation) -> torch.Tensor:
         """Actions ``(B, A)`` in [-1, 1] of the learning policy, at random."""
@@ -117,10 +117,6 @@ class PixelAgent(ABC):
     def cloned(self) -> tuple[PixelPolicy, PixelAgentConfig]:
         """What is kept of cloning alone, right after it, and its options: without critics that choose."""
         return self.policy, self.cfg
-
-    def explored(self, action: torch.Tensor) -> torch.Tensor:
-        """Actions ``(B, A)`` that were sampled to explore, some of them perhaps replaced."""
-        return action
 
     # --------------------------------------------------------------- random draws
     def noise(self, rows: int, size: int = 0) -> torch.Tensor:

@@ -1,16 +1,20 @@
-"""Bursts: how often, how long, of what; and that a resumed run goes on in the middle of one."""
+"""Bursts and lasting noise: how often, how long, of what; and that a resumed run goes on in the middle of it."""
 
+import math
+
+import pytest
 import torch
 from conftest_policies import make_agent
 
-from policies.rl.exploration import Bursts
+from policies.rl.exploration import Bursts, Lasting
+from robot.errors import PixelarmError
 
 
 def played(bursts, steps, rows=64, seed=0):
     """What comes of the action (0, 0, 0, 1) step after step, ``(steps, rows, 4)``."""
     generator = torch.Generator().manual_seed(seed)
     action = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(rows, 4)
-    return torch.stack([bursts.apply(action, generator) for _ in range(steps)])
+    return torch.stack([bursts.apply(action, generator, None) for _ in range(steps)])
 
 
 def test_without_probability_nothing_changes():
@@ -59,3 +63,44 @@ def test_a_state_dict_goes_on_in_the_middle_of_a_burst(contract):
     second.load_state_dict({k: v.clone() for k, v in first.state_dict().items()})
     for _ in range(8):
         assert (first.act(observation, sample=True) == second.act(observation, sample=True)).all()
+
+
+def test_lasting_noise_has_its_size_and_its_memory():
+    """Over 20,000 steps: standard deviation 0.2 and correlation exp(-1/5) from a step to the next, gripper untouched."""
+    noise, generator = Lasting(3, gripper=True, std=0.2, steps=5.0), torch.Generator().manual_seed(0)
+    action = torch.tensor([[0.0, 0.0, 0.7]])
+    seen = torch.stack([noise.apply(action, generator, None)[0] for _ in range(20_000)])
+    assert seen[:, 2].unique().tolist() == pytest.approx([0.7])
+    assert seen[:, :2].std(dim=0).tolist() == pytest.approx([0.2, 0.2], rel=0.05)
+    after = torch.corrcoef(torch.stack([seen[:-1, 0], seen[1:, 0]]))[0, 1]
+    assert float(after) == pytest.approx(math.exp(-1 / 5), abs=0.02)
+
+
+@pytest.mark.parametrize(("value", "share"), [(-0.2, 1.0), (0.0, 1.0), (0.25, 0.5), (0.5, 0.0), (0.9, 0.0)])
+def test_lasting_noise_fades_where_success_is_known(value, share):
+    """known 0.5: all of it at a value of 0, half at 0.25, none from 0.5 on."""
+    both = [Lasting(2, gripper=False, std=0.1, known=known) for known in (0.0, 0.5)]
+    assert [one.wants_values for one in both] == [False, True]
+    zero = torch.zeros(1, 2)
+    for _ in range(5):
+        plain = both[0].apply(zero, torch.Generator().manual_seed(1), None)
+        faded = both[1].apply(zero, torch.Generator().manual_seed(1), torch.tensor([value]))
+        assert torch.allclose(faded, share * plain)
+
+
+def test_lasting_noise_goes_on_where_it_was_saved():
+    one, other = Lasting(2, False), Lasting(2, False)
+    generator, zero = torch.Generator().manual_seed(0), torch.zeros(3, 2)
+    one.apply(zero, generator, None)
+    other.load_state_dict(one.state_dict(), torch.device("cpu"))
+    again = torch.Generator().manual_seed(5)
+    saved = again.get_state()
+    first = one.apply(zero, again, None)
+    again.set_state(saved)
+    assert torch.equal(first, other.apply(zero, again, None))
+
+
+@pytest.mark.parametrize("options", [{"std": -0.1}, {"steps": 0.0}, {"known": -1.0}])
+def test_lasting_noise_without_sense_is_refused(options):
+    with pytest.raises(PixelarmError, match="exploration lasting: std is 0 to 2"):
+        Lasting(2, False, **options)
