@@ -38,8 +38,8 @@ class Exploration(ABC):
 
 
 class Lasting(Exploration):
-    """Adds noise to the motion that follows itself: x' = c x + sqrt(1 - c^2) std n with c = exp(-1/steps) and n standard
-    normal.
+    """Adds noise to the motion that follows itself: x' = c x + sqrt(1 - c^2) std n, where c = exp(-1/steps) and n is
+    standard normal.
 
     Args:
         size: of an action.

@@ -66,7 +66,7 @@ def test_a_state_dict_goes_on_in_the_middle_of_a_burst(contract):
 
 
 def test_lasting_noise_has_its_size_and_its_memory():
-    """Over 20,000 steps: standard deviation 0.2 and correlation exp(-1/5) from a step to the next, gripper untouched."""
+    """Over 20,000 steps: standard deviation 0.2, correlation exp(-1/5) from step to step; the gripper is untouched."""
     noise, generator = Lasting(3, gripper=True, std=0.2, steps=5.0), torch.Generator().manual_seed(0)
     action = torch.tensor([[0.0, 0.0, 0.7]])
     seen = torch.stack([noise.apply(action, generator, None)[0] for _ in range(20_000)])
