@@ -61,12 +61,6 @@ def resnet(channels: int) -> nn.Sequential:
     return nn.Sequential(*parts, SpatialSoftmax())
 
 
-def keypoints(channels: int) -> nn.Sequential:
-    """Three layers that keep a sixteenth of the picture's pixels, and where each of the 32 last maps is large."""
-    layers = _plain(channels, (16, 5, 4, 2), (32, 3, 1, 1), (32, 3, 1, 1))
-    return nn.Sequential(*layers[:-2], SpatialSoftmax())
-
-
 def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(channels // 16, channels)
 
@@ -107,7 +101,6 @@ CONVS: dict[str, Callable[[int], nn.Sequential]] = {
     "curl": curl,
     "atc": atc,
     "rlpd": rlpd,
-    "keypoints": keypoints,
     "resnet": resnet,
 }
 

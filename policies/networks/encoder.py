@@ -10,6 +10,7 @@ from torch import nn
 from policies.config import EncoderConfig
 from policies.networks.convs import CONVS, feature_size
 from policies.networks.layers import initialise
+from policies.networks.pixels import join
 from policies.policy import Observation
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
@@ -81,12 +82,7 @@ class PixelEncoder(nn.Module):
                     f"cameras "
                     f"must show {self.history} frame(s) each, in one size; crop or resize them alike"
                 )
-        # in place, on torch.cat's own copy, and the order in memory first, because these passes over the pixels cost as
-        # much as a layer
-        images = torch.cat([observation[name] for name in self.cameras], dim=1)
-        images = images.to(torch.float32, memory_format=torch.channels_last).mul_(1.0 / 255.0).sub_(0.5)
-        kind = images.device.type
-        return images.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else images
+        return join([observation[name] for name in self.cameras])
 
     def forward(self, stacked: torch.Tensor) -> torch.Tensor:
         """``(B, channels, H, W)`` from ``stack`` to ``(B, size)``."""

@@ -19,6 +19,7 @@ from sim.demonstrations import SMALLEST_IMAGE
 # out = (n + 2p - k) // s + 1 going down, n = (out - 1) * s + k - 2p coming up from the least a last map may have
 STACKS = [
     ("compact", 25, 64, 5 * 5 * 64),  # 64 -> 16 -> 7 -> 5; 1 -> 3 -> 7 -> 6 * 4 + 5 - 4
+    ("tiny", 25, 64, 5 * 5 * 48),  # as compact, with other filters
     ("nature", 36, 84, 7 * 7 * 64),  # 84 -> 20 -> 9 -> 7 (DQN); 1 -> 3 -> 8 -> 7 * 4 + 8
     ("curl", 15, 84, 39_200),  # 84 -> 41 -> 39 -> 37 -> 35, 35 * 35 * 32 (CURL); 1 -> 3 -> 5 -> 7 -> 15
     ("atc", 31, 84, 1_568),  # 84 -> 41 -> 20 -> 9 -> 7, 7 * 7 * 32 (ATC); 1 -> 3 -> 7 -> 15 -> 31
