@@ -86,6 +86,10 @@ class Agent(Protocol):
         """As ``Policy.act``; with ``sample``, of ``learning``."""
         ...
 
+    def acting_tensors(self) -> dict[str, Any]:
+        """The live tensors that ``act`` with ``sample`` reads, by name: what another process needs to act alike."""
+        ...
+
 
 @dataclass(frozen=True)
 class Family:

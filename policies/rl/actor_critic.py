@@ -291,6 +291,12 @@ class ActorCritic(PixelAgent):
             value = self.target_critics.value(found).min(dim=0).values
         return self.exploration.apply(action, self.generator, value)
 
+    def acting_tensors(self) -> dict[str, torch.Tensor]:
+        found = super().acting_tensors()
+        if self.exploration is not None and self.exploration.wants_values:
+            found |= {f"target_critics.{name}": value for name, value in self.target_critics.state_dict().items()}
+        return found
+
     def _sampled(self, observations: Observation) -> torch.Tensor:
         """Actions ``(B, A)`` of the learning policy, with the actor's own noise."""
         if not isinstance(self.learning, ChoicePolicy):

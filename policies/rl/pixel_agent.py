@@ -104,6 +104,9 @@ class PixelAgent(ABC):
         """Actions ``(B, A)`` in [-1, 1] of the learning policy, at random."""
         return self.learning(observations, self.noise(len(next(iter(observations.values())))))
 
+    def acting_tensors(self) -> dict[str, torch.Tensor]:
+        return dict(self.learning.state_dict())
+
     def numbers(self) -> dict[str, float]:
         """More to log of how it acted since this was last asked for."""
         return {}

@@ -52,7 +52,7 @@ class ActorFailed(PixelarmError):
 
 def acting_tensors(agent: Agent) -> Tensors:
     """The live tensors that exploring needs: of the learning policy, not of the averaged one."""
-    return dict(agent.learning.state_dict())
+    return agent.acting_tensors()
 
 
 class ActorProcess:

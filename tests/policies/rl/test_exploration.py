@@ -104,3 +104,11 @@ def test_lasting_noise_goes_on_where_it_was_saved():
 def test_lasting_noise_without_sense_is_refused(options):
     with pytest.raises(PixelarmError, match="exploration lasting: std is 0 to 2"):
         Lasting(2, False, **options)
+
+
+def test_who_acts_elsewhere_is_given_the_critics_that_fade_the_noise(contract):
+    plain = make_agent(contract, "exploration=lasting")
+    fading = make_agent(contract, "exploration={lasting: {known: 0.5}}")
+    critics = {name for name in fading.acting_tensors() if name.startswith("target_critics.")}
+    assert {f"target_critics.{name}" for name in fading.target_critics.state_dict()} == critics
+    assert fading.acting_tensors().keys() - critics == plain.acting_tensors().keys()
