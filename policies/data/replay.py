@@ -128,7 +128,9 @@ class Replay:
 
     def propose_all(self, prior: Callable[[dict[str, torch.Tensor]], torch.Tensor], rows: int = 256) -> None:
         """The same with every frame so far, ``rows`` at a time."""
-        for slots in np.array_split(np.arange(min(self._used, self.capacity)), -(-self._used // rows) or 1):
+        frames = np.arange(min(self._used, self.capacity))
+        for first in range(0, len(frames), rows):
+            slots = frames[first : first + rows]
             self._proposal[slots] = prior(self._observations(slots)).cpu().numpy()
 
     def add_episode(self, episode: Episode) -> None:

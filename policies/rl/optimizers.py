@@ -18,11 +18,12 @@ class Optimizers:
 
     Args:
         clip: bound of each group's gradient norm; 0: none.
+        fused: one kernel for all parameters; its rounding differs from the plain loop's, and from one run to another.
     """
 
-    def __init__(self, fabric: Fabric, clip: float) -> None:
+    def __init__(self, fabric: Fabric, clip: float, fused: bool) -> None:
         self.fabric, self.clip = fabric, clip
-        self._adam = functools.partial(torch.optim.Adam, fused=True)  # one kernel for all parameters
+        self._adam = functools.partial(torch.optim.Adam, fused=fused)
         self._named: dict[str, torch.optim.Optimizer] = {}
 
     def add(self, name: str, parameters: Iterable[nn.Parameter], rate: float, beta1: float) -> None:

@@ -60,7 +60,9 @@ class PixelAgent(ABC):
         self.contract, self.cfg, self.fabric, self.device = contract, cfg, fabric, fabric.device
         self.scale = ActionScale(contract).to(self.device)
         self.compiler = Compiler(compile, self.device)
-        self.optimizers = Optimizers(fabric, cfg.clip)
+        # on a CPU in full precision the plain loop over parameters: the fused kernel rounds otherwise after a resume
+        plain = self.device.type == "cpu" and fabric.strategy.precision.precision == "32-true" and not self.compiler.on
+        self.optimizers = Optimizers(fabric, cfg.clip, fused=not plain)
         self.averages = Averages()
         # one stream a process, so that several devices draw different augmentations
         self.generator = torch.Generator(self.device).manual_seed(seed * 1000 + 17 + fabric.global_rank)

@@ -17,9 +17,10 @@ from robot.errors import BundleError, PixelarmError
         ["augmentation=[]"],
         DETERMINISTIC,
         ["encoder.history=flow"],
+        [*DETERMINISTIC, "prior=clone", "gripper=values"],
         None,
     ],
-    ids=["shift", "crop", "none", "deterministic", "flow", "cqn_as"],
+    ids=["shift", "crop", "none", "deterministic", "flow", "hybrid", "cqn_as"],
 )
 def test_onnx_equals_torch(options):
     contract = tiny_contract(history=3 if options == ["encoder.history=flow"] else 1)

@@ -31,6 +31,12 @@ OVERRIDES = [
 ]  # fmt: skip
 
 
+CHOOSING = [
+    "experiment=ferm_pp", "algo.prior=clone", "algo.gripper=values", "recipe.learning_starts=30", "recipe.head_start=3",
+    "recipe.critic_warmup=30",
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "demos"
@@ -46,9 +52,9 @@ def final_state(run: Path) -> dict[str, torch.Tensor]:
     return load_file(newest / "agent.safetensors")
 
 
-def kill_after_checkpoint(run: Path, demos: Path, step: int) -> None:
+def kill_after_checkpoint(run: Path, demos: Path, step: int, *more: str) -> None:
     """Start the run as a user would, and shoot it some steps after a checkpoint."""
-    command = [sys.executable, "-m", "robot.cli", "train", *OVERRIDES, f"demos={demos}", f"run={run}"]
+    command = [sys.executable, "-m", "robot.cli", "train", *options(*more), f"demos={demos}", f"run={run}"]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -61,15 +67,21 @@ def kill_after_checkpoint(run: Path, demos: Path, step: int) -> None:
     process.wait()
 
 
+def options(*more: str) -> list[str]:
+    """Those of every run here, without what another kind of actor does not have."""
+    return [*(o for o in OVERRIDES if not (more and "gaussian" in o)), *more]
+
+
 @pytest.mark.train
-def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path):
+@pytest.mark.parametrize("more", [[], CHOOSING], ids=["ferm_plus", "choosing"])
+def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path, more):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    train(compose([*OVERRIDES, f"demos={demos}", f"run={straight}"]))
-    kill_after_checkpoint(killed, demos, step=40)
+    train(compose([*options(*more), f"demos={demos}", f"run={straight}"]))
+    kill_after_checkpoint(killed, demos, 40, *more)
     assert not (killed / "checkpoints" / "rank0" / "step_000000090").exists()
     with pytest.raises(PixelarmError, match="holds a run already; add resume=true"):
-        train(compose([*OVERRIDES, f"demos={demos}", f"run={killed}"]))
-    train(compose([*OVERRIDES, f"demos={demos}", f"run={killed}", "resume=true"]))
+        train(compose([*options(*more), f"demos={demos}", f"run={killed}"]))
+    train(compose([*options(*more), f"demos={demos}", f"run={killed}", "resume=true"]))
     a, b = final_state(straight), final_state(killed)
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
     for memory in ("online", "demos"):
