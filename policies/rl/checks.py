@@ -49,6 +49,13 @@ def _problems_of_choice(cfg: ActorCriticConfig) -> list[str]:
     bounds = list(cfg.value_range)
     if bounds and not (len(bounds) == 2 and bounds[0] < bounds[1]):
         problems.append(f"value_range is [low, high] or empty, got {bounds}")
+    options = parse_one(cfg.exploration, "algo.exploration")[1]
+    asks = cfg.prior != "none" or cfg.gripper == "values" or options.get("known", 0.0)
+    if asks and cfg.encoder.target_rate:
+        problems.append(
+            "acting by value (prior, gripper=values, exploration.lasting.known) reads the live convolutions: "
+            "encoder.target_rate must be 0"
+        )
     if (bounds or cfg.return_floor) and parse_one(cfg.critic, "algo.critic")[0] != "mlp":
         problems.append("return_floor and value_range bound plain values: they need critic=mlp")
     return problems

@@ -195,6 +195,7 @@ def test_proposals_are_kept_with_the_frames_of_an_episode(hybrid):
         (["gripper=both"], "gripper must be actor or values, got 'both'"),
         (["try_other=1.5"], "try_other must be between 0 and 1, got 1.5"),
         (["value_range=[1,0]"], "value_range is .low, high. or empty, got .1.0, 0.0."),
+        (["gripper=values", "encoder.target_rate=0.1"], "reads the live convolutions: encoder.target_rate must be 0"),
         (["critic=simba", "return_floor=true"], "return_floor and value_range bound plain values"),
     ],
 )
