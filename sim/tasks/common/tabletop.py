@@ -80,7 +80,9 @@ class TabletopTask:
         return tabletop_contract(self.name, image_size)
 
     def goal(self, world: World) -> np.ndarray | None:
-        """Where the manipuland belongs, ``(3,)`` m in the base frame; None where that is nowhere in particular."""
+        """Where the manipuland (the hand, if there is none) belongs, ``(3,)`` m in the base frame; None where that is
+        nowhere in particular.
+        """
         return None
 
 
