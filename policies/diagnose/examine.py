@@ -87,7 +87,8 @@ def _acts(policy: Any) -> Act:
 
 def _census(found: Examined, watch: Watch, policy: Policy, episodes: int) -> list[Played]:
     """Play, sort, and film some failures of each class; returns the episodes whose observations were kept."""
-    kept, failures = [], {}
+    kept: list[Played] = []
+    failures: dict[str, list[Played]] = {}
     history = policy.contract.history
     for index in tqdm(range(episodes), desc="census", unit="episode"):
         played = watch.play(_acts(policy), EVAL_SEED + index, history, keep=index < KEPT)

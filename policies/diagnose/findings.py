@@ -109,7 +109,7 @@ RULES: tuple[Rule, ...] = (
         "(algo.critic.mlp.layer_norm=true), and look at alpha",
     ),
     Rule(
-        "critic_loss_growth", LOG, "critic loss, late over early", OURS, high=3.0, form="{:.1f}",
+        "critic_loss_growth", LOG, "critic loss, late over early", OURS, high=3.0,
         if_high="the critics diverge: lower algo.learning_rate or algo.target_rate, or bound the targets "
         "(algo.value_range=[0,1])",
     ),

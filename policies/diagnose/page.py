@@ -16,7 +16,7 @@ from policies.diagnose.findings import Finding
 from policies.diagnose.noise import Dimension
 from policies.diagnose.sight import PROBES, Probe
 from policies.diagnose.subject import Subject
-from policies.diagnose.values import TENTHS, Values
+from policies.diagnose.values import BINS, TENTHS, Values
 from policies.evaluation.page import BLUE, GREEN, GREY, INK, ORANGE, RED, axes_of, image, make_page, picture, section
 from policies.evaluation.report import learning_curve, losses
 from policies.runs.metrics import read_log
@@ -163,17 +163,17 @@ def census_bars(counts: dict[str, int]) -> Figure:
 def values_by_steps_to_go(snapshots: Sequence[Values]) -> Figure:
     """Mean Q in successes of each snapshot, by control steps to go, and the true return."""
     figure, axes = axes_of()
-    truth: dict[float, list[float]] = {}
+    there = [edges for edges in BINS if any((bin.first, bin.last) == edges for one in snapshots for bin in one.bins)]
+    places = {edges: len(there) - row for row, edges in enumerate(there)}  # few steps to go at the right
+    truth: dict[int, list[float]] = {}
     for one, colour in zip(snapshots, _shades(len(snapshots))):
-        places = [(bin.first + min(bin.last, 2 * bin.first)) / 2 for bin in one.bins]
-        for place, bin in zip(places, one.bins):
+        at = [places[bin.first, bin.last] for bin in one.bins]
+        for place, bin in zip(at, one.bins):
             truth.setdefault(place, []).append(bin.truth)
         label = f"step {one.step} ({one.successes} of {one.episodes} succeeded)"
-        axes.plot(places, [bin.value for bin in one.bins], "o-", color=colour, ms=4, lw=1.6, label=label)
-    if truth:
-        axes.plot(sorted(truth), [np.mean(truth[at]) for at in sorted(truth)], color=GREY, lw=3, label="true return")
-        axes.set_xscale("log")
-        axes.invert_xaxis()
+        axes.plot(at, [bin.value for bin in one.bins], "o-", color=colour, ms=4, lw=1.6, label=label)
+    axes.plot(sorted(truth), [np.mean(truth[at]) for at in sorted(truth)], color=GREY, lw=3, label="true return")
+    axes.set_xticks(list(places.values()), [f"{a}-{b}" if b < BINS[-1][1] else f"{a}+" for a, b in places])
     axes.set(xlabel="control steps to go until success", ylabel="Q, discounted return")
     axes.legend(frameon=False, fontsize=8)
     return figure
