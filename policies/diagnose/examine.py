@@ -104,7 +104,15 @@ def _census(found: Examined, watch: Watch, policy: Policy, episodes: int) -> lis
 
 
 def _values(found: Examined, watch: Watch, subject: Subject, episodes: int) -> None:
-    if not (subject.folder / snapshots.FOLDER).exists() and subject.networks:
+    if not subject.learns_online:
+        found.notes.append(
+            f"there are no critics: policies of the family {subject.cfg.algo.family} are fitted to demonstrations, so "
+            "there are no values to look at, and no exploration"
+        )
+        return
+    if not subject.networks:
+        found.notes.append("there are no values to look at: this run holds neither snapshots nor checkpoints")
+    elif not (subject.folder / snapshots.FOLDER).exists():
         found.notes.append(
             "this run has no snapshots: it is from an earlier version, or has made less than a sixteenth of its steps. "
             "Values are those of its newest checkpoint, earlier ones are missing"
@@ -119,13 +127,6 @@ def _values(found: Examined, watch: Watch, subject: Subject, episodes: int) -> N
                 return
             ends[played.trace.success].append(q)
         found.values.append(values.summarise(step, subject.cfg.algo.discount, ends[True], ends[False]))
-    if not found.values:
-        found.notes.append(
-            f"there are no critics: policies of the family {subject.cfg.algo.family} are fitted to demonstrations, so "
-            "there are no values to look at"
-            if subject.networks == {}
-            else "no values could be looked at"
-        )
 
 
 def _sight(found: Examined, watch: Watch, policy: Policy, played: list[Played]) -> None:

@@ -27,6 +27,11 @@ class Subject:
     contract: Contract  # of its policy
     networks: dict[int, Path]  # by step, see ``policies.runs.snapshots``
 
+    @property
+    def learns_online(self) -> bool:
+        """Whether its family has an agent, with critics; others are fitted to demonstrations."""
+        return family_of(self.cfg.algo).agent is not None
+
     def make_env(self) -> TaskEnv:
         """Its task without randomisation and with the full time limit, where a success lasts as long as in training."""
         task = replace(self.cfg.task, name=self.contract.task, randomise=[], time_limit=0)
@@ -51,7 +56,7 @@ class Subject:
 
     def agents(self, newest_only: bool = False) -> Iterator[tuple[int, PixelAgent]]:
         """The run's agent after so many steps, on a CPU. It is one agent, which takes the networks of each in turn."""
-        if family_of(self.cfg.algo).agent is None or not self.networks:
+        if not self.learns_online or not self.networks:
             return
         from lightning.fabric import Fabric
 

@@ -102,7 +102,7 @@ class Watch:
         """Play one episode, until the task has been done for as long as the environment asks or its time is up.
 
         Args:
-            act: the policy; it must not remember anything.
+            act: the policy, without a memory, or made for this episode.
             history: observations that it sees.
             keep: whether to keep them.
         """
