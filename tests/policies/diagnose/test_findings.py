@@ -1,6 +1,7 @@
 """Limits: healthy up to and at each of them, advice beyond, and nothing said of what was not measured."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,13 @@ def test_the_table_marks_what_to_look_at_and_says_what_to_do():
 def test_every_class_has_advice_and_every_number_one_rule():
     keys = [rule.key for rule in RULES]
     assert len(keys) == len(set(keys)) and {f"share {name}" for name in CLASSES} <= set(keys)
+
+
+def test_the_page_of_the_documentation_has_every_limit_with_its_source():
+    page = (Path(__file__).parents[3] / "docs/how-to/diagnose.md").read_text()
+    rows = [f"| {r.title} | {r.healthy} | {r.source} |" for r in RULES if not r.key.startswith("share ")]
+    assert [row for row in rows if row not in page] == []
+    assert [name for name, words in CLASSES.items() if f"| {name} | {words} |" not in page] == []
 
 
 def test_options_that_advice_names_exist():
