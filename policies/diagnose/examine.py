@@ -127,6 +127,11 @@ def _values(found: Examined, watch: Watch, subject: Subject, episodes: int) -> N
                 return
             ends[played.trace.success].append(q)
         found.values.append(values.summarise(step, subject.cfg.algo.discount, ends[True], ends[False]))
+    if found.values and not found.values[-1].successes:
+        found.notes.append(
+            f"none of {episodes} episodes of the newest networks succeeded: their values are shown along failures "
+            "alone, and are not judged"
+        )
 
 
 def _sight(found: Examined, watch: Watch, policy: Policy, played: list[Played]) -> None:

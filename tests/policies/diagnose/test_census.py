@@ -19,6 +19,7 @@ from policies.diagnose.census import (
 )
 from policies.diagnose.watch import Watch
 from sim.envs.make import make
+from sim.tasks import TASKS
 
 CLOSED = flags(10, *range(2, 10))  # told to close from step 2 on
 OPENED = flags(10, 2, 3, 4, 5)  # and to open again from step 6 on
@@ -136,6 +137,16 @@ def test_an_expert_with_a_defect_fails_in_its_class(watch, defect, found):
         played = watch.play(Expert(watch.env, seed, defect()), seed)
         assert classify(played.trace) == found, (seed, classify(played.trace))
         assert len(played.trace.done) == played.trace.steps + 1 == len(played.actions) + 1
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_every_task_can_be_watched(name):
+    env = make(name, image_size=32, time_limit=2)
+    trace = Watch(env).play(lambda seen: np.zeros(env.contract.action.size, np.float32), 10_000).trace
+    assert trace.steps == 2 and trace.hand.shape == (3, 3) and not trace.held.any()
+    assert classify(trace) == (TIME if name == "reach" else NEVER)
+    assert (trace.manipuland is None) == (name == "reach" or name.startswith("kitchen"))
+    env.close()
 
 
 def test_an_outsiders_task_that_says_nothing_still_gets_a_census(watch):

@@ -62,7 +62,11 @@ def test_a_run_is_diagnosed_and_left_as_it_was(run, capsys):
     said = capsys.readouterr().out
     after = {path: data for path, data in files(run).items() if "diagnosis" not in path.parts}
     assert after == before
-    assert found["format"] == "pixelarm-diagnosis/1" and found["task"] == "lift" and found["notes"] == []
+    assert found["format"] == "pixelarm-diagnosis/1" and found["task"] == "lift"
+    assert found["values"][-1]["successes"] == 0  # after 64 steps, so that nothing can be said of successes
+    assert [note.partition(":")[0] for note in found["notes"]] == [
+        "none of 2 episodes of the newest networks succeeded"
+    ]
     assert [one["step"] for one in found["values"]] == [4, 8, 16, 32, 64]
     assert all(one["episodes"] == 2 for one in found["values"])
     assert sum(found["census"].values()) == 2 == len(found["episodes"])
