@@ -83,6 +83,19 @@ def _dropped(trace: Trace, last: int) -> bool:
     return bool(fell or not told_to_open or trace.goal is None)
 
 
+def closest(trace: Trace) -> float | None:
+    """How far aside of the manipuland (m, horizontally) the hand was where it was nearest to it, until it held it; None
+    of a task without one.
+    """
+    if trace.manipuland is None:
+        return None
+    held = _held(trace.held)
+    until = int(held[0]) + 1 if len(held) else len(trace.hand)
+    aim = (trace.manipuland - trace.hand)[:until]
+    nearest = np.linalg.norm(aim, axis=1).argmin()
+    return float(np.linalg.norm(aim[nearest, :2]))
+
+
 def count(classes: Sequence[str]) -> dict[str, int]:
     """How many episodes there are of success and of every class, zeros included."""
     return {name: sum(one == name for one in classes) for name in (SUCCESS, *CLASSES)}

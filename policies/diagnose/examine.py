@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from policies.diagnose import log, noise, sight, values
-from policies.diagnose.census import SUCCESS, classify, count
+from policies.diagnose.census import SUCCESS, classify, closest, count
 from policies.diagnose.subject import Subject
 from policies.diagnose.watch import Act, Played, Watch
 from policies.evaluation.evaluate import EVAL_SEED
@@ -33,6 +33,7 @@ class Examined:
 
     policy: str  # which one was played
     classes: list[tuple[int, str, int]] = field(default_factory=list)  # seed, class, steps
+    closest: list[float | None] = field(default_factory=list)  # of each episode, see ``census.closest``; m
     films: dict[str, list[tuple[int, list[np.ndarray]]]] = field(default_factory=dict)  # class -> (seed, frames)
     values: list[values.Values] = field(default_factory=list)
     probes: list[sight.Probe] = field(default_factory=list)
@@ -54,7 +55,10 @@ class Examined:
             "policy": self.policy,
             "success": self.success.to_dict(),
             "census": self.counts,
-            "episodes": [{"seed": seed, "class": name, "steps": steps} for seed, name, steps in self.classes],
+            "episodes": [
+                {"seed": seed, "class": name, "steps": steps, "closest_m": near}
+                for (seed, name, steps), near in zip(self.classes, self.closest)
+            ],
             "values": [asdict(one) for one in self.values],
             "sight": [asdict(one) for one in self.probes],
             "noise": [asdict(one) for one in self.noise],
@@ -94,6 +98,7 @@ def _census(found: Examined, watch: Watch, policy: Policy, episodes: int) -> lis
         played = watch.play(_acts(policy), EVAL_SEED + index, history, keep=index < KEPT)
         name = classify(played.trace)
         found.classes.append((played.trace.seed, name, played.trace.steps))
+        found.closest.append(closest(played.trace))
         if index < KEPT:
             kept.append(played)
         if name != SUCCESS and len(failures.setdefault(name, [])) < FILMED:

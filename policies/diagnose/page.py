@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from policies.diagnose.census import CLASSES, SUCCESS
+from policies.diagnose.census import CLASSES, MISSED, NEVER, SUCCESS
 from policies.diagnose.examine import Examined
 from policies.diagnose.findings import Finding
 from policies.diagnose.noise import Dimension
@@ -63,11 +63,20 @@ def _census(examined: Examined) -> str:
     n = len(examined.classes)
     strips = []
     for name in (c for c in CLASSES if c in examined.films):
-        strips.append(f"<h3>{name}</h3><p class='note'>{html.escape(CLASSES[name])}</p>")
+        strips.append(f"<h3>{name}</h3><p class='note'>{html.escape(CLASSES[name])}{_closest(examined, name)}</p>")
         for seed, frames in examined.films[name]:
             strips.append(f"<figure>{_strip(frames)}<figcaption>scene {seed}</figcaption></figure>")
     words = f"{n} test episodes, sorted by the simulator's true state. Below: up to two failures of each class."
     return section("Census of failures", picture(census_bars(examined.counts)) + "".join(strips), words)
+
+
+def _closest(examined: Examined, wanted: str) -> str:
+    """How near the hand came in the failures before a grasp, as the end of a sentence."""
+    those = [near for (_, name, _), near in zip(examined.classes, examined.closest) if name == wanted]
+    near = [100 * one for one in those if one is not None]
+    if wanted not in (NEVER, MISSED) or not near:
+        return ""
+    return f"; where the hand was nearest, it was {np.median(near):.1f} cm aside (median of {len(near)})"
 
 
 def _values(examined: Examined) -> str:

@@ -15,6 +15,7 @@ from policies.diagnose.census import (
     SUCCESS,
     TIME,
     classify,
+    closest,
     count,
 )
 from policies.diagnose.watch import Watch
@@ -58,6 +59,15 @@ CARRIED_LOW = places(*[ON_TABLE] * 4, *[(0.1, 0.0, 0.01)] * 3, (0.1, 0.0, 0.0))
 )
 def test_a_failure_is_told_from_what_truly_happened(found, given):
     assert classify(make_trace(**given)) == found
+
+
+def test_how_far_aside_the_hand_was_where_it_was_nearest():
+    # 5 cm away in all, 3 of them aside; farther before
+    hand = places((0.5, 0.0, 0.0), (0.03, 0.0, 0.04), (0.02, 0.0, 0.3))
+    assert closest(make_trace(hand=hand)) == pytest.approx(0.03)
+    # held from state 0 on: what comes later is no aim
+    assert closest(make_trace(hand=hand, held=flags(11, 0, 1))) == pytest.approx(0.5)
+    assert closest(make_trace(manipuland=None)) is None
 
 
 def test_every_class_is_counted_zeros_included():
