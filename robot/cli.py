@@ -89,6 +89,13 @@ COMMANDS: dict[str, Command] = {
         LEARN,
         ("train",),
     ),
+    "diagnose": Command(
+        "policies.diagnose.command:main",
+        "why a run does not learn: failures sorted, values, sight, log",
+        "RUN",
+        LEARN,
+        ("train",),
+    ),
     "export": Command(
         "policies.export.onnx:main",
         "write a policy bundle, checked against torch",

@@ -217,7 +217,7 @@ ROOMS = {
         "rollout",
         "evaluation export",
         "training",
-        "bench demo",
+        "bench demo diagnose",
     ],
 }
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import base64
 import html
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from policies.evaluation.page import BLUE, GREEN, GREY, INK, ORANGE, RED, axes_of, image, make_page, picture, section
 from policies.runs.checkpoint import read_json, reading
 from policies.runs.metrics import read_log
 from robot.files import write_text
@@ -23,28 +23,13 @@ from robot.files import write_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, BLUE, ORANGE, GREEN, RED, GREY = "#222", "#2b6cb0", "#c05621", "#2f855a", "#c53030", "#a0aec0"
-
 
 # -------------------------------------------------------------------------------------------------------------- figures
-def _axes(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Any]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e2e8f0", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
 def learning_curve(run: Path, cloned: float | None) -> Figure:
     """Validation success with its interval, and success of the training episodes,
     over environment steps and robot minutes.
     """
-    figure, axes = _axes()
+    figure, axes = axes_of()
     evals, trains = read_log(run, "eval"), read_log(run, "train")
     if trains:
         axes.plot(
@@ -75,7 +60,7 @@ def learning_curve(run: Path, cloned: float | None) -> Figure:
 
 def losses(run: Path) -> Figure:
     """Mean value and critic loss: what to look at when a run does not learn."""
-    figure, axes = _axes(height=2.6)
+    figure, axes = axes_of(height=2.6)
     trains = read_log(run, "train")
     steps = [r["step"] for r in trains]
     axes.plot(steps, [r["q"] for r in trains], color=GREEN, label="mean Q")
@@ -87,7 +72,7 @@ def losses(run: Path) -> Figure:
 
 def success_bars(summary: dict[str, Any]) -> Figure:
     """The three success rates with their intervals."""
-    figure, axes = _axes(height=2.6)
+    figure, axes = axes_of(height=2.6)
     recipe = summary["recipe"].partition(":")[0]
     kinds = (("cloning alone, sim", "bc", ORANGE), (f"{recipe}, sim", "sim", BLUE), (f"{recipe}, ROS 2", "ros", GREEN))
     rows = [(name, summary[key], colour) for name, key, colour in kinds if summary.get(key)]
@@ -107,7 +92,7 @@ def success_bars(summary: dict[str, Any]) -> Figure:
 
 def latency_histogram(samples: list[float], deadline_ms: float) -> Figure:
     """Observation stamp to command published, one count a control tick."""
-    figure, axes = _axes(height=2.6)
+    figure, axes = axes_of(height=2.6)
     bins = np.arange(0, max(deadline_ms * 1.05, max(samples) * 1.05), 1.0)
     axes.hist(samples, bins=bins, color=BLUE)
     for quantile, colour in ((50, GREEN), (99, ORANGE)):
@@ -124,13 +109,13 @@ def write_report(run: Path) -> Path:
     """Build ``RUN/report.html`` from what is in the run folder; parts that are missing are left out."""
     summary = read_json(run / "summary.json")
     learner = run / "learner"
-    parts = [_headline(summary), _section("Success", _picture(success_bars(summary)))]
+    parts = [_headline(summary), section("Success", picture(success_bars(summary)))]
     if read_log(learner, "train"):
         cloned = summary["bc"]["success"] if summary.get("bc") else None
         parts.append(
-            _section(
+            section(
                 "Learning",
-                _picture(learning_curve(learner, cloned)) + _picture(losses(learner)),
+                picture(learning_curve(learner, cloned)) + picture(losses(learner)),
                 _learning_words(summary),
             )
         )
@@ -140,22 +125,20 @@ def write_report(run: Path) -> Path:
     for title, folder in (("Films: simulation", run / "films" / "sim"), ("Films: over ROS 2", run / "films" / "ros")):
         films = sorted(folder.glob("*.mp4"))
         if films:
-            parts.append(_section(title, "".join(_film(f) for f in films)))
+            parts.append(section(title, "".join(_film(f) for f in films)))
     strips = sorted((run / "films" / "sim").glob("*.png"))
     if strips:
         parts.append(
-            _section(
+            section(
                 "Film strips",
                 "".join(
-                    f"<figure>{_image(s.read_bytes())}<figcaption>{html.escape(s.stem)}</figcaption></figure>"
+                    f"<figure>{image(s.read_bytes())}<figcaption>{html.escape(s.stem)}</figcaption></figure>"
                     for s in strips
                 ),
             )
         )
-    parts.append(_section("Everything measured", f"<pre>{html.escape(json.dumps(summary, indent=2))}</pre>"))
-    page = _PAGE.replace(
-        "@TITLE@", html.escape(f"pixelarm: {summary.get('task', 'run')}, seed {summary.get('seed')}")
-    ).replace("@BODY@", "\n".join(parts))
+    parts.append(section("Everything measured", f"<pre>{html.escape(json.dumps(summary, indent=2))}</pre>"))
+    page = make_page(f"pixelarm: {summary.get('task', 'run')}, seed {summary.get('seed')}", "\n".join(parts))
     out = run / "report.html"
     write_text(out, page)
     return out
@@ -242,31 +225,14 @@ def _latency_section(loop: dict[str, Any]) -> str:
         for n, s in loop["stages"].items()
         if s.get("n")
     )
-    picture = _picture(latency_histogram(samples, loop["deadline_ms"])) if samples else ""
-    return _section(
+    histogram = picture(latency_histogram(samples, loop["deadline_ms"])) if samples else ""
+    return section(
         "The control loop",
-        f"{picture}<h3>Stages</h3><table><tr><th>stage</th><th>p50 ms</th><th>p99 ms</th><th>max "
+        f"{histogram}<h3>Stages</h3><table><tr><th>stage</th><th>p50 ms</th><th>p99 ms</th><th>max "
         f"ms</th></tr>{stages}</table>"
         f"<h3>Rules and limits that fired</h3><table>{rows}</table>",
         f"{loop['ticks']} ticks, {loop['commands']} commands, {loop['holds']} holds.",
     )
-
-
-def _section(title: str, body: str, words: str = "") -> str:
-    return f"<section><h2>{html.escape(title)}</h2>{f'<p>{html.escape(words)}</p>' if words else ''}{body}</section>"
-
-
-def _picture(figure: Figure) -> str:
-    import matplotlib.pyplot as plt
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=140)
-    plt.close(figure)
-    return _image(buffer.getvalue())
-
-
-def _image(png: bytes) -> str:
-    return f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" alt="">'
 
 
 def _film(path: Path) -> str:
@@ -276,22 +242,6 @@ def _film(path: Path) -> str:
         f'src="data:video/mp4;base64,{data}"></video>'
         f"<figcaption>{html.escape(path.stem.replace('_', ' '))}</figcaption></figure>"
     )
-
-
-_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>@TITLE@</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>
-body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:960px;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1rem 0 .3rem}
-table{border-collapse:collapse}
-th{text-align:left;white-space:nowrap;font-weight:600;padding:.2rem 1.2rem .2rem 0;vertical-align:top}
-td{padding:.2rem 1rem .2rem 0;font-variant-numeric:tabular-nums}
-tr+tr>*{border-top:1px solid #e2e8f0}img{max-width:100%}.note{color:#666;font-size:.9rem}
-.warn{background:#fffaf0;border-left:4px solid #c05621;padding:.5rem 1rem}
-figure{margin:.5rem 0}figure.film{display:inline-block;margin:.3rem}video{width:220px;display:block;background:#eee}
-figcaption{font-size:.8rem;color:#666}
-pre{background:#f7fafc;padding:1rem;overflow:auto;font-size:.8rem;max-height:30rem}</style></head><body>
-@BODY@
-</body></html>"""
 
 
 def main(argv: list[str]) -> int:

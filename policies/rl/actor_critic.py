@@ -319,6 +319,14 @@ class ActorCritic(PixelAgent):
     def observe(self, rewards: np.ndarray) -> None:
         self.critics.observe(rewards)
 
+    @torch.no_grad()
+    def values(self, observations: Observation, actions: torch.Tensor) -> torch.Tensor:
+        observations = {name: value.to(self.device) for name, value in observations.items()}
+        features = self.encoder(self.encoder.stack(self.learning.views(observations)))
+        action = self.scale.to_network(actions.to(self.device))
+        prediction = self.critics.predict(features, self.normalizer(observations), action)
+        return self.critics.in_rewards(self.critics.value(prediction))
+
     # -------------------------------------------------------------------- prior
     def lookup(self, pretrain: Sequence[Any] = ()) -> Lookup:
         keeps = self.prior is not None and self.cfg.prior_bootstraps

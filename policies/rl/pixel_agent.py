@@ -176,6 +176,19 @@ class PixelAgent(ABC):
             for name, loss in self.auxiliary.items()
         }
 
+    @torch.no_grad()
+    def values(self, observations: Observation, actions: torch.Tensor) -> torch.Tensor | None:
+        """What the critics think that actions are worth, in units of the reward, ``(M, B)`` float32 of M critics.
+
+        Args:
+            observations: B of them, as the policy sees them, not augmented at random.
+            actions: ``(B, A)`` in the contract's units.
+
+        Returns:
+            None of agents that have no value of an action.
+        """
+        return None
+
     def observe(self, rewards: np.ndarray) -> None:  # noqa: B027  (most have nothing to scale)
         """The rewards ``(N,)`` of one whole episode, demonstrated or own,
         for critics that scale what they learn by them.
@@ -201,15 +214,23 @@ class PixelAgent(ABC):
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Everything that decides the future of learning, as flat named tensors."""
-        state = {f"{name}.{k}": v for name, module in self.modules().items() for k, v in module.state_dict().items()}
-        state |= {f"optimizers.{k}": v for k, v in self.optimizers.state_dict().items()}
-        return state | {"generator": self.generator.get_state(), "updates": torch.tensor(self.updates)}
+        moments = {f"optimizers.{k}": v for k, v in self.optimizers.state_dict().items()}
+        return self.networks() | moments | {"generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        for name, module in self.modules().items():
-            module.load_state_dict(part_of(state, name))
+        self.load_networks(state)
         self.optimizers.load_state_dict(part_of(state, "optimizers"))
         self.generator.set_state(state["generator"].cpu())
+
+    def networks(self) -> dict[str, torch.Tensor]:
+        """The part of ``state_dict`` that acting and valuing need: all networks, and how many updates they have had."""
+        found = {f"{name}.{k}": v for name, module in self.modules().items() for k, v in module.state_dict().items()}
+        return found | {"updates": torch.tensor(self.updates)}
+
+    def load_networks(self, state: dict[str, torch.Tensor]) -> None:
+        """Take the networks of ``networks`` or of ``state_dict``; optimisers and random streams stay as they are."""
+        for name, module in self.modules().items():
+            module.load_state_dict(part_of(state, name))
         self.updates = int(state["updates"])
 
 

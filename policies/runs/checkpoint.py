@@ -34,7 +34,9 @@ _NAME, _STEP = "step_{:09d}", re.compile(r"step_(\d{9,})$")
 
 
 def write(folder: Path, step: int, fill: Any, keep: int = 2) -> Path:
-    """Call ``fill(partial_folder)``, then make it the checkpoint of ``step`` and remove all but the ``keep`` newest."""
+    """Call ``fill(partial_folder)``, then make it the checkpoint of ``step`` and remove all but the ``keep`` newest;
+    0: all stay.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     target, partial = folder_of(folder, step), folder / f".partial-{step}"
     shutil.rmtree(partial, ignore_errors=True)

@@ -31,7 +31,7 @@ from policies.rl.pixel_agent import PixelAgent
 from policies.rollout.acting import GreedyPolicy
 from policies.rollout.async_collector import Asynchronous
 from policies.rollout.collectors import Collector, InTurn, Prior, Recorder, SideBySide
-from policies.runs import checkpoint
+from policies.runs import checkpoint, snapshots
 from policies.runs.metrics import RunLog
 from policies.runs.provenance import made_with, versions
 from policies.schedules import schedule
@@ -120,6 +120,8 @@ class Run:
                 if _crossed(trainer.log_every, before, self.step) and metrics:
                     self._report(metrics, bar)
                 stop = _crossed(trainer.eval_every, before, self.step) and self._evaluate()
+                if self.fabric.is_global_zero and (stop or snapshots.due(before, self.step, self.total_steps)):
+                    snapshots.keep(self.folder, self.step, self.agent.networks())
                 if _crossed(trainer.checkpoint_every, before, self.step) or stop or self.step >= self.total_steps:
                     self.save()
                 if stop:

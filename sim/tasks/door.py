@@ -17,7 +17,7 @@ import numpy as np
 
 from robot.rotations import from_axis_angle
 from sim.physics.arm import ANYWHERE, Workspace
-from sim.scene.names import body_id, in_spec
+from sim.scene.names import body_id, in_spec, named_id
 from sim.tasks.common.tabletop import GAIN, MAX_DELTA, TabletopTask, joint_address, place_anchor
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Door(TabletopTask):
     name: ClassVar[str] = "door"
     language: ClassVar[str] = "push the handle down and open the door"
     max_steps: ClassVar[int] = 120
+    manipuland: ClassVar[str | None] = "Door_latch"
     environment: ClassVar[str] = "Door"
     workspace: ClassVar[Workspace] = ANYWHERE
 
@@ -47,6 +48,14 @@ class Door(TabletopTask):
 
     def success(self, world: World) -> bool:
         return bool(world.data.qpos[joint_address(world, "Door_hinge")] > OPEN)
+
+    def goal(self, world: World) -> np.ndarray:
+        """Where the latch is when the door is just open enough."""
+        hinge = named_id(world.model, "joint", "Door_hinge")
+        latch = world.object_position("Door_latch")  # this brings the joints' frames up to date too
+        anchor, axis = world.data.xanchor[hinge] - world.base_position, world.data.xaxis[hinge]
+        left = OPEN - float(world.data.qpos[joint_address(world, "Door_hinge")])
+        return anchor + from_axis_angle(axis * left) @ (latch - anchor)
 
     def expert(self, rng: np.random.Generator) -> DoorExpert:
         return DoorExpert(rng)

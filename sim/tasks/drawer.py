@@ -47,6 +47,7 @@ class Drawer(TabletopTask):
     name: ClassVar[str] = "drawer"
     language: ClassVar[str] = "open the drawer"
     max_steps: ClassVar[int] = 60
+    manipuland: ClassVar[str | None] = "drawer"
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)
@@ -88,6 +89,10 @@ class Drawer(TabletopTask):
 
     def success(self, world: World) -> bool:
         return bool(world.data.qpos[joint_address(world, "drawer_joint")] > OPENED)
+
+    def goal(self, world: World) -> np.ndarray:
+        """Where the drawer's origin is when it is just open enough."""
+        return world.object_position("cabinet") + body_rotation(world, "cabinet") @ (0.0, -OPENED, CLEAR)
 
     def expert(self, rng: np.random.Generator) -> DrawerExpert:
         return DrawerExpert(rng)

@@ -25,6 +25,8 @@ class Lift(TabletopTask):
     name: ClassVar[str] = "lift"
     language: ClassVar[str] = "lift the red cube"
     max_steps: ClassVar[int] = 60
+    manipuland: ClassVar[str | None] = "cube_main"  # up is enough: it has no goal
+    grasps: ClassVar[bool] = True
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         x, y = rng.uniform(-CUBE_HALF_RANGE, CUBE_HALF_RANGE, 2)

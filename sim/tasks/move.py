@@ -43,6 +43,8 @@ class Move(TabletopTask):
     name: ClassVar[str] = "move"
     language: ClassVar[str] = "put the blue block on the green disc"
     max_steps: ClassVar[int] = 100
+    manipuland: ClassVar[str | None] = "block"
+    grasps: ClassVar[bool] = True
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)
@@ -68,6 +70,9 @@ class Move(TabletopTask):
             and np.linalg.norm(speed) < AT_REST
             and world.gripper_opening() > OPEN
         )
+
+    def goal(self, world: World) -> np.ndarray:
+        return world.object_position("place") + (0.0, 0.0, HALF)
 
     def expert(self, rng: np.random.Generator) -> MoveExpert:
         return MoveExpert(rng)

@@ -37,6 +37,8 @@ class NutAssemblySquare(TabletopTask):
     name: ClassVar[str] = "nut_assembly_square"
     language: ClassVar[str] = "put the square nut on the square peg"
     max_steps: ClassVar[int] = 180
+    manipuland: ClassVar[str | None] = "SquareNut_main"
+    grasps: ClassVar[bool] = True
     environment: ClassVar[str] = "NutAssemblySquare"
     workspace: ClassVar[Workspace] = ANYWHERE
 
@@ -56,6 +58,9 @@ class NutAssemblySquare(TabletopTask):
         x, y, z = nut + world.base_position
         on_peg = abs(x - PEG[0]) < NEAR and abs(y - PEG[1]) < NEAR and z < TABLE_HEIGHT + LOW
         return bool(on_peg and np.linalg.norm(nut - world.eef_position()) > AWAY)
+
+    def goal(self, world: World) -> np.ndarray:
+        return np.array([*PEG, TABLE_HEIGHT + REST]) - world.base_position
 
     def expert(self, rng: np.random.Generator) -> NutExpert:
         return NutExpert(rng)

@@ -36,6 +36,8 @@ class PickPlaceCan(TabletopTask):
     name: ClassVar[str] = "pick_place_can"
     language: ClassVar[str] = "put the can into its compartment of the other bin"
     max_steps: ClassVar[int] = 180
+    manipuland: ClassVar[str | None] = "Can_main"
+    grasps: ClassVar[bool] = True
     environment: ClassVar[str] = "PickPlaceCan"
     workspace: ClassVar[Workspace] = ANYWHERE
 
@@ -66,6 +68,9 @@ class PickPlaceCan(TabletopTask):
             and np.all(inside < (*(BIN_SIZE / 2), WALL))
             and np.linalg.norm(can - world.eef_position()) > AWAY
         )
+
+    def goal(self, world: World) -> np.ndarray:
+        return RIGHT_BIN + (*(BIN_SIZE / 4), CAN_FOOT) - world.base_position
 
     def expert(self, rng: np.random.Generator) -> PickPlaceCanExpert:
         return PickPlaceCanExpert(rng)

@@ -40,6 +40,7 @@ class Pull(TabletopTask):
     name: ClassVar[str] = "pull"
     language: ClassVar[str] = "pull the box to the red line"
     max_steps: ClassVar[int] = 90
+    manipuland: ClassVar[str | None] = "box"
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)
@@ -58,6 +59,11 @@ class Pull(TabletopTask):
 
     def success(self, world: World) -> bool:
         return bool(world.object_position("box")[0] < world.object_position("line")[0])
+
+    def goal(self, world: World) -> np.ndarray:
+        """Straight back to the line."""
+        box = world.object_position("box")
+        return np.array([world.object_position("line")[0], *box[1:]])
 
     def expert(self, rng: np.random.Generator) -> PullExpert:
         return PullExpert(rng)

@@ -51,6 +51,10 @@ class Reach(TabletopTask):
     def success(self, world: World) -> bool:
         return bool(np.linalg.norm(world.object_position("ball") - world.eef_position()) < RADIUS)
 
+    def goal(self, world: World) -> np.ndarray:
+        """The hand's: this task moves nothing else."""
+        return world.object_position("ball")
+
     def expert(self, rng: np.random.Generator) -> ReachExpert:
         return ReachExpert(rng)
 

@@ -27,6 +27,8 @@ class Stack(TabletopTask):
     name: ClassVar[str] = "stack"
     language: ClassVar[str] = "put the red cube on the green cube"
     max_steps: ClassVar[int] = 110
+    manipuland: ClassVar[str | None] = "cubeA_main"
+    grasps: ClassVar[bool] = True
     environment: ClassVar[str] = "Stack"
 
     def make_contract(self, image_size: int) -> Contract:
@@ -42,6 +44,9 @@ class Stack(TabletopTask):
     def success(self, world: World) -> bool:
         lifted = world.object_position("cubeA_main")[2] + world.base_position[2] > TABLE_HEIGHT + LIFTED
         return bool(lifted and touching(world, "cubeA_main", "cubeB_main") and not held(world, "cubeA_main"))
+
+    def goal(self, world: World) -> np.ndarray:
+        return world.object_position("cubeB_main") + (0.0, 0.0, RED_HALF + GREEN_HALF)
 
     def expert(self, rng: np.random.Generator) -> StackExpert:
         return StackExpert(rng)

@@ -46,6 +46,7 @@ class Switch(TabletopTask):
     name: ClassVar[str] = "switch"
     language: ClassVar[str] = "flip the switch to the green side"
     max_steps: ClassVar[int] = 55
+    manipuland: ClassVar[str | None] = "lever"  # it turns about its origin, which therefore belongs nowhere else
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)

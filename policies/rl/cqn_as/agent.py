@@ -16,6 +16,7 @@ from policies.data.batch import Batch
 from policies.data.replay import Lookup
 from policies.networks.encoder import PixelEncoder
 from policies.networks.normalizers import ProprioNormalizer
+from policies.policy import Observation
 from policies.rl.checks import check_agent
 from policies.rl.config import CqnAsConfig
 from policies.rl.cqn_as.critic import SequenceCritic
@@ -136,6 +137,16 @@ class CqnAs(PixelAgent):
         for name, term in self.auxiliary_losses(features, others, batch).items():
             loss, metrics[name] = loss + self.auxiliary[name].weight * term, term.detach()
         return loss, metrics
+
+    @torch.no_grad()
+    def values(self, observations: Observation, actions: torch.Tensor) -> torch.Tensor:
+        """Of the greedy sequences that begin with ``actions``; one critic, so M is 1."""
+        observations = {name: value.to(self.device) for name, value in observations.items()}
+        features = self.encoder(self.encoder.stack(self.policy.views(observations)))
+        proprio = self.normalizer(observations)
+        sequence = self.critic.best(features, proprio)
+        sequence[:, 0] = self.scale.to_network(actions.to(self.device))
+        return self.critic.value(self.critic.predict(features, proprio, sequence))[None]
 
     def cloning_loss(
         self, features: torch.Tensor, proprio: torch.Tensor, actions: torch.Tensor, imitate: torch.Tensor

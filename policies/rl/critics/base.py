@@ -19,7 +19,7 @@ from robot.errors import PixelarmError
 class Critic(nn.Module):
     """An ensemble of action values. ``convolved`` and ``proprio`` are the encoder's; actions are in [-1, 1].
 
-    A kind brings the four methods that raise here; the two after them it may leave as they are.
+    A kind brings the four methods that raise here; the three after them it may leave as they are.
     """
 
     trunk: Trunk
@@ -56,6 +56,10 @@ class Critic(nn.Module):
     def loss(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Scalar: mean over the batch, summed over members."""
         raise NotImplementedError
+
+    def in_rewards(self, values: torch.Tensor) -> torch.Tensor:
+        """Expected values in units of the reward, for people to look at: for kinds that learn from scaled ones."""
+        return values
 
     def observe(self, rewards: Sequence[float]) -> None:
         """The rewards of one whole episode, in order, demonstrated or own:

@@ -188,6 +188,9 @@ class SimbaCritics(Critic):
         scale = torch.maximum((self.variance + 1e-8).sqrt(), self.largest / self.bound)
         return torch.where(self.largest > 0, scale, torch.ones_like(scale))
 
+    def in_rewards(self, values: torch.Tensor) -> torch.Tensor:
+        return values * self.reward_scale
+
     @torch.no_grad()
     def observe(self, rewards: Sequence[float]) -> None:
         """Take the rewards of one whole episode, in order, into the statistics of returns."""

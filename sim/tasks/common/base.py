@@ -50,6 +50,11 @@ class Task(Protocol):
     view: ClassVar[str]  # scene camera for videos
 
     # optional, when the scene is more than robosuite's: ``def build(self, spec: mujoco.MjSpec) -> None``
+    # optional, for `pixelarm diagnose` to say where a policy fails:
+    # ``manipuland: ClassVar[str | None]``, the body that the task moves; None or absent when there is no such one
+    # ``grasps: ClassVar[bool]``, whether it has to be held for that
+    # ``def goal(self, world: World) -> np.ndarray | None``, where its origin belongs (the hand, if
+    # there is no manipuland), ``(3,)`` m in the base frame; None where that is nowhere in particular
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         """Draw the initial positions of the objects into ``world.data``."""

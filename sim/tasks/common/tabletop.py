@@ -59,7 +59,8 @@ def tabletop_contract(task: str, image_size: int) -> Contract:
 class TabletopTask:
     """What a task on a table needs not say itself: robosuite's scene, its two cameras, the action and the workspace.
 
-    What ``build`` makes of the scene, reset distribution, success test and expert are each task's own, see
+    ``manipuland``, ``grasps`` and ``goal``, which only ``pixelarm diagnose`` reads, are those of a task that moves
+    nothing. What ``build`` makes of the scene, reset distribution, success test and expert are each task's own, see
     ``sim.tasks.common.base.Task``.
     """
 
@@ -67,6 +68,8 @@ class TabletopTask:
     environment: ClassVar[str] = "Lift"  # robosuite's
     view: ClassVar[str] = "agentview"
     workspace: ClassVar[Workspace] = WORKSPACE
+    manipuland: ClassVar[str | None] = None
+    grasps: ClassVar[bool] = False
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None, arm: Arm = PANDA) -> None:
         self.recipe, self.arm = recipe or Recipe(environment=self.environment), arm
@@ -75,6 +78,12 @@ class TabletopTask:
 
     def make_contract(self, image_size: int) -> Contract:
         return tabletop_contract(self.name, image_size)
+
+    def goal(self, world: World) -> np.ndarray | None:
+        """Where the manipuland (the hand, if there is none) belongs, ``(3,)`` m in the base frame; None where that is
+        nowhere in particular.
+        """
+        return None
 
 
 # ------------------------------------------------------------------------------------------------------------ scene

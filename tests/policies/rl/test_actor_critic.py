@@ -334,3 +334,34 @@ def test_the_trunk_of_the_target_follows_with_its_convolutions(contract):
     for before, new, p in zip(convs, agent.encoder.parameters(), agent.target_encoder.parameters()):
         assert torch.allclose(p, (before + new) / 2, atol=1e-6)
     assert moved([old["trunk.pixels.0.weight"]], agent.target_critics.trunk.pixels[0])
+
+
+# ----------------------------------------------------------------------------------------------------- looking inside
+@pytest.mark.parametrize("kind", ["sac", "drqv2", "simba"])
+def test_values_are_those_that_the_critics_learn_with_in_units_of_the_reward(kind):
+    agent = make_agent(tiny_contract(), *KINDS[kind], "augmentation=[]")
+    agent.observe(np.array([0.0, 0.0, 8.0]))  # simba divides rewards by their returns' spread
+    batch = batch_for(agent)
+    found = agent.values(batch.obs, batch.action)
+    scale = float(agent.critics.reward_scale) if kind == "simba" else 1.0
+    assert found.shape == (agent.critics.members, len(batch)) and (kind != "simba" or scale > 1.1)
+    assert torch.allclose(found.mean(), agent.update(batch)["q"] * scale, atol=1e-5)
+
+
+def test_a_critic_of_sequences_values_the_action_and_its_own_best_continuation():
+    agent = make(tiny_contract(), "cqn_as")
+    batch = batch_for(agent)
+    best = agent.scale.to_physical(agent.policy(batch.obs))
+    found = agent.values(batch.obs, best)
+    assert found.shape == (1, len(batch)) and bool(torch.isfinite(found).all())
+
+
+def test_networks_alone_bring_back_what_an_agent_does(contract):
+    agent, other = make_agent(contract), make_agent(contract, seed=5)
+    batch = batch_for(agent)
+    agent.update(batch)
+    networks = agent.networks()
+    assert not [name for name in networks if name.startswith(("optimizers", "generator"))]
+    other.load_networks(networks)
+    assert other.updates == 1 and np.array_equal(other.act(batch.obs, False), agent.act(batch.obs, False))
+    assert torch.equal(other.values(batch.obs, batch.action), agent.values(batch.obs, batch.action))

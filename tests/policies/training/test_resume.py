@@ -16,7 +16,7 @@ from numpy import load as load_array
 from safetensors.torch import load_file
 
 from policies.config import TaskConfig, TrainConfig
-from policies.runs import checkpoint
+from policies.runs import checkpoint, snapshots
 from policies.training.checks import require_same_config
 from policies.training.train import compose, train
 from robot.errors import PixelarmError
@@ -87,6 +87,10 @@ def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path, more):
     for memory in ("online", "demos"):
         for file in sorted((straight / "checkpoints/rank0/step_000000090" / memory).iterdir()):
             assert file.read_bytes() == (killed / "checkpoints/rank0/step_000000090" / memory / file.name).read_bytes()
+    for run in (straight, killed):  # at 1/16, 1/8, 1/4, 1/2 and all of 90 steps
+        assert list(snapshots.kept(run)) == [6, 12, 23, 45, 90]
+    one, other = (load_file(snapshots.kept(run)[45]) for run in (straight, killed))
+    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
     steps = [
         json.loads(line)["step"] for line in (killed / "metrics.jsonl").read_text().splitlines() if '"train"' in line
     ]

@@ -1,0 +1,1 @@
+"""``pixelarm diagnose``: why a training run does not learn."""
