@@ -21,7 +21,7 @@ from policies.data.batch import Batch
 from policies.data.replay import Lookup
 from policies.networks.normalizers import ProprioNormalizer
 from policies.policy import Observation
-from policies.rl.actors import make_actor
+from policies.rl.actors import Temperature, make_actor
 from policies.rl.checks import check_agent
 from policies.rl.choice import ChoicePolicy, both_grips, chooses, make_prior, proposals, two_valued, values_of
 from policies.rl.config import ActorCriticConfig
@@ -29,7 +29,6 @@ from policies.rl.critics import make_critics
 from policies.rl.exploration import make_exploration
 from policies.rl.pixel_agent import PixelAgent, View, part_of, repeat
 from policies.rl.pixel_policy import ActorPolicy, make_encoder
-from policies.rl.temperature import Temperature
 from robot.contract import Contract
 
 Terms = dict[str, torch.Tensor]
