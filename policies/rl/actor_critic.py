@@ -135,6 +135,7 @@ class ActorCritic(PixelAgent):
         Returns:
             Scalars to log, still on the device.
         """
+        batch = self.mirrored(batch)
         turn = self.updates % self.cfg.actor_every == 0  # of the actor
         improves, clones = turn and improve_actor, turn and bc_weight > 0 and len(batch.imitate) > 0
         self.compiler.begin()
@@ -268,6 +269,7 @@ class ActorCritic(PixelAgent):
         return (self.temperature.alpha.detach() * log_prob - value).mean(), log_prob.detach()
 
     def clone(self, batch: Batch) -> torch.Tensor:
+        batch = self.mirrored(batch)
         with self.fabric.autocast():
             features, proprio = self.encoder(self.pixels(batch.obs)), self.proprio(batch.obs)
             loss = self.cloning_loss(features, proprio, self.scale.to_network(batch.action), batch.imitate)

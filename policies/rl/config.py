@@ -24,6 +24,9 @@ class PixelAgentConfig:
     target_rate: float = 0.005  # soft update (Polyak averaging) of the target critics
     target_every: int = 1  # updates for one soft update of all targets
     augmentation: list[Any] = field(default_factory=list)  # of policies.augment.AUGMENTATIONS, in the order they apply
+    # half of each batch's rows have left and right swapped, pictures, positions and actions alike: for scenes, arms and
+    # cameras that are symmetrical about the arm's x-z plane (policies/augment/mirror.py)
+    mirror: bool = False
     same_augmentation: bool = False  # True: an observation and its successor get the same draw (RAD's translate, FLARE)
     proprio_scaling: list[float] = field(default_factory=list)  # [low, high] of RAD's amplitude scaling; empty: off
     auxiliary: list[Any] = field(default_factory=list)  # of policies.rl.auxiliary.AUXILIARY_LOSSES, on every update

@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from policies.augment import scale_amplitude
+from policies.augment.mirror import Mirror
 from policies.data.batch import Batch
 from policies.data.replay import Lookup
 from policies.networks.encoder import PixelEncoder
@@ -64,6 +65,7 @@ class PixelAgent(ABC):
         plain = self.device.type == "cpu" and fabric.strategy.precision.precision == "32-true" and not self.compiler.on
         self.optimizers = Optimizers(fabric, cfg.clip, fused=not plain)
         self.averages = Averages()
+        self.mirror = Mirror(contract) if cfg.mirror else None
         # one stream a process, so that several devices draw different augmentations
         self.generator = torch.Generator(self.device).manual_seed(seed * 1000 + 17 + fabric.global_rank)
         self.updates = 0
@@ -124,6 +126,10 @@ class PixelAgent(ABC):
         return self.policy, self.cfg
 
     # --------------------------------------------------------------- random draws
+    def mirrored(self, batch: Batch) -> Batch:
+        """The batch as the configuration has it: half of it with left and right swapped, or as it is."""
+        return batch if self.mirror is None else self.mirror(batch)
+
     def noise(self, rows: int, size: int = 0) -> torch.Tensor:
         """Standard normal, ``(rows, A)``, or of another ``size``."""
         return torch.randn(rows, size or self.contract.action.size, generator=self.generator, device=self.device)

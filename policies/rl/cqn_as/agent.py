@@ -89,6 +89,7 @@ class CqnAs(PixelAgent):
     # ------------------------------------------------------------------- update
     def update(self, batch: Batch, bc_weight: float = 0.0, improve_actor: bool = True) -> dict[str, torch.Tensor]:
         clones = bc_weight > 0 and len(batch.imitate) > 0
+        batch = self.mirrored(batch)
         self.compiler.begin()
         self.optimizers.zero()
         with self.fabric.autocast():
@@ -156,6 +157,7 @@ class CqnAs(PixelAgent):
         return self.critic.cloning_loss(features[:rows], proprio[:rows], actions[:rows], imitate.float())
 
     def clone(self, batch: Batch) -> torch.Tensor:
+        batch = self.mirrored(batch)
         assert batch.actions is not None
         with self.fabric.autocast():
             features, proprio = self.encoder(self.pixels(batch.obs)), self.proprio(batch.obs)
