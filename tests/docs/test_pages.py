@@ -155,7 +155,11 @@ def first_of(override: str) -> str:
 
 # ----------------------------------------------------------------------------------------------------------- options
 OPTION = re.compile(r"\b((?:algo|recipe|trainer|task)\.[a-z_]+(?:\.[a-z_]+)*)")
-PARTS = {"actor": "policies.rl.actors:ACTORS", "critic": "policies.rl.critics:CRITICS"}
+PARTS = {
+    "actor": "policies.rl.actors:ACTORS",
+    "critic": "policies.rl.critics:CRITICS",
+    "exploration": "policies.rl.exploration:EXPLORATIONS",
+}
 
 
 def options() -> set[str]:
