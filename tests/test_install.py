@@ -80,11 +80,11 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained agent, exported by the project's own exporter; on its card what torch says to one observation."""
     pytest.importorskip("torch")
     from policies.export.onnx import to_onnx
+    from policies.rl.choice import make_policy
     from policies.rl.config import ActorCriticConfig
-    from policies.rl.pixel_policy import ActorPolicy
     from policies.rollout.acting import GreedyPolicy
 
-    policy = ActorPolicy.make(contract(), ActorCriticConfig(), seed=0)
+    policy = make_policy(contract(), ActorCriticConfig(), 0)
     image = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)  # as ON_ROBOT makes it
     observation = {
         "agentview": image,
