@@ -89,6 +89,13 @@ COMMANDS: dict[str, Command] = {
         LEARN,
         ("train",),
     ),
+    "leaderboard": Command(
+        "policies.bench.leaderboard:main",
+        "every recipe on every task, from the same demonstrations, as one table",
+        "--tasks reach --recipes bc ferm_pp --seeds 1",
+        LEARN,
+        ("train",),
+    ),
     "diagnose": Command(
         "policies.diagnose.command:main",
         "why a run does not learn: failures sorted, values, sight, log",

@@ -1,0 +1,192 @@
+"""``pixelarm leaderboard``: every recipe on every task, the same demonstrations, budgets and test scenes for all.
+
+What is missing is recorded, trained and played; what is there is taken, and a run that was cut off goes on. So the same
+command, repeated, ends with a whole table:
+
+    OUT/demos/TASK-seed1/                 ten scripted demonstrations
+    OUT/runs/RECIPE-TASK-seed1/           as of `pixelarm train`
+    OUT/TASK/compare.md, .png, .json      as of `pixelarm compare`
+    OUT/leaderboard.md, leaderboard.json  one line a task
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policies.evaluation.tables import table
+from policies.runs import checkpoint
+from robot.errors import PixelarmError, UnknownName
+from robot.files import require_folder, write_json, write_text
+
+# robot minutes: how long a recipe may learn
+MINUTES = {
+    "reach": 8, "lift": 10, "pull": 10, "switch": 15, "drawer": 15, "door": 20, "move": 30, "stack": 60,
+    "pick_place_can": 60, "nut_assembly_square": 60,
+}  # fmt: skip
+RECIPES = ("bc", "ferm_plus", "ferm_pp", "ibrl", "rlpd")
+EPISODES = 100  # test scenes of each policy
+RATE_HZ = 10.0  # of all these tasks
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the table."""
+
+    task: str
+    recipe: str
+    seed: int
+    out: Path
+
+    @property
+    def demos(self) -> Path:
+        return self.out / "demos" / f"{self.task}-seed{self.seed}"
+
+    @property
+    def run(self) -> Path:
+        return self.out / "runs" / f"{self.recipe}-{self.task}-seed{self.seed}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has learned to the end: a run writes its last policy then."""
+        return (self.run / "last" / "policy.json").exists()
+
+    def overrides(self, more: Sequence[str]) -> list[str]:
+        """The options of its training."""
+        from policies.training.compose import compose
+
+        options = [
+            f"experiment={self.recipe}", f"task={self.task}", f"demos={self.demos}", f"seed={self.seed}",
+            f"run={self.run}", "trainer.patience=0", *more,
+        ]  # fmt: skip
+        learns = compose(options).recipe.steps > 0 and not any(o.startswith("recipe.steps=") for o in more)
+        budget = [f"recipe.steps={round(MINUTES[self.task] * 60 * RATE_HZ)}"] if learns else []
+        started = checkpoint.newest(self.run / "checkpoints" / "rank0") is not None
+        return [*options, *budget, *(["resume=true"] if started else [])]
+
+
+def cells(tasks: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], out: Path) -> list[Cell]:
+    """All runs, a seed of everything before the next seed: a table that is cut off has every task in it."""
+    return [Cell(task, recipe, seed, out) for seed in seeds for task in tasks for recipe in recipes]
+
+
+def learn(cell: Cell, demos: int, more: Sequence[str]) -> None:
+    """Record and train what of a cell is missing."""
+    from policies.training.compose import compose
+    from policies.training.train import train
+    from robot.dataset.episodes import episode_files
+    from sim.demonstrations import collect
+    from sim.envs.make import make_env
+
+    cfg = compose(cell.overrides(more))
+    missing = demos - len(episode_files(cell.demos))
+    if missing > 0:
+        env = make_env(cfg.task)
+        collect(env, cell.demos, missing, cell.seed, append=cell.demos.exists())
+        env.close()
+    train(cfg)
+
+
+def build(tasks: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], out: Path, **options: Any) -> list[str]:
+    """Run what is missing and write the table; returns, in words, what failed.
+
+    Args:
+        options: ``demos``, ``episodes`` and ``overrides`` as on the command line; ``learning`` False trains nothing.
+    """
+    failures: list[str] = []
+    everything = cells(tasks, recipes, seeds, out)
+    for number, cell in enumerate(everything, 1):
+        if cell.finished or not options.get("learning", True):
+            continue
+        print(f"[{number}/{len(everything)}] {cell.recipe} on {cell.task}, seed {cell.seed}", flush=True)
+        try:
+            learn(cell, options["demos"], options["overrides"])
+        except PixelarmError as error:  # the others can still run
+            failures.append(f"{cell.run}: {error}")
+    write(everything, out, options["episodes"])
+    return failures
+
+
+def write(everything: Sequence[Cell], out: Path, episodes: int) -> None:
+    """Play the test scenes, compare by task, and write the table of all."""
+    from policies.evaluation.compare import compare
+
+    reports: dict[str, dict[str, Any]] = {}
+    for task in dict.fromkeys(cell.task for cell in everything):
+        runs = [cell.run for cell in everything if cell.task == task and cell.finished]
+        if runs:
+            reports[task] = compare(runs, out / task, episodes)
+    if not reports:
+        raise PixelarmError(f"no run in {out / 'runs'} has ended: nothing to show yet")
+    write_json(out / "leaderboard.json", {"format": "pixelarm-leaderboard/1", "tasks": reports})
+    text = to_markdown(reports, episodes)
+    write_text(out / "leaderboard.md", text)
+    print(text, end="")
+
+
+def to_markdown(reports: dict[str, dict[str, Any]], episodes: int) -> str:
+    """One line a task, one column a recipe: success once over seeds, of the worst seed, and at the end."""
+    rows = []
+    for task, report in reports.items():
+        row = {"task": f"[{task}]({task}/compare.md)", "robot minutes": f"{MINUTES.get(task, 0):g}"}
+        for result in report["results"]:
+            once, end = result["measures"]["success"], result["measures"].get("at_end", {})
+            worst = min(once["runs"])
+            row[result["label"]] = f"{once['value']:.2f} / {worst:.2f}" + (f", {end['value']:.2f}" if end else "")
+        rows.append(row)
+    words = (
+        f"Success on {episodes} test scenes a seed: mean over seeds / worst seed, and the mean at the end. Each recipe "
+        "learns from the same demonstrations for the same robot minutes; cloning does without them. Intervals, pairs "
+        "and curves are on each task's page."
+    )
+    return f"# Leaderboard\n\n{words}\n\n{table(rows)}\n"
+
+
+def main(argv: list[str]) -> int:
+    """``pixelarm leaderboard``."""
+    args = _parser().parse_args(argv)
+    for task in args.tasks:
+        if task not in MINUTES:
+            raise UnknownName("task of the leaderboard", task, list(MINUTES))
+    if min(args.episodes, args.demos, *args.seeds) < 1:
+        raise PixelarmError("--episodes, --demos and --seeds must be at least 1")
+    require_folder(args.out)
+    failures = build(
+        args.tasks, args.recipes, args.seeds, args.out,
+        demos=args.demos, episodes=args.episodes, overrides=args.override, learning=not args.only_table,
+    )  # fmt: skip
+    print(f"wrote {args.out / 'leaderboard.md'}")
+    if failures:
+        raise PixelarmError("some runs failed, the same command tries them again:\n  - " + "\n  - ".join(failures))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False,
+        prog="pixelarm leaderboard",
+        description="Train every recipe on every task for the same robot minutes, from the same demonstrations, play "
+        "the same test scenes, and write one table. Repeat the command after Ctrl-C: what is there is not done again.",
+        epilog="example: pixelarm leaderboard --tasks reach --recipes bc ferm_pp --seeds 1",
+    )
+    minutes = ", ".join(f"{task} {m}" for task, m in MINUTES.items())
+    parser.add_argument(
+        "--tasks", nargs="+", default=list(MINUTES), help=f"with their robot minutes: {minutes} (default all)"
+    )
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), help=f"experiments ({', '.join(RECIPES)})")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="training seeds (default 1 2 3)")
+    parser.add_argument("--demos", type=int, default=10, help="demonstrations of each task and seed (default 10)")
+    parser.add_argument(
+        "--episodes", type=int, default=EPISODES, help=f"test scenes of each policy (default {EPISODES})"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/leaderboard"), help="folder (default runs/leaderboard)")
+    parser.add_argument(
+        "--only-table", action="store_true", help="train nothing: the table of the runs that have ended"
+    )
+    parser.add_argument(
+        "--override", nargs="+", default=[], metavar="OPTION=VALUE", help="options of every training run"
+    )
+    return parser
