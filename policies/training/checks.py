@@ -45,6 +45,7 @@ BOUNDS = {
     "algo.history": Bounds(1, 100),
     "task.action_repeat": Bounds(0),
     "task.hold_steps": Bounds(1),
+    "task.time_limit": Bounds(0),
     "recipe.demos": Bounds(0),
     "recipe.pretrain_updates": Bounds(0),
     "recipe.clone_updates": Bounds(0),
@@ -56,6 +57,9 @@ BOUNDS = {
     "recipe.learning_starts": Bounds(1),
     "recipe.batch_size": Bounds(1),
     "recipe.demo_fraction": Bounds(0, 1),
+    "recipe.success_fraction": Bounds(0, 1),
+    "recipe.episode_limit": Bounds(0),
+    "recipe.head_start": Bounds(0),
     "recipe.replay_capacity": Bounds(2),
     "recipe.random_steps": Bounds(0),
     "trainer.devices": Bounds(1),
@@ -74,7 +78,7 @@ BOUNDS = {
 ONLINE = (
     "demos_share_replay", "pretrain", "pretrain_updates", "clone_updates", "steps", "frames", "updates_per_step",
     "critic_warmup", "learning_starts", "demo_fraction", "successes_join", "bc_weight", "replay_capacity",
-    "replay_folder", "random_steps",
+    "replay_folder", "random_steps", "success_fraction", "episode_limit", "discount_from_demos", "head_start",
 )  # fmt: skip
 ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")  # Lightning Fabric's
 
@@ -148,6 +152,13 @@ def _problems_of_parts(cfg: TrainConfig, processes: int) -> list[str]:
         problems.append("random_steps must be 0, or at least 2 to measure proprioception's spread, got 1")
     if recipe.successes_join and recipe.demo_fraction == 0 and (recipe.steps or recipe.frames):
         problems.append("successes_join is on, but demo_fraction is 0: nothing would be drawn from what they join")
+    if recipe.demo_fraction + recipe.success_fraction > 1:
+        problems.append(
+            f"demo_fraction={recipe.demo_fraction:g} and success_fraction={recipe.success_fraction:g} share one "
+            "batch: together at most 1"
+        )
+    if (recipe.discount_from_demos or recipe.episode_limit) and recipe.demos < 1:
+        problems.append("demos is 0, but discount_from_demos and episode_limit follow from demonstrations")
     if recipe.demos_share_replay and recipe.demo_fraction > 0:
         problems.append("demos_share_replay puts demonstrations among all other rows: demo_fraction must be 0")
     if _critic(cfg) == "simba" and processes > 1:

@@ -95,7 +95,7 @@ def test_the_demo_records_in_the_way_it_learns(tmp_path):
     env = make_env(one.config().task)
     assert check_recording(env.recording, read_dataset(tmp_path / "demos")) == []
     judging = one._judging_env()
-    assert (judging.recording["randomise"], judging.recording["look"], judging.hold_steps) == ([], "textured", 1)
+    assert (judging.recording["randomise"], judging.recording["look"], judging.hold_steps) == ([], "textured", 5)
     env.close()
     judging.close()
 

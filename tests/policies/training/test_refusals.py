@@ -74,6 +74,11 @@ def test_bounds():
         ),  # the machine's memory, and the run is killed
         ("task.action_repeat=-1", "task.action_repeat must be at least 0"),
         ("task.hold_steps=0", "task.hold_steps must be at least 1"),
+        (
+            "recipe.success_fraction=0.8",
+            "demo_fraction=0.5 and success_fraction=0.8 share one batch: together at most 1",
+        ),
+        ("recipe.episode_limit=-1", "recipe.episode_limit must be at least 0"),
         ("task.actuation_delay_ms=[50,0]", r"must be \[LOW,HIGH\] with 0 <= LOW <= HIGH, got \[50.0, 0.0\]"),
         ("task.actuation_delay_ms=[5]", r"must be \[LOW,HIGH\]"),
         ("recipe.demos=-1", "recipe.demos must be at least 0"),

@@ -156,3 +156,12 @@ def test_a_state_from_when_only_the_pose_was_observed_is_taken(env):
     env.load_state_dict(older)
     resumed = env.step(action)[0]
     assert all(np.array_equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_a_time_limit_cuts_episodes_and_leaves_the_tasks_own_for_evaluation():
+    env = make("reach", image_size=32, time_limit=3)
+    env.reset(seed=0)
+    still = np.array([0, 0, 0.04, -1], np.float32)
+    assert [env.step(still)[3] for _ in range(4)] == [False, False, True, True]
+    assert env.max_steps == env.task.max_steps > 3
+    env.close()
