@@ -32,7 +32,5 @@ def test_limit_and_discount_are_set_where_the_recipe_wants_them():
 
 
 def test_a_limit_shorter_than_the_demonstrations_is_refused():
-    with pytest.raises(
-        PixelarmError, match="cuts training episodes at 40 steps, and the longest .* takes 50"
-    ):
+    with pytest.raises(PixelarmError, match="cuts training episodes at 40 steps, and the longest .* takes 50"):
         settled("recipe.episode_limit=0.8")
