@@ -30,7 +30,7 @@ from robot.errors import MissingDependency, PixelarmError, UnknownName
 from robot.files import require_folder
 from sim.bench.harness import BUSY, Row, Sample, Subject, cores, keep, one_thread, provenance
 
-RECIPES = ("curl", "rad", "ferm", "ferm_plus", "atc", "flare", "drq", "drqv2", "rlpd")
+RECIPES = ("curl", "rad", "ferm", "ferm_plus", "ferm_pp", "ibrl", "atc", "flare", "drq", "drqv2", "rlpd")
 AGAINST = {"eager": False, "eager-kept-memory": True}  # whether the baseline's process keeps freed memory, as ours does
 SMALL = "ferm_plus"  # the recipe of small images
 TARGETS = {"cpu": 2.0, "cuda": 5.0}  # ratio to reach

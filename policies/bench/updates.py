@@ -109,7 +109,7 @@ def sampler(cfg: TrainConfig, agent: Any) -> Callable[[], Batch]:
     memory = Replay(agent.contract, FRAMES, agent.lookup())
     fill(memory, rng)
     agent.normalizer.fit(memory.all_proprio().to(agent.device))
-    demos = round(size * cfg.recipe.demo_fraction)
+    demos = round(size * (cfg.recipe.demo_fraction + cfg.recipe.success_fraction))
 
     def sample() -> Batch:
         batch = memory.sample(size - demos, rng).without_examples()
