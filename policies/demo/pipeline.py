@@ -35,12 +35,12 @@ class Budget:
 
 
 BUDGETS = {
-    "full": Budget(demos=10, episodes=50, ros_episodes=20, films=3),
+    "full": Budget(demos=10, episodes=50, ros_episodes=20, films=3, overrides=("recipe.steps=6000",)),
     "smoke": Budget(
         demos=2, episodes=3, ros_episodes=2, films=1,
         overrides=(
             "recipe.demos=2", "recipe.pretrain_updates=5", "recipe.clone_updates=20", "recipe.steps=80",
-            "recipe.critic_warmup=20", "recipe.batch_size=32", "trainer.eval_every=40", "trainer.eval_episodes=2",
+            "recipe.critic_warmup=20", "recipe.learning_starts=20", "recipe.batch_size=32", "trainer.eval_every=40", "trainer.eval_episodes=2",
             "trainer.log_every=10", "trainer.checkpoint_every=40",
         ),
     ),
@@ -311,13 +311,16 @@ def recipe_words(cfg: Any) -> str:
         f"actor {_names([algo.actor])}, critics {_names([algo.critic])}",
         f"augmentation {_names(algo.augmentation)}" if algo.augmentation else "no augmentation",
         f"{recipe.demo_fraction:.0%} demonstrations in each batch"
-        + (", own successes among them" if recipe.successes_join else ""),
+        + (", own successes among them" if recipe.successes_join else "")
+        + (f", {recipe.success_fraction:.0%} own successes" if recipe.success_fraction else ""),
     ]
     return f"{cfg.experiment}: " + ", ".join(parts)
 
 
 def _names(items: list[Any]) -> str:
-    return ", ".join(item if isinstance(item, str) else next(iter(item)) for item in items)
+    return ", ".join(
+        i if isinstance(i, str) else next(name for name, part in i.items() if part is not None) for i in items
+    )
 
 
 def _without_outcomes(evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -360,14 +363,14 @@ def main(argv: list[str]) -> int:
         "inside its deadline.",
         epilog="The same command goes on after an interruption. Further arguments of the form OPTION=VALUE change the "
         "training "
-        "configuration (see `pixelarm train --help`). example: pixelarm demo --seed 2 recipe.steps=6000",
+        "configuration (see `pixelarm train --help`). example: pixelarm demo --seed 2 recipe.steps=18000",
     )
     parser.add_argument(
         "--run",
         type=Path,
         help="run folder (default: runs/demo, with the seed and the budget in its name if they are not the default)",
     )
-    parser.add_argument("--task", default="lift", help="task to learn (default lift)")
+    parser.add_argument("--task", default="move", help="task to learn (default move: pick a block and place it)")
     parser.add_argument(
         "--seed", type=int, default=1, help="seed of demonstrations, networks and exploration (default 1)"
     )
@@ -377,7 +380,7 @@ def main(argv: list[str]) -> int:
         default="full",
         help="smoke: the same path with almost no training, in under three minutes",
     )
-    parser.add_argument("--experiment", default="ferm_plus", help="recipe (default ferm_plus)")
+    parser.add_argument("--experiment", default="ferm_pp", help="recipe (default ferm_pp)")
     parser.add_argument("--no-ros", action="store_true", help="leave out the episodes over ROS 2")
     args, overrides = parser.parse_known_args(argv)
     if bad := [o for o in overrides if o.startswith("-") or "=" not in o]:
