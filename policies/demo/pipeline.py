@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from policies.registry import parse_one
 from policies.runs.provenance import git_commit, hardware, versions
 from robot.errors import MissingDependency, PixelarmError
 from robot.files import LOCK, Claim, require_folder, write_json
@@ -40,8 +41,9 @@ BUDGETS = {
         demos=2, episodes=3, ros_episodes=2, films=1,
         overrides=(
             "recipe.demos=2", "recipe.pretrain_updates=5", "recipe.clone_updates=20", "recipe.steps=80",
-            "recipe.critic_warmup=20", "recipe.learning_starts=20", "recipe.batch_size=32", "trainer.eval_every=40", "trainer.eval_episodes=2",
-            "trainer.log_every=10", "trainer.checkpoint_every=40",
+            "recipe.critic_warmup=20", "recipe.learning_starts=20", "recipe.batch_size=32",
+            "trainer.eval_every=40", "trainer.eval_episodes=2", "trainer.log_every=10",
+            "trainer.checkpoint_every=40",
         ),
     ),
 }  # fmt: skip
@@ -318,9 +320,7 @@ def recipe_words(cfg: Any) -> str:
 
 
 def _names(items: list[Any]) -> str:
-    return ", ".join(
-        i if isinstance(i, str) else next(name for name, part in i.items() if part is not None) for i in items
-    )
+    return ", ".join(parse_one(item, "a part")[0] for item in items)
 
 
 def _without_outcomes(evaluation: dict[str, Any]) -> dict[str, Any]:
