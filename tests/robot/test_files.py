@@ -78,10 +78,20 @@ def test_a_killed_owner_leaves_no_lock(tmp_path: Path) -> None:
     Claim(tmp_path).release()
 
 
+FORK = """
+import os
+runs, ready = os.pipe()
+if (worker := os.fork()) == 0:
+    os.write(ready, b"!")  # what it does first after a fork is done
+    time.sleep(60)
+os.read(runs, 1)
+Path({file!r}).write_text(str(worker))
+"""
+
+
 def test_a_forked_worker_does_not_hold_its_parents_folder(tmp_path: Path) -> None:
     """Nor does it take the folder from a parent that lives."""
-    fork = "import os\nworker = os.fork()\nif worker == 0: time.sleep(60)\nprint(worker, file=sys.stderr, flush=True)"
-    child = holder(tmp_path, f"sys.stderr = open({str(tmp_path / 'worker')!r}, 'w')\n{fork}")
+    child = holder(tmp_path, FORK.format(file=str(tmp_path / "worker")))
     worker = int((tmp_path / "worker").read_text())
     try:
         with pytest.raises(PixelarmError, match=f"process {child.pid} on"):

@@ -154,7 +154,8 @@ def test_ctrl_c_in_any_stage_ends_cleanly_and_goes_on(tmp_path):
         time.sleep(0.2)  # into the stage; what is left takes longer
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
-        assert process.returncode == 130 and "Traceback" not in err, err[-2000:]
+        # Python ends itself by the signal where a module in C was being imported; a shell calls both 130
+        assert process.returncode in (130, -signal.SIGINT) and "Traceback" not in err, err[-2000:]
     resumed = demo(folder, "--no-ros")
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert (folder / "report.html").exists()
