@@ -18,12 +18,11 @@ class Optimizers:
 
     Args:
         clip: bound of each group's gradient norm; 0: none.
-        fused: one kernel for all parameters; its rounding differs from the plain loop's, and from one run to another.
     """
 
-    def __init__(self, fabric: Fabric, clip: float, fused: bool) -> None:
+    def __init__(self, fabric: Fabric, clip: float) -> None:
         self.fabric, self.clip = fabric, clip
-        self._adam = functools.partial(torch.optim.Adam, fused=fused)
+        self._adam = functools.partial(torch.optim.Adam, fused=True)
         self._named: dict[str, torch.optim.Optimizer] = {}
 
     def add(self, name: str, parameters: Iterable[nn.Parameter], rate: float, beta1: float) -> None:
@@ -75,11 +74,17 @@ class Optimizers:
         }
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take what ``state_dict`` gave, or a file of it, which forgets the order in memory: the fused kernel goes
+        through parameter, gradient and moments as they lie, so moments are laid out like their parameter again.
+        """
         for name, optimizer in self._named.items():
             moments: dict[int, dict[str, Any]] = {}
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             for key, value in state.items():
                 group, _, rest = key.partition(".")
                 if group == name:
                     index, field = rest.split(".")
-                    moments.setdefault(int(index), {})[field] = value
+                    like = parameters[int(index)]
+                    laid = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+                    moments.setdefault(int(index), {})[field] = laid
             optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

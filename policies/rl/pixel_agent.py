@@ -61,9 +61,7 @@ class PixelAgent(ABC):
         self.contract, self.cfg, self.fabric, self.device = contract, cfg, fabric, fabric.device
         self.scale = ActionScale(contract).to(self.device)
         self.compiler = Compiler(compile, self.device)
-        # on a CPU in full precision the plain loop over parameters: the fused kernel rounds otherwise after a resume
-        plain = self.device.type == "cpu" and fabric.strategy.precision.precision == "32-true" and not self.compiler.on
-        self.optimizers = Optimizers(fabric, cfg.clip, fused=not plain)
+        self.optimizers = Optimizers(fabric, cfg.clip)
         self.averages = Averages()
         self.mirror = Mirror(contract) if cfg.mirror else None
         # one stream a process, so that several devices draw different augmentations

@@ -73,7 +73,9 @@ def options(*more: str) -> list[str]:
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("more", [[], CHOOSING], ids=["ferm_plus", "choosing"])
+@pytest.mark.parametrize(
+    "more", [[], CHOOSING, ["trainer.precision=bf16-mixed"]], ids=["ferm_plus", "choosing", "bfloat16"]
+)
 def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path, more):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     train(compose([*options(*more), f"demos={demos}", f"run={straight}"]))
