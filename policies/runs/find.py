@@ -28,6 +28,8 @@ FREE = (
     "seed", "run", "demos", "resume", "experiment", "task.name", "recipe.replay_folder",
     "trainer.accelerator", "trainer.threads", "trainer.compile", "trainer.checkpoint_every", "trainer.log_every",
 )  # fmt: skip
+# option that asks for it -> option that follows from the run's own demonstrations then (policies/training/settle.py)
+SETTLED = {"recipe.discount_from_demos": "algo.discount", "recipe.episode_limit": "task.time_limit"}
 NAMED = 3  # a label names so many differing options; more of them are only counted
 
 
@@ -192,6 +194,10 @@ def make_groups(sources: Sequence[Source]) -> tuple[list[Group], list[str]]:
 def _variants(members: list[Source]) -> list[tuple[dict[str, Any], list[Source]]]:
     """``members`` by configuration, each with the options (and values) in which they are not all alike."""
     flat = [{k: v for k, v in all_options(m.config).items() if k not in FREE} for m in members]
+    for options in flat:
+        for rule, follows in SETTLED.items():
+            if options.get(rule):
+                options.pop(follows, None)
     keys = sorted(set().union(*flat))
     varying = [k for k in keys if any(f.get(k) != flat[0].get(k) for f in flat)]
     found: dict[str, tuple[dict[str, Any], list[Source]]] = {}

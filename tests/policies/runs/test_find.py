@@ -40,6 +40,21 @@ def test_a_run_from_before_an_option_existed_is_a_seed_like_others(tmp_path):
     assert (group.seeds, notes) == ("1, 2", [])
 
 
+def test_what_follows_from_a_seeds_own_demonstrations_does_not_tell_seeds_apart(tmp_path):
+    """Discount and episode limit, where the recipe has them follow; set by hand they are options like others."""
+    for follows, groups in ((True, ["ferm_plus"]), (False, None)):
+        paths = []
+        for seed, gamma in ((1, 0.98), (2, 0.97)):
+            recipe = RecipeConfig(discount_from_demos=follows, episode_limit=1.5 if follows else 0.0)
+            run = write_run(tmp_path / f"{follows}{seed}", "ferm_plus", seed, recipe=recipe)
+            written = OmegaConf.load(run / "config.yaml")
+            written.algo.discount, written.task.time_limit = gamma, int(100 * gamma)
+            (run / "config.yaml").write_text(OmegaConf.to_yaml(written))
+            paths.append(run)
+        labels = [group.label for group in make_groups(find(paths)[0])[0]]
+        assert labels == groups if groups else len(labels) == 2
+
+
 def test_many_differing_options_are_counted_and_said_once(tmp_path):
     other = RecipeConfig(demos=3, bc_weight=0.5, batch_size=7, clone_updates=1)
     paths = [write_run(tmp_path / "a", "ferm_plus", 1), write_run(tmp_path / "b", "ferm_plus", 1, recipe=other)]
