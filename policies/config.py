@@ -62,6 +62,7 @@ class RecipeConfig:
     episode_limit: float = 0.0
     # True: algo.discount becomes 0.5 ** (1 / mean length of the demonstrations), within 0.95 and 0.99
     discount_from_demos: bool = False
+    prior: str = ""  # run folder whose policy is the frozen prior of algo.prior=run
     # updates of the critics alone when learning starts, on demonstrations and what the first steps brought
     head_start: int = 0
     replay_capacity: int = 100_000  # frames

@@ -114,6 +114,12 @@ class Family:
         """The dataclass of the options under ``algo``."""
         return resolve(self.config)
 
+    def read_options(self, data: dict[str, Any]) -> Any:
+        """Options as a run's files hold them, as ``options``."""
+        from omegaconf import OmegaConf
+
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(self.options()), data))
+
     def make_policy(self, contract: Contract, cfg: Any, seed: int) -> Policy:
         """A new policy; ``contract`` is the environment's or the policy's."""
         return resolve(self.policy)(contract.for_policy(cfg.history, getattr(cfg, "chunk", 1)), cfg, seed)

@@ -21,9 +21,10 @@ from policies.data.batch import Batch
 from policies.data.replay import Lookup
 from policies.networks.normalizers import ProprioNormalizer
 from policies.policy import Observation
+from policies.rl import choice
 from policies.rl.actors import Temperature, make_actor
 from policies.rl.checks import check_agent
-from policies.rl.choice import ChoicePolicy, both_grips, chooses, make_prior, proposals, two_valued, values_of
+from policies.rl.choice import ChoicePolicy, chooses, make_prior
 from policies.rl.config import ActorCriticConfig
 from policies.rl.critics import make_critics
 from policies.rl.exploration import make_exploration
@@ -196,7 +197,7 @@ class ActorCritic(PixelAgent):
         if self.prior is not None and cfg.prior_bootstraps:
             assert batch.next_proposal is not None
             given = repeat(batch.next_proposal, cfg.views)
-        actions = proposals(action, given, by_value)
+        actions = choice.proposals(action, given, by_value)
         trunk = critics.trunk(features, proprio)
         found = critics.evaluate(trunk.repeat(len(actions), 1), actions.flatten(0, 1))[drawn]
         found = found.unflatten(1, (len(actions), -1))  # (M, K, B) or (M, K, B, atoms)
@@ -221,7 +222,12 @@ class ActorCritic(PixelAgent):
         loss = self.critics.loss(prediction, repeat(target, views)) * views
         metrics = {"critic_loss": loss.detach(), "q": self.critics.value(prediction).mean().detach()}
         if bc_weight is not None:
-            bc_loss = self.cloning_loss(features, now.proprio, action, batch.imitate)
+            imitate = batch.imitate
+            if self.cfg.bc_filter:
+                own = self.actor.mean(features, now.proprio)
+                imitate = imitate & choice.outdone(self.critics, prediction, features, now.proprio, own)[: len(imitate)]
+                metrics["bc_share"] = imitate.float().mean()
+            bc_loss = self.cloning_loss(features, now.proprio, action, imitate)
             loss, metrics["bc_loss"] = loss + bc_weight * bc_loss, bc_loss.detach()
         for name, term in self.auxiliary_losses(features[:rows], noise.others, batch).items():
             loss, metrics[name] = loss + self.auxiliary[name].weight * term, term.detach()
@@ -258,7 +264,7 @@ class ActorCritic(PixelAgent):
         assert noise.actor is not None
         action, log_prob = self.actor.sample(features, now.proprio, noise.actor, noise.std, True)
         if self.cfg.gripper == "values":
-            values = values_of(self.critics, features, now.proprio, both_grips(action))
+            values = choice.values_of(self.critics, features, now.proprio, choice.both_grips(action))
         else:
             values = self.critics.value(self.critics.predict(features, now.proprio, action))
         value = values.mean(dim=0) if self.cfg.actor_value == "mean" else values.min(dim=0).values
@@ -305,7 +311,7 @@ class ActorCritic(PixelAgent):
         noise = self.noise(_rows(observations), self.learning.noise_size)
         if self.updates == 0:  # critics that have learned nothing do not choose: the policy acts as cloning left it
             action = ActorPolicy.forward(self.learning, observations, noise[:, :-1])
-            return two_valued(action) if self.cfg.gripper == "values" else action
+            return choice.two_valued(action) if self.cfg.gripper == "values" else action
         action, of_prior = self.learning.choose(observations, noise)
         self.acted += torch.tensor([float(of_prior.sum()), len(of_prior)])
         return action
@@ -342,7 +348,7 @@ class ActorCritic(PixelAgent):
     def _propose(self, observations: Observation) -> torch.Tensor:
         assert self.prior is not None
         action = self.prior({name: value.to(self.device) for name, value in observations.items()})
-        return two_valued(action) if self.cfg.gripper == "values" else action
+        return choice.two_valued(action) if self.cfg.gripper == "values" else action
 
     @property
     def cloned(self) -> tuple[ActorPolicy, ActorCriticConfig]:
@@ -351,7 +357,7 @@ class ActorCritic(PixelAgent):
 
     def reset_targets(self) -> None:
         super().reset_targets()
-        if self.prior is not None:
+        if self.prior is not None and self.cfg.prior == "clone":
             for mine, copied in self.prior.named_children():
                 copied.load_state_dict(getattr(self.learning, mine).state_dict())
 

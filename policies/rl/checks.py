@@ -41,9 +41,11 @@ def check_agent(cfg: PixelAgentConfig) -> None:
 
 def _problems_of_choice(cfg: ActorCriticConfig) -> list[str]:
     problems = []
-    for name, valid in (("prior", ("none", "clone")), ("gripper", ("actor", "values"))):
+    for name, valid in (("prior", ("none", "clone", "run")), ("gripper", ("actor", "values"))):
         if getattr(cfg, name) not in valid:
-            problems.append(f"{name} must be {' or '.join(valid)}, got {getattr(cfg, name)!r}")
+            problems.append(f"{name} must be one of {', '.join(valid)}, got {getattr(cfg, name)!r}")
+    if cfg.bc_filter and parse_one(cfg.critic, "algo.critic")[0] != "mlp":
+        problems.append("bc_filter compares plain values: it needs critic=mlp")
     if not 0.0 <= cfg.try_other <= 1.0:
         problems.append(f"try_other must be between 0 and 1, got {cfg.try_other}")
     bounds = list(cfg.value_range)

@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
 from policies.networks.encoder import PixelEncoder
 from policies.networks.normalizers import ProprioNormalizer
-from policies.policy import Observation
+from policies.policy import Observation, family_of
 from policies.rl.actors import make_actor
 from policies.rl.config import ActorCriticConfig
 from policies.rl.critics import make_critics
-from policies.rl.pixel_policy import ActorPolicy, make_encoder
+from policies.rl.pixel_policy import ActorPolicy, PixelPolicy, make_encoder
 from robot.contract import Contract
 
 
@@ -53,6 +54,17 @@ def values_of(critics: nn.Module, features: torch.Tensor, proprio: torch.Tensor,
     return found.unflatten(1, (kinds, rows))
 
 
+@torch.no_grad()
+def outdone(
+    critics: nn.Module, prediction: torch.Tensor, features: torch.Tensor, proprio: torch.Tensor, own: torch.Tensor
+) -> torch.Tensor:
+    """In which of B observations the critics value the action that ``prediction`` is of above ``own`` ``(B, A)``, by
+    their least; ``(B,)`` bool.
+    """
+    other = critics.predict(features, proprio, own)
+    return critics.value(prediction).min(dim=0).values > critics.value(other).min(dim=0).values
+
+
 def take(actions: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Of proposals ``(K, B, A)`` the one that ``index`` ``(B,)`` names in each row, ``(B, A)``."""
     return actions.gather(0, index[None, :, None].expand(1, -1, actions.shape[2]))[0]
@@ -74,7 +86,7 @@ class ChoicePolicy(ActorPolicy):
         normalizer: ProprioNormalizer,
         actor: nn.Module,
         critics: nn.Module,
-        prior: ActorPolicy | None,
+        prior: PixelPolicy | None,
     ) -> None:
         super().__init__(contract, cfg, encoder, normalizer, actor)
         self.critics, self.prior, self.by_value = critics, prior, cfg.gripper == "values"
@@ -134,9 +146,15 @@ def chooses(cfg: ActorCriticConfig) -> bool:
 
 def make_prior(
     contract: Contract, cfg: ActorCriticConfig, encoder: PixelEncoder, actor: nn.Module
-) -> ActorPolicy | None:
-    """A copy of a policy, frozen with its own weights; None if the configuration wants no prior."""
+) -> PixelPolicy | None:
+    """A frozen policy with weights of its own: a copy of the one that learns, or one of another run's kind, to load its
+    weights into. None if the configuration wants no prior.
+    """
     if cfg.prior == "none":
         return None
+    if cfg.prior == "run":
+        family = family_of(cfg.prior_algo)
+        made: Any = family.make_policy(contract, family.read_options(cfg.prior_algo), seed=0)
+        return made.requires_grad_(False)
     parts = (copy.deepcopy(module).requires_grad_(False) for module in (encoder, ProprioNormalizer(contract), actor))
     return ActorPolicy(contract, cfg, *parts)

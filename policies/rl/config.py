@@ -43,8 +43,10 @@ class ActorCriticConfig(PixelAgentConfig):
     actor: Any = "gaussian"  # the policy, one of policies.rl.actors.ACTORS
     actor_every: int = 1  # critic updates for one update of actor and temperature
     actor_value: str = "min"  # mean | min: what of the critics' ensemble the actor maximises
-    # none | clone: a frozen copy of the policy as cloning left it goes on proposing actions beside the actor (IBRL)
+    # none | clone | run: a frozen policy goes on proposing actions beside the actor (IBRL): a copy of this one as
+    # cloning left it, or that of another run, which recipe.prior names
     prior: str = "none"
+    prior_algo: Any = None  # options of the policy of the run that recipe.prior names; filled in from there
     prior_acts: bool = True  # of its proposal and the actor's the more valuable is executed, and deployed
     prior_bootstraps: bool = True  # and it is what the target looks ahead to
     try_other: float = 0.1  # probability of executing the less valuable one while exploring
@@ -53,6 +55,8 @@ class ActorCriticConfig(PixelAgentConfig):
     return_floor: bool = False  # a target is at least what the rest of an episode that came to its end paid
     # [low, high] that targets are clipped to, such as [0, 1] of a reward of 1 at the end; empty: none
     value_range: list[float] = field(default_factory=list)
+    # True: clone only the rows whose demonstrated action the critics value above the actor's own (arXiv 1709.10089)
+    bc_filter: bool = False
     # rate at which the evaluated policy follows the learning one; 1: it is the learning one
     policy_average: float = 1.0
     exploration: Any = "none"  # beside the actor's own noise, one of policies.rl.exploration.EXPLORATIONS

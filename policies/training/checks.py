@@ -79,6 +79,7 @@ ONLINE = (
     "demos_share_replay", "pretrain", "pretrain_updates", "clone_updates", "steps", "frames", "updates_per_step",
     "critic_warmup", "learning_starts", "demo_fraction", "successes_join", "bc_weight", "replay_capacity",
     "replay_folder", "random_steps", "success_fraction", "episode_limit", "discount_from_demos", "head_start",
+    "prior",
 )  # fmt: skip
 ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")  # Lightning Fabric's
 
@@ -159,6 +160,11 @@ def _problems_of_parts(cfg: TrainConfig, processes: int) -> list[str]:
         )
     if (recipe.discount_from_demos or recipe.episode_limit) and recipe.demos < 1:
         problems.append("demos is 0, but discount_from_demos and episode_limit follow from demonstrations")
+    if bool(recipe.prior) != (getattr(cfg.algo, "prior", "none") == "run"):
+        problems.append(
+            "another run's policy as prior is algo.prior=run and recipe.prior=RUN together, got "
+            f"algo.prior={getattr(cfg.algo, 'prior', 'none')} and recipe.prior={recipe.prior or '(nothing)'}"
+        )
     if recipe.demos_share_replay and recipe.demo_fraction > 0:
         problems.append("demos_share_replay puts demonstrations among all other rows: demo_fraction must be 0")
     if _critic(cfg) == "simba" and processes > 1:

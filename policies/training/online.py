@@ -45,9 +45,21 @@ STATE = "state.json"
 
 
 class Run:
-    """One training run in its folder."""
+    """One training run in its folder.
 
-    def __init__(self, cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
+    Args:
+        prior: weights of another run's policy, for an agent with ``prior="run"``.
+    """
+
+    def __init__(
+        self,
+        cfg: TrainConfig,
+        fabric: Fabric,
+        env: TaskEnv,
+        demos: list[Episode],
+        folder: Path,
+        prior: dict[str, torch.Tensor] | None = None,
+    ) -> None:
         self.cfg, self.fabric, self.env, self.folder = cfg, fabric, env, folder
         recipe, contract = cfg.recipe, env.contract
         rank = fabric.global_rank
@@ -55,6 +67,8 @@ class Run:
         self.agent: PixelAgent = family_of(cfg.algo).make_agent(
             contract, cfg.algo, fabric, cfg.seed, cfg.trainer.compile
         )
+        if prior:
+            self.agent.prior.load_state_dict(prior)
         contract = self.agent.contract
         lookup = self.agent.lookup(recipe.pretrain if recipe.pretrain_updates else [])
         joins = recipe.successes_join and recipe.demo_fraction > 0 and not recipe.success_fraction

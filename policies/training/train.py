@@ -139,6 +139,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     from policies.training.checks import check_recording, other_demos
     from policies.training.fit import fit
     from policies.training.online import Run
+    from policies.training.prior import read_prior
     from policies.training.settle import settle
     from robot.dataset.episodes import read_dataset
     from sim.envs.make import make_env
@@ -155,13 +156,14 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
         raise PixelarmError(f"{error}\n{other_demos(cfg)}") from error
     notes = check_recording(env.recording, demos[: cfg.recipe.demos]) if demos else []
     settle(cfg, env, demos[: cfg.recipe.demos])
+    prior = read_prior(cfg, env.contract.for_policy(cfg.algo.history))
     if fabric.is_global_zero and notes:
         print("\n".join(notes), file=sys.stderr)
     if family_of(cfg.algo).agent is None:
         fit(cfg, env, demos, folder)
         env.close()
         return
-    run = Run(cfg, fabric, env, demos, folder)
+    run = Run(cfg, fabric, env, demos, folder, prior)
     resumed = run.resume()
     if cfg.resume and not resumed and run.fabric.is_global_zero:
         print(f"nothing to resume in {folder}: starting from the beginning", file=sys.stderr)

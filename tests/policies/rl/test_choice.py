@@ -10,7 +10,8 @@ from torch import nn
 
 from policies.data.replay import Replay
 from policies.policy import family_of
-from policies.rl.choice import ChoicePolicy, both_grips, proposals, take, two_valued, values_of
+from policies.rl import choice
+from policies.rl.choice import ChoicePolicy, both_grips, outdone, proposals, take, two_valued, values_of
 from policies.rollout.collectors import Recorder
 from robot.errors import PixelarmError
 
@@ -30,7 +31,8 @@ class Wanted(nn.Module):
     def evaluate(self, features, action):
         return -(action - self.wanted[:, None]).norm(dim=2)
 
-    predict = evaluate
+    def predict(self, features, proprio, action):
+        return self.evaluate(features, action)
 
     def value(self, prediction):
         return prediction
@@ -59,6 +61,27 @@ def test_values_and_the_chosen_one():
     best = values.min(dim=0).values.argmax(dim=0)  # the least values: row 0: -1 and -0.5; row 1: -1 and -1
     assert best.tolist() == [1, 0]
     assert take(actions, best).tolist() == [[0.5, 0.0], [1.0, 0.0]]
+
+
+def test_a_demonstrated_action_outdoes_one_that_a_critic_thinks_less_of():
+    critics = Wanted([0.0, 0.0], [1.0, 0.0])
+    shown = torch.tensor([[0.5, 0.0], [1.0, 0.0], [0.5, 0.0]])  # least values: -0.5, -1.0, -0.5
+    own = torch.tensor([[0.9, 0.0], [0.5, 0.0], [0.5, 0.0]])  # -0.9, -0.5, -0.5
+    prediction = critics.predict(torch.zeros(3, 1), shown)
+    assert outdone(critics, prediction, torch.zeros(3, 1), None, own).tolist() == [True, False, False]
+
+
+def test_filtered_cloning_leaves_out_what_the_critics_value_less(monkeypatch):
+    """All rows outdone: cloning as without the filter; none: the cloning loss is nothing, and the share is logged."""
+    found = {}
+    for name, filtered, better in (("plain", "false", None), ("all", "true", True), ("none", "true", False)):
+        agent = make_agent(tiny_contract(), *DETERMINISTIC, f"bc_filter={filtered}")
+        if better is not None:
+            monkeypatch.setattr(choice, "outdone", lambda c, prediction, *_, b=better: torch.full((8,), b))
+        batch = filled(agent).sample(8, np.random.default_rng(0))
+        found[name] = agent.update(batch, bc_weight=1.0)
+    assert found["plain"]["bc_loss"] == found["all"]["bc_loss"] > found["none"]["bc_loss"] == 0.0
+    assert (float(found["all"]["bc_share"]), float(found["none"]["bc_share"])) == (1.0, 0.0)
 
 
 @pytest.fixture
@@ -191,8 +214,8 @@ def test_proposals_are_kept_with_the_frames_of_an_episode(hybrid):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["prior=clown"], "prior must be none or clone, got 'clown'"),
-        (["gripper=both"], "gripper must be actor or values, got 'both'"),
+        (["prior=clown"], "prior must be one of none, clone, run, got 'clown'"),
+        (["gripper=both"], "gripper must be one of actor, values, got 'both'"),
         (["try_other=1.5"], "try_other must be between 0 and 1, got 1.5"),
         (["value_range=[1,0]"], "value_range is .low, high. or empty, got .1.0, 0.0."),
         (["gripper=values", "encoder.target_rate=0.1"], "reads the live convolutions: encoder.target_rate must be 0"),
