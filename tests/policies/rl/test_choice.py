@@ -67,7 +67,7 @@ def test_a_demonstrated_action_outdoes_one_that_a_critic_thinks_less_of():
     critics = Wanted([0.0, 0.0], [1.0, 0.0])
     shown = torch.tensor([[0.5, 0.0], [1.0, 0.0], [0.5, 0.0]])  # least values: -0.5, -1.0, -0.5
     own = torch.tensor([[0.9, 0.0], [0.5, 0.0], [0.5, 0.0]])  # -0.9, -0.5, -0.5
-    prediction = critics.predict(torch.zeros(3, 1), shown)
+    prediction = critics.predict(torch.zeros(3, 1), None, shown)
     assert outdone(critics, prediction, torch.zeros(3, 1), None, own).tolist() == [True, False, False]
 
 
