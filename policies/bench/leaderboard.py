@@ -5,8 +5,9 @@ command, repeated, ends with a whole table:
 
     OUT/demos/TASK-seed1/                 ten scripted demonstrations
     OUT/runs/RECIPE-TASK-seed1/           as of `pixelarm train`
-    OUT/TASK/compare.md, .png, .json      as of `pixelarm compare`
-    OUT/leaderboard.md, leaderboard.json  one line a task
+    OUT/TASK/README.md                    a page: film, curves, tables, commands; and what `pixelarm compare` writes
+    OUT/bundles/RECIPE-TASK-seed1/        the first recipe's policy, to compare with or to run
+    OUT/leaderboard.html, .md, .json      one line a task; the HTML file holds all pages
 """
 
 from __future__ import annotations
@@ -17,17 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from policies.evaluation.tables import table
 from policies.runs import checkpoint
 from robot.errors import PixelarmError, UnknownName
-from robot.files import require_folder, write_json, write_text
+from robot.files import require_folder
 
 # robot minutes: how long a recipe may learn
 MINUTES = {
     "reach": 8, "lift": 10, "pull": 10, "switch": 15, "drawer": 15, "door": 20, "move": 30, "stack": 60,
     "pick_place_can": 60, "nut_assembly_square": 60,
 }  # fmt: skip
-RECIPES = ("bc", "ferm_plus", "ferm_pp", "ibrl", "rlpd")
+RECIPES = ("ferm_pp", "ferm_plus", "ibrl", "rlpd", "bc")  # the first is what the others are compared with
 EPISODES = 100  # test scenes of each policy
 RATE_HZ = 10.0  # of all these tasks
 
@@ -47,7 +47,7 @@ class Cell:
 
     @property
     def run(self) -> Path:
-        return self.out / "runs" / f"{self.recipe}-{self.task}-seed{self.seed}"
+        return self.out / "runs" / f"{self.recipe.replace('/', '-')}-{self.task}-seed{self.seed}"
 
     @property
     def finished(self) -> bool:
@@ -91,58 +91,30 @@ def learn(cell: Cell, demos: int, more: Sequence[str]) -> None:
 
 
 def build(tasks: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], out: Path, **options: Any) -> list[str]:
-    """Run what is missing and write the table; returns, in words, what failed.
+    """Run what is missing, and write the pages of all runs in ``out`` after each; returns, in words, what failed.
 
     Args:
         options: ``demos``, ``episodes`` and ``overrides`` as on the command line; ``learning`` False trains nothing.
     """
+    from policies.bench.leaderboard_pages import write_pages
+
     failures: list[str] = []
     everything = cells(tasks, recipes, seeds, out)
+    order = [*RECIPES, *(recipe for recipe in recipes if recipe not in RECIPES)]
     for number, cell in enumerate(everything, 1):
         if cell.finished or not options.get("learning", True):
             continue
         print(f"[{number}/{len(everything)}] {cell.recipe} on {cell.task}, seed {cell.seed}", flush=True)
         try:
             learn(cell, options["demos"], options["overrides"])
+            write_pages(out, MINUTES, order, options["episodes"], fresh=[cell.task])
         except PixelarmError as error:  # the others can still run
             failures.append(f"{cell.run}: {error}")
-    write(everything, out, options["episodes"])
-    return failures
-
-
-def write(everything: Sequence[Cell], out: Path, episodes: int) -> None:
-    """Play the test scenes, compare by task, and write the table of all."""
-    from policies.evaluation.compare import compare
-
-    reports: dict[str, dict[str, Any]] = {}
-    for task in dict.fromkeys(cell.task for cell in everything):
-        runs = [cell.run for cell in everything if cell.task == task and cell.finished]
-        if runs:
-            reports[task] = compare(runs, out / task, episodes)
-    if not reports:
+    text = write_pages(out, MINUTES, order, options["episodes"], fresh=tasks)
+    if not text and not failures:
         raise PixelarmError(f"no run in {out / 'runs'} has ended: nothing to show yet")
-    write_json(out / "leaderboard.json", {"format": "pixelarm-leaderboard/1", "tasks": reports})
-    text = to_markdown(reports, episodes)
-    write_text(out / "leaderboard.md", text)
     print(text, end="")
-
-
-def to_markdown(reports: dict[str, dict[str, Any]], episodes: int) -> str:
-    """One line a task, one column a recipe: success once over seeds, of the worst seed, and at the end."""
-    rows = []
-    for task, report in reports.items():
-        row = {"task": f"[{task}]({task}/compare.md)", "robot minutes": f"{MINUTES.get(task, 0):g}"}
-        for result in report["results"]:
-            once, end = result["measures"]["success"], result["measures"].get("at_end", {})
-            worst = min(once["runs"])
-            row[result["label"]] = f"{once['value']:.2f} / {worst:.2f}" + (f", {end['value']:.2f}" if end else "")
-        rows.append(row)
-    words = (
-        f"Success on {episodes} test scenes a seed: mean over seeds / worst seed, and the mean at the end. Each recipe "
-        "learns from the same demonstrations for the same robot minutes; cloning does without them. Intervals, pairs "
-        "and curves are on each task's page."
-    )
-    return f"# Leaderboard\n\n{words}\n\n{table(rows)}\n"
+    return failures
 
 
 def main(argv: list[str]) -> int:
@@ -158,7 +130,7 @@ def main(argv: list[str]) -> int:
         args.tasks, args.recipes, args.seeds, args.out,
         demos=args.demos, episodes=args.episodes, overrides=args.override, learning=not args.only_table,
     )  # fmt: skip
-    print(f"wrote {args.out / 'leaderboard.md'}")
+    print(f"wrote {args.out / 'leaderboard.html'} and leaderboard.md")
     if failures:
         raise PixelarmError("some runs failed, the same command tries them again:\n  - " + "\n  - ".join(failures))
     return 0

@@ -44,10 +44,9 @@ def play(sources: Sequence[Source], seeds: range, out: Path) -> tuple[dict[Path,
     records: dict[Path, Record] = {}
     notes, missing, older, now = [], [], set(), git_commit()
     for source in sources:
-        file = _cache(source, seeds, out)
         if not source.digest:
             notes.append(f"{source.path} has saved no policy yet: not evaluated")
-        elif file.exists() and (found := read_json(file)).get("format") == CACHED:
+        elif found := read_record(source, seeds, out):
             records[source.path] = found
             if found["git"] != now:
                 older.add(found["git"])
@@ -72,6 +71,13 @@ def play(sources: Sequence[Source], seeds: range, out: Path) -> tuple[dict[Path,
             except OSError as error:
                 notes.append(f"what {source.path} did could not be kept for another time: {error}")
     return records, notes
+
+
+def read_record(source: Source, seeds: range, out: Path) -> Record | None:
+    """What a policy did on these seeds, as an earlier comparison in ``out`` kept it; None if none did."""
+    file = _cache(source, seeds, out)
+    found = read_json(file) if file.exists() else {}
+    return found if found.get("format") == CACHED else None
 
 
 def _cache(source: Source, seeds: range, out: Path) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ def axes_of(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Any]:
 def section(title: str, body: str, words: str = "") -> str:
     """A heading, a paragraph of plain text if there is one, and ``body``, which is HTML."""
     return f"<section><h2>{html.escape(title)}</h2>{f'<p>{html.escape(words)}</p>' if words else ''}{body}</section>"
+
+
+def html_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of ``{heading: cell}``, plain text, as a table."""
+    headings = list(dict.fromkeys(heading for row in rows for heading in row))
+    lines = [[row.get(heading, "") for heading in headings] for row in rows]
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def picture(figure: Figure) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from policies.evaluation.curves import step_name
 from robot.stats import AFTER_STEPS, wilson
 
+Row = dict[str, str]  # {heading: cell}
 HEADINGS = {"success": "success once", "at_end": "success at the end"}
 
 
@@ -17,14 +18,23 @@ def to_markdown(report: dict[str, Any]) -> str:
     """A heading and up to four tables for each task, then what to know about them."""
     parts = []
     for task in report["tasks"]:
-        parts.append(f"## {task}")
-        parts += [text for text in (section(report, task) for section in (_results, _pairs, _runs, _curves)) if text]
+        parts += [f"## {task}", *parts_of(report, task)]
     if report["notes"]:
         parts.append("Remarks:\n\n" + "\n".join(f"* {note}" for note in report["notes"]))
     return "\n\n".join(parts) + "\n"
 
 
-def table(rows: Sequence[dict[str, str]]) -> str:
+def parts_of(report: dict[str, Any], task: str) -> list[str]:
+    """A task's tables, each under its words."""
+    return [f"{words}\n\n{table(rows)}".strip() for words, rows in tables_of(report, task)]
+
+
+def tables_of(report: dict[str, Any], task: str) -> list[tuple[str, list[Row]]]:
+    """What a comparison found about a task, as tables with their words: success, pairs, single runs, curves."""
+    return [found for found in (section(report, task) for section in (_results, _pairs, _runs, _curves)) if found[1]]
+
+
+def table(rows: Sequence[Row]) -> str:
     """Rows of ``{heading: cell}`` as an aligned Markdown table; a column that is empty everywhere is left out."""
     headings = [h for h in dict.fromkeys(h for row in rows for h in row) if any(row.get(h) for row in rows)]
     lines = [headings, *([row.get(h, "") for h in headings] for row in rows)]
@@ -33,10 +43,10 @@ def table(rows: Sequence[dict[str, str]]) -> str:
     return "\n".join("| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths)) + " |" for line in lines)
 
 
-def _results(report: dict[str, Any], task: str) -> str:
+def _results(report: dict[str, Any], task: str) -> tuple[str, list[Row]]:
     results = [r for r in report["results"] if r["task"] == task]
     if not results:
-        return ""
+        return "", []
     rows = []
     for result in results:
         row = {"experiment": result["label"], "training seeds": ", ".join(map(_seed, result["seeds"]))}
@@ -54,10 +64,10 @@ def _results(report: dict[str, Any], task: str) -> str:
     )
     if any("at_end" in result["measures"] for result in results):
         words += f" At the end: still done {AFTER_STEPS} control steps after the first success."
-    return words + "\n\n" + table(rows)
+    return words, rows
 
 
-def _pairs(report: dict[str, Any], task: str) -> str:
+def _pairs(report: dict[str, Any], task: str) -> tuple[str, list[Row]]:
     pairs = [p for p in report["pairs"] if p["task"] == task]
     rows = []
     for pair in pairs:
@@ -74,7 +84,7 @@ def _pairs(report: dict[str, Any], task: str) -> str:
                 row[f"{HEADINGS[name]}: only first / only it"] = f"{counts} (p = {test['p']:.3g})"
             rows.append(row)
     if not rows:
-        return ""
+        return "", []
     words = f"Against {pairs[0]['first']} on the same scenes: the difference, and its 95 % interval "
     words += "(bootstrap over pairs and scenes)."
     if any(found["tests"] for pair in pairs for found in pair["pairs"]):
@@ -83,19 +93,19 @@ def _pairs(report: dict[str, Any], task: str) -> str:
             f"p, "
             "not corrected for the number of tests."
         )
-    return words + "\n\n" + table(rows)
+    return words, rows
 
 
-def _runs(report: dict[str, Any], task: str) -> str:
+def _runs(report: dict[str, Any], task: str) -> tuple[str, list[Row]]:
     rows = []
     for run in report["runs"]:
         if run["task"] == task and run["measures"]:
             row = {"run": run["path"], "experiment": run["label"], "seed": _seed(run["seed"])}
             rows.append(row | {HEADINGS.get(name, name): _score(found) for name, found in run["measures"].items()})
-    return table(rows) if rows else ""
+    return "", rows
 
 
-def _curves(report: dict[str, Any], task: str) -> str:
+def _curves(report: dict[str, Any], task: str) -> tuple[str, list[Row]]:
     rows = []
     for curve in (c for c in report["curves"] if c["task"] == task):
         step, count, now, run = curve["steps"][-1], len(curve["runs"]), curve["seeds"][-1], curve["runs"][0]
@@ -114,7 +124,7 @@ def _curves(report: dict[str, Any], task: str) -> str:
             }
         )
     if not rows:
-        return ""
+        return "", []
     words = (
         "Learning curves at their last point, on validation scenes that also chose the policy: interquartile mean over "
         "training seeds, "
@@ -122,7 +132,7 @@ def _curves(report: dict[str, Any], task: str) -> str:
         "interquartile mean is "
         "the mean, and the bootstrap too narrow."
     )
-    return words + "\n\n" + table(rows)
+    return words, rows
 
 
 # ---------------------------------------------------------------------------------------------------------------- cells

@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from policies.bench import leaderboard
-from policies.bench.leaderboard import MINUTES, Cell, cells, main, to_markdown
+from policies.bench import leaderboard, leaderboard_pages
+from policies.bench.leaderboard import MINUTES, Cell, cells, main
+from policies.bench.leaderboard_pages import side_by_side, to_markdown
+from robot import bundle
 from robot.errors import PixelarmError, UnknownName
 from sim.tasks import TASKS
 
@@ -47,12 +50,18 @@ def test_the_budget_is_robot_minutes_and_cloning_has_none(tmp_path):
 def test_a_line_of_the_table():
     once = {"value": 0.9, "runs": [0.95, 0.85]}
     results = [
-        {"label": "bc", "measures": {"success": {"value": 0.5, "runs": [0.5]}, "at_end": {"value": 0.25}}},
         {"label": "ferm_pp", "measures": {"success": once, "at_end": {"value": 0.875}}},
+        {"label": "bc", "measures": {"success": {"value": 0.5, "runs": [0.5]}, "at_end": {"value": 0.25}}},
     ]
-    line = to_markdown({"move": {"results": results}}, 100).splitlines()[-1]
+    line = to_markdown({"move": {"results": results}}, {"move": 30}, 100).splitlines()[-1]
     cells_ = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells_ == ["[move](move/compare.md)", "30", "0.50 / 0.50, 0.25", "0.90 / 0.85, 0.88"]
+    assert cells_ == ["[move](move/README.md)", "30", "0.90 / 0.85, 0.88 (2)", "0.50 / 0.50, 0.25 (1)"]
+
+
+def test_a_shorter_film_holds_its_last_frame():
+    films = [[np.full((2, 2, 3), value, np.uint8) for value in values] for values in ([1, 2, 3], [7])]
+    joined = side_by_side(films)
+    assert [frame[0, :, 0].tolist() for frame in joined] == [[1, 1, 7, 7], [2, 2, 7, 7], [3, 3, 7, 7]]
 
 
 @pytest.mark.train
@@ -61,9 +70,17 @@ def test_the_command_records_trains_plays_and_then_does_nothing_twice(tmp_path, 
     command += ["--out", str(tmp_path), "--override", *TINY]
     assert main(command) == 0
     first = json.loads((tmp_path / "leaderboard.json").read_text())
-    assert [r["label"] for r in first["tasks"]["reach"]["results"]] == ["bc", "ferm_pp"]
+    assert [r["label"] for r in first["tasks"]["reach"]["results"]] == ["ferm_pp", "bc"]  # the others against it
     assert "ferm_pp" in (tmp_path / "leaderboard.md").read_text()
+    page = (tmp_path / "reach" / "README.md").read_text()
+    assert "pixelarm leaderboard --tasks reach --recipes ferm_pp bc --seeds 1" in page and str(tmp_path) not in page
+    assert (tmp_path / "reach" / "film.mp4").stat().st_size > 1000
+    whole = (tmp_path / "leaderboard.html").read_text()
+    assert "data:video/mp4" in whole and "data:image/png" in whole and "<script" not in whole
+    assert bundle.read(tmp_path / "bundles" / "ferm_pp-reach-seed1")[1].task == "reach"
     monkeypatch.setattr(leaderboard, "learn", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr("policies.export.onnx.export", lambda *_: pytest.fail("exported twice"))
+    monkeypatch.setattr("policies.evaluation.evaluate.rollout", lambda *_, **__: pytest.fail("played twice"))
     assert main(command) == 0
     again = json.loads((tmp_path / "leaderboard.json").read_text())
     assert again["tasks"]["reach"]["results"] == first["tasks"]["reach"]["results"]
@@ -78,7 +95,7 @@ def test_one_run_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
             raise PixelarmError("the disk is full")
 
     monkeypatch.setattr(leaderboard, "learn", learn)
-    monkeypatch.setattr(leaderboard, "write", lambda *_: None)
+    monkeypatch.setattr(leaderboard_pages, "write_pages", lambda *_, **__: "")
     with pytest.raises(PixelarmError, match="the same command tries them again(.|\n)*bc-reach-seed1: the disk is full"):
         main(["--tasks", "reach", "--recipes", "bc", "ibrl", "--seeds", "1", "--out", str(tmp_path)])
     assert done == ["bc", "ibrl"]
