@@ -102,7 +102,8 @@ def _write_task(out: Path, task: str, minutes: float, report: dict[str, Any], fi
     if seen:
         parts.append(f'<video src="film.mp4" controls muted loop></video>\n\n{seen}')
     parts.append("![Success over robot minutes, and on the test scenes](compare.png)")
-    parts += [_short(text, out) for text in tables.parts_of(report, task)]
+    for words, rows in tables.tables_of(report, task):
+        parts.append(f"{words}\n\n{tables.table(_shortened(rows, out))}".strip())
     if report["notes"]:
         parts.append("Remarks:\n\n" + "\n".join(f"* {_short(note, out)}" for note in report["notes"]))
     write_text(out / task / "README.md", "\n\n".join(parts) + "\n")

@@ -18,15 +18,11 @@ def to_markdown(report: dict[str, Any]) -> str:
     """A heading and up to four tables for each task, then what to know about them."""
     parts = []
     for task in report["tasks"]:
-        parts += [f"## {task}", *parts_of(report, task)]
+        parts.append(f"## {task}")
+        parts += [f"{words}\n\n{table(rows)}".strip() for words, rows in tables_of(report, task)]
     if report["notes"]:
         parts.append("Remarks:\n\n" + "\n".join(f"* {note}" for note in report["notes"]))
     return "\n\n".join(parts) + "\n"
-
-
-def parts_of(report: dict[str, Any], task: str) -> list[str]:
-    """A task's tables, each under its words."""
-    return [f"{words}\n\n{table(rows)}".strip() for words, rows in tables_of(report, task)]
 
 
 def tables_of(report: dict[str, Any], task: str) -> list[tuple[str, list[Row]]]:
