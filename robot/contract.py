@@ -97,6 +97,7 @@ class Contract:
     max_age_ms: float  # an observation older than this at the tick is not used
     history: int = 1  # observations the policy sees
     chunk: int = 1  # actions the policy returns per call
+    arm: str = "panda"  # whose end effector, joints and gripper these are
     schema: int = field(default=SCHEMA)
 
     def __post_init__(self) -> None:
@@ -141,7 +142,11 @@ class Contract:
 
     # ------------------------------------------------------------------ text
     def to_dict(self) -> dict[str, Any]:
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists, as a file would hold them
+        """As a file holds it. The arm is left out where it is the one that all had before there were others."""
+        data = json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists
+        if data["arm"] == Contract.arm:
+            del data["arm"]
+        return data
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.to_dict(), sort_keys=False)

@@ -95,11 +95,12 @@ class ContractTopic:
 
 @dataclass(frozen=True)
 class GripperState:
-    """sensor_msgs/JointState with the fingers; opening = ``scale`` times the sum of the named joints."""
+    """sensor_msgs/JointState with the fingers; opening = ``offset`` + ``scale`` times the sum of the named joints."""
 
     topic: str
     joints: tuple[str, ...]
-    scale: float = 1.0  # metres of opening per unit of position
+    scale: float = 1.0  # metres of opening per unit of position; negative where a larger position is further closed
+    offset: float = 0.0  # m of opening where all positions are zero
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class ArmProfile:
     cameras: Mapping[str, CameraTopic]  # contract name -> topic
     gripper_state: GripperState
     gripper_command: GripperCommand
+    arm: str = "panda"  # whose policies it runs: the arm that their contract names
     # what it measures beside cameras and gripper
     eef_pose: PoseTopic | None = None  # pose of the point between the finger tips
     joint_state: JointStateTopic | None = None
@@ -220,6 +222,11 @@ class ArmProfile:
     def require_contract(self, contract: Contract) -> None:
         """Raise PixelarmError unless this arm can feed and follow a policy of ``contract``; every gap is named."""
         contract.require_arm()
+        if contract.arm != self.arm:
+            raise PixelarmError(
+                f"the arm profile {self.name!r} is for a {self.arm}, and the policy was made for a {contract.arm}: "
+                f"choose a profile for a {contract.arm} (key arm), or a policy for a {self.arm}"
+            )
         self._require_output(contract)
         gaps = [f"camera {c.name!r}" for c in contract.cameras if c.name not in self.cameras]
         gaps += [f"camera {c.name!r} as {c.encoding} (only rgb8)" for c in contract.cameras if c.encoding != "rgb8"]

@@ -13,6 +13,7 @@ from robot.dataset.episodes import Recorder
 from robot.errors import PixelarmError, UnknownName
 from robot.files import require_folder
 from robot.provenance import git_commit, versions
+from sim.arms import ARMS
 from sim.envs.config import LARGEST_IMAGE, TaskConfig
 from sim.envs.interface import Environment
 from sim.envs.make import LOOKS, make_env
@@ -81,6 +82,7 @@ def main(argv: list[str]) -> int:
     low, high = args.actuation_delay_ms
     task = TaskConfig(
         name=args.task,
+        arm=args.arm,
         image_size=args.image_size,
         look=args.look,
         actuation_delay_ms=(low, high),
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: pixelarm collect --task lift --episodes 10 --out runs/demos",
     )
     parser.add_argument("--task", default="lift", help=f"one of: {', '.join(TASKS)} (default lift)")
+    parser.add_argument("--arm", default=TaskConfig.arm, help=f"one of: {', '.join(ARMS)} (default {TaskConfig.arm})")
     parser.add_argument("--episodes", type=int, default=10, help="successful demonstrations to record (default 10)")
     parser.add_argument(
         "--seed", type=int, default=1, help="of the recorded scenes (default 1); training reads whatever demos= names"
@@ -150,6 +153,8 @@ def _check(args: argparse.Namespace) -> None:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
     if args.task not in TASKS:
         raise UnknownName("task", args.task, TASKS)
+    if args.arm not in ARMS:
+        raise UnknownName("arm", args.arm, ARMS)
     if not SMALLEST_IMAGE <= args.image_size <= LARGEST_IMAGE:
         raise PixelarmError(
             f"--image-size must be {SMALLEST_IMAGE} to {LARGEST_IMAGE} pixels, got {args.image_size}: the networks of "

@@ -206,7 +206,7 @@ ROOMS = {
         "commands",
         "cli",
     ],
-    "sim": ["actions rendering.gl", "scene", "rendering", "physics", "tasks", "envs", "demonstrations bench"],
+    "sim": ["actions rendering.gl", "scene", "rendering", "physics", "arms", "tasks", "envs", "demonstrations bench"],
     "hardware": ["simulated", "ros", "commands"],
     "policies": [
         "config registry policy schedules runtime data",

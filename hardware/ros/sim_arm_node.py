@@ -63,10 +63,12 @@ class SimArmNode(Node):
 
     def _make_arm(self, options: Options) -> SimArm:
         require_ours("sim")
+        from sim.envs.config import TaskConfig
+        from sim.envs.make import check_task, configured_task
         from sim.envs.task_world import build_world
-        from sim.tasks import make_task
 
-        task = make_task(options.task, image_size=options.image_size)
+        check_task(options.task)
+        task = configured_task(TaskConfig(options.task, self.arm_profile.arm, options.image_size))
         world = build_world(task)
         self.arm_profile.require_contract(world.contract)
         if self.arm_profile.gripper_command.type != "joint_state":

@@ -65,8 +65,11 @@ def unknown_option(name: str, names: list[str]) -> str:
 
 
 def part_options(overrides: list[str]) -> list[str]:
-    """Overrides in which an option of a part may be set whether or not the recipe mentions it (Hydra's ``++``)."""
-    return [f"++{text}" if PART_OPTION.match(text) else text for text in overrides]
+    """Overrides as Hydra wants them: an option of a part may be set whether or not the recipe mentions it (``++``), and
+    ``arm=NAME`` is short for ``task.arm=NAME``.
+    """
+    whole = [f"task.{text}" if text.startswith("arm=") else text for text in overrides]
+    return [f"++{text}" if PART_OPTION.match(text) else text for text in whole]
 
 
 def compose(overrides: list[str]) -> TrainConfig:

@@ -82,7 +82,8 @@ class Inputs:
         if not set(joints) & set(message.name):
             return
         try:
-            opening = self._arm.gripper_state.scale * messages.by_name(message.name, message.position, joints).sum()
+            gripper, positions = self._arm.gripper_state, messages.by_name(message.name, message.position, joints)
+            opening = gripper.offset + gripper.scale * positions.sum()
         except PixelarmError as error:
             self._fault(("gripper_opening",), f"joint states of the gripper: {error}")
             return

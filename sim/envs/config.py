@@ -12,6 +12,7 @@ LARGEST_IMAGE = 2048  # pixels, of a camera's height and width
 @dataclass
 class TaskConfig:
     name: str = "lift"  # one of sim.tasks.TASKS, or dmc/DOMAIN-TASK with the extra [dmc]
+    arm: str = "panda"  # one of sim.arms.ARMS, on the table; the kitchen has its own
     image_size: int = 64  # pixels, height and width of every camera
     # physics control steps an action lasts, DeepMind Control only; 0: the task's published value
     action_repeat: int = 0

@@ -12,10 +12,13 @@ from typing import Any
 
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
+from robot.packages import resolve
+from sim.arms import ARMS, arm_named
 from sim.envs import dmc
 from sim.envs.config import TaskConfig
 from sim.envs.task_env import VIEW_SIZE, TaskEnv
 from sim.envs.vector import VectorEnv
+from sim.physics.arm import Arm
 from sim.tasks import TASKS, make_task
 from sim.tasks.common.base import Task
 
@@ -105,14 +108,40 @@ def configured_task(cfg: TaskConfig) -> Task:
     """One of sim.tasks with the configuration's pictures and look."""
     if cfg.action_repeat:
         raise PixelarmError(f"task.action_repeat is DeepMind Control's; {cfg.name} acts at the rate of its contract")
-    task = make_task(cfg.name, image_size=cfg.image_size)
+    arm = {} if cfg.arm == TaskConfig.arm else {"arm": _arm_for(cfg)}
+    task = make_task(cfg.name, image_size=cfg.image_size, **arm)
     if _look(cfg, LOOKS) == "textured":
         terms = tuple(term for term in task.recipe.terms if term != "plain_look")
         task.recipe = dataclasses.replace(task.recipe, terms=terms)
     return task
 
 
+def _arm_for(cfg: TaskConfig) -> Arm:
+    """The arm that a configuration names.
+
+    Raises:
+        UnknownName: there is none of that name.
+        PixelarmError: the task's scene brings its own arm, or the gripper opens less than the object is wide.
+    """
+    arm = arm_named(cfg.arm)
+    if cfg.name.startswith("kitchen"):
+        raise PixelarmError(f"{cfg.name} has an arm of its own, a Panda: leave arm={cfg.arm} out")
+    wide = getattr(resolve(TASKS[cfg.name]), "widest", 0.0)
+    if wide > arm.gripper.stroke:
+        raise PixelarmError(
+            f"the gripper of {arm.name} opens {1e3 * arm.gripper.stroke:.0f} mm, and the object of {cfg.name} is up to "
+            f"{1e3 * wide:.0f} mm wide: choose another arm ({', '.join(_that_open(wide))}) or another task"
+        )
+    return arm
+
+
+def _that_open(wide: float) -> list[str]:
+    return [arm.name for arm in ARMS.values() if arm.gripper.stroke >= wide]
+
+
 def _deepmind_control(cfg: TaskConfig, renderer: str, view_size: int) -> dmc.DMCEnv:
+    if cfg.arm != TaskConfig.arm:
+        raise PixelarmError(f"{cfg.name} has no arm to choose: leave arm={cfg.arm} out")
     if cfg.randomise:
         raise PixelarmError(f"task.randomise draws what sim.tasks have; {cfg.name} has none of it")
     if cfg.hold_steps != TaskConfig.hold_steps:
@@ -148,7 +177,7 @@ def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv | dmc.DM
     """
     known = {field.name for field in dataclasses.fields(TaskConfig)} - {"randomise", "hold_steps", "time_limit"}
     task = {k: v for k, v in config.get("task", {}).items() if k in known}
-    task |= {"name": contract.task, "image_size": contract.cameras[0].height}
+    task |= {"name": contract.task, "image_size": contract.cameras[0].height, "arm": contract.arm}
     env = make_env(TaskConfig(**task))
     env.contract.require_equal(contract.recorded(), here=f"task {contract.task}", there="the policy")
     return env

@@ -23,10 +23,10 @@ class PlacedArm:
     base_position: np.ndarray  # (3,) m, world frame; an arm's base is never rotated
     finger_qpos: np.ndarray  # (m,) addresses into qpos
     finger_dof: np.ndarray  # (m,) addresses into qvel
-    finger_actuators: np.ndarray  # (m,) actuator ids
+    finger_actuators: np.ndarray  # (k,) actuator ids
     finger_signs: np.ndarray  # (m,) which way each finger opens
-    finger_middle: np.ndarray  # (m,) m, of each finger servo's range
-    finger_half: np.ndarray  # (m,) m, from the middle to open
+    finger_middle: np.ndarray  # (k,) of each finger servo's command, between open and closed
+    finger_half: np.ndarray  # (k,) from there to open
 
 
 def place(arm: Arm, model: mujoco.MjModel) -> PlacedArm:
@@ -41,7 +41,13 @@ def place(arm: Arm, model: mujoco.MjModel) -> PlacedArm:
 
     joints, fingers = ids("joint", arm.joints), ids("joint", arm.gripper.joints)
     finger_actuators = ids("actuator", arm.gripper.actuators)
-    ranges, signs = model.actuator_ctrlrange[finger_actuators], np.sign(np.array(arm.gripper.open))
+    signs = np.sign(np.array(arm.gripper.open) - np.array(arm.gripper.closed or 0.0))
+    if arm.gripper.commands:
+        commands = np.array(arm.gripper.commands)
+        middle, half = commands.mean(axis=1), 0.5 * (commands[:, 0] - commands[:, 1])
+    else:
+        ranges = model.actuator_ctrlrange[finger_actuators]
+        middle, half = ranges.mean(axis=1), 0.5 * (ranges[:, 1] - ranges[:, 0]) * signs
     start = mujoco.MjData(model)
     mujoco.mj_kinematics(model, start)
     return PlacedArm(
@@ -55,6 +61,6 @@ def place(arm: Arm, model: mujoco.MjModel) -> PlacedArm:
         finger_dof=model.jnt_dofadr[fingers].copy(),
         finger_actuators=finger_actuators,
         finger_signs=signs,
-        finger_middle=ranges.mean(axis=1),
-        finger_half=0.5 * (ranges[:, 1] - ranges[:, 0]) * signs,
+        finger_middle=middle,
+        finger_half=half,
     )

@@ -190,7 +190,11 @@ class World:
 
     def gripper_opening(self) -> float:
         """Distance between the fingers in metres, 0 when closed."""
-        return float(self.arm.finger_signs @ self.data.qpos[self.arm.finger_qpos])
+        joints, gripper = self.data.qpos[self.arm.finger_qpos], self.arm.description.gripper
+        if not gripper.width:
+            return float(self.arm.finger_signs @ joints)
+        closed = np.array(gripper.closed)
+        return gripper.width * float(np.mean((joints - closed) / (np.array(gripper.open) - closed)))
 
     def eef_rotation(self) -> np.ndarray:
         """End-effector rotation ``(3, 3)`` in the base frame, float64."""
@@ -208,8 +212,9 @@ class World:
         """Names as the arm's driver reports them, positions (rad, m), velocities and efforts of the n joints and the m
         fingers, each ``(n + m,)`` float64."""
         data, arm = self.data, self.arm
-        qpos = np.concatenate([data.qpos[arm.qpos], np.abs(data.qpos[arm.finger_qpos])])
-        qvel = np.concatenate([data.qvel[arm.dof], data.qvel[arm.finger_dof] * arm.finger_signs])
+        sign = arm.finger_signs if not arm.description.gripper.width else 1.0  # fingers that slide report how far open
+        qpos = np.concatenate([data.qpos[arm.qpos], data.qpos[arm.finger_qpos] * sign])
+        qvel = np.concatenate([data.qvel[arm.dof], data.qvel[arm.finger_dof] * sign])
         arm_effort = data.ctrl if self.controller.PER_SUBSTEP else data.actuator_force
         effort = np.concatenate([arm_effort[arm.actuators], data.actuator_force[arm.finger_actuators]])
         return [*arm.description.reported, *arm.description.gripper.reported], qpos, qvel, effort

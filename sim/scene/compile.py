@@ -47,6 +47,7 @@ class Recipe:
         "light_primitives",
         "plain_look",
         "fewer_collisions",
+        "gripper_as_described",
         "fast_physics",
     )
 

@@ -154,6 +154,29 @@ def fewer_collisions(model: mujoco.MjModel, arm: Arm) -> None:
             model.geom_contype[geom] = model.geom_conaffinity[geom] = 0
 
 
+def gripper_as_described(model: mujoco.MjModel, arm: Arm) -> None:
+    """The gripper's joints get the armature and damping, its servos the range, that the arm's description has."""
+    gripper = arm.gripper
+    for actuator, command in zip(gripper.actuators, gripper.commands):
+        model.actuator_ctrlrange[named_id(model, "actuator", actuator)] = sorted(command)
+    hand = named_id(model, "body", arm.last_link)
+    for joint in range(model.njnt):
+        dof = model.jnt_dofadr[joint]
+        hinge = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE
+        if hinge and gripper.armature and hand in _parents(model, int(model.jnt_bodyid[joint])):
+            model.dof_armature[dof] = max(model.dof_armature[dof], gripper.armature)
+            model.dof_damping[dof] = max(model.dof_damping[dof], gripper.damping)
+
+
+def _parents(model: mujoco.MjModel, body: int) -> list[int]:
+    """The bodies that carry a body, from the one below it to the world."""
+    found = []
+    while body:
+        body = int(model.body_parentid[body])
+        found.append(body)
+    return found
+
+
 def fast_physics(model: mujoco.MjModel, arm: Arm) -> None:
     """5 ms steps with the implicit-in-velocity integrator, instead of 2 ms Euler."""
     model.opt.timestep = 0.005
@@ -171,6 +194,7 @@ MODEL_TERMS: dict[str, Callable[[mujoco.MjModel, Arm], None]] = {
         light_primitives,
         plain_look,
         fewer_collisions,
+        gripper_as_described,
         fast_physics,
     )
 }

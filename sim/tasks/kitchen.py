@@ -21,7 +21,8 @@ import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
-from sim.physics.arm import ANYWHERE, KITCHEN_PANDA, Arm, Workspace
+from sim.arms.panda import KITCHEN_PANDA
+from sim.physics.arm import ANYWHERE, Arm, Workspace
 from sim.scene.compile import KITCHEN, Recipe
 from sim.scene.names import in_spec, named_id
 from sim.tasks.common.grasping import put

@@ -27,6 +27,7 @@ class Lift(TabletopTask):
     max_steps: ClassVar[int] = 60
     manipuland: ClassVar[str | None] = "cube_main"  # up is enough: it has no goal
     grasps: ClassVar[bool] = True
+    widest: ClassVar[float] = 0.0623  # diagonal of robosuite's largest cube, 44 mm
 
     def place_objects(self, world: World, rng: np.random.Generator) -> None:
         x, y = rng.uniform(-CUBE_HALF_RANGE, CUBE_HALF_RANGE, 2)

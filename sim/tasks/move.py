@@ -45,6 +45,7 @@ class Move(TabletopTask):
     max_steps: ClassVar[int] = 100
     manipuland: ClassVar[str | None] = "block"
     grasps: ClassVar[bool] = True
+    widest: ClassVar[float] = 2.0 * HALF * 2.0**0.5
 
     def build(self, spec: mujoco.MjSpec) -> None:
         clear_table(spec)

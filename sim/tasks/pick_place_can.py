@@ -38,6 +38,7 @@ class PickPlaceCan(TabletopTask):
     max_steps: ClassVar[int] = 180
     manipuland: ClassVar[str | None] = "Can_main"
     grasps: ClassVar[bool] = True
+    widest: ClassVar[float] = 2.0 * CAN_RADIUS
     environment: ClassVar[str] = "PickPlaceCan"
     workspace: ClassVar[Workspace] = ANYWHERE
 

@@ -29,6 +29,7 @@ class Stack(TabletopTask):
     max_steps: ClassVar[int] = 110
     manipuland: ClassVar[str | None] = "cubeA_main"
     grasps: ClassVar[bool] = True
+    widest: ClassVar[float] = 2.0 * RED_HALF  # the hand turns with the cube
     environment: ClassVar[str] = "Stack"
 
     def make_contract(self, image_size: int) -> Contract:

@@ -133,7 +133,7 @@ def test_a_yaw_turns_the_hand_and_keeps_it_upright(tmp_path: Path) -> None:
 def test_joint_positions_lead_the_panda_to_a_goal(
     kind_of_message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sim.physics.arm import PANDA
+    from sim.arms.panda import PANDA
     from sim.tasks import TASKS, make_task
 
     task = make_task("lift")

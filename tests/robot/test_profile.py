@@ -53,7 +53,10 @@ def changed(**keys: Any) -> ArmProfile:
 def test_every_profile_loads_and_is_cautious_until_verified(path: Path) -> None:
     arm = ArmProfile.load(path)
     assert arm.name == path.stem
-    arm.require_contract(contract() if "eef_delta_position" in arm.kinds else joint_contract("joint_velocity"))
+    made = contract() if "eef_delta_position" in arm.kinds else joint_contract("joint_velocity")
+    arm.require_contract(dataclasses.replace(made, arm=arm.arm))
+    with pytest.raises(PixelarmError, match=f"is for a {arm.arm}, and the policy was made for a so101"):
+        arm.require_contract(dataclasses.replace(made, arm="so101"))
     if not arm.verified:
         assert arm.dry_run
         assert arm.enable.required
@@ -103,7 +106,7 @@ def test_a_missing_key_is_named() -> None:
 def test_profiles_are_found_by_name_or_path() -> None:
     assert profile.find("sim_panda", ARMS) == ARMS / "sim_panda.yaml"
     assert profile.find(str(ARMS / "sim_panda.yaml"), None) == ARMS / "sim_panda.yaml"
-    with pytest.raises(UnknownName, match="franka_crisp, sim_kitchen, sim_panda"):
+    with pytest.raises(UnknownName, match="franka_crisp, sim_kinova3, sim_kitchen, sim_panda"):
         profile.find("panda", ARMS)
     with pytest.raises(PixelarmError, match="no arm profile at"):
         profile.find("./nowhere.yaml", ARMS)

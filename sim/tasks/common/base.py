@@ -53,6 +53,7 @@ class Task(Protocol):
     # optional, for `pixelarm diagnose` to say where a policy fails:
     # ``manipuland: ClassVar[str | None]``, the body that the task moves; None or absent when there is no such one
     # ``grasps: ClassVar[bool]``, whether it has to be held for that
+    # ``widest: ClassVar[float]``, m that the gripper must open for it
     # ``def goal(self, world: World) -> np.ndarray | None``, where its origin belongs (the hand, if
     # there is no manipuland), ``(3,)`` m in the base frame; None where that is nowhere in particular
 

@@ -7,13 +7,15 @@ Coordinates of scenes and resets are the world's: x away from the arm, y to its 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import mujoco
 import numpy as np
 
 from robot.contract import Action, Camera, Contract, Proprio
-from sim.physics.arm import PANDA, Arm, Workspace
+from sim.arms.panda import PANDA
+from sim.physics.arm import Arm, Workspace
 from sim.scene.compile import Recipe
 from sim.scene.names import body_id, in_spec, named_id
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 TABLE_HEIGHT = 0.8  # m, world frame; robosuite's TableArena offset
 MAX_DELTA = 0.04  # m per control step: at 10 Hz the controller's steady speed is then about 0.25 m/s
 BOX, CYLINDER, SPHERE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_SPHERE
-# m, base frame, lowest and highest target: the box of hardware/arms/sim_panda.yaml. Above the table by 12 mm, the
-# finger tips by 2 mm: tips pressed on it by a target below cannot close.
-WORKSPACE: Workspace = ((0.2, -0.4, -0.10), (0.8, 0.4, 0.6))
 # The arm covers about a third of a commanded delta in one period, so a scripted hand asks for more than the error.
 GAIN = 1.8
 TREMOR = 0.003  # m, standard deviation added to each commanded delta
@@ -67,14 +66,18 @@ class TabletopTask:
     name: ClassVar[str]
     environment: ClassVar[str] = "Lift"  # robosuite's
     view: ClassVar[str] = "agentview"
-    workspace: ClassVar[Workspace] = WORKSPACE
     manipuland: ClassVar[str | None] = None
     grasps: ClassVar[bool] = False
+    widest: ClassVar[float] = 0.0  # m, what the gripper must open for: of an object at any angle, its diagonal
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None, arm: Arm = PANDA) -> None:
         self.recipe, self.arm = recipe or Recipe(environment=self.environment), arm
-        self.contract = self.make_contract(image_size)
+        self.contract = replace(self.make_contract(image_size), arm=arm.name)
         self.camera_in_scene = {"agentview": "agentview", "eye_in_hand": arm.hand_camera}
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.arm.workspace
 
     def make_contract(self, image_size: int) -> Contract:
         return tabletop_contract(self.name, image_size)

@@ -22,7 +22,7 @@ from robot.contract import Action, Camera, Contract, Proprio
 from robot.control.limits import Context, default_limits
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
-from sim.tasks.common.tabletop import WORKSPACE
+from sim.arms.table import TABLE_WORKSPACE
 
 pytestmark = pytest.mark.serial  # threads in real time
 PERIOD = 0.1
@@ -309,7 +309,10 @@ def test_the_simulated_arms_profile_fits_lift() -> None:
         assert chain.apply(target, Context(measured=Reference(measured), previous=previous)) is target
     assert sum(chain.counts().values()) == 0
     assert -0.112 <= arm.limits.box_low[2] <= -0.1  # the table's top is at 0.8 - 0.912 m, a cube's centre 2 cm above
-    assert (arm.limits.box_low, arm.limits.box_high) == WORKSPACE  # what policies learn in is what the arm keeps to
+    assert (
+        arm.limits.box_low,
+        arm.limits.box_high,
+    ) == TABLE_WORKSPACE  # what policies learn in is what the arm keeps to
 
 
 def test_it_says_in_a_line_what_it_simulates_where_and_how_to_end_it() -> None:

@@ -25,9 +25,9 @@ from robot.control.limits import default_limits
 from robot.control.loop import Command, ControlLoop, LoopConfig
 from robot.profile import ArmProfile
 from robot.ros import messages
+from sim.arms.panda import PANDA
 from sim.envs.task_env import TaskEnv
 from sim.envs.task_world import build_world, reset_world
-from sim.physics.arm import PANDA
 from sim.physics.world import MEASURE, World
 from sim.tasks import make_task
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from robot.errors import UnknownName
+from sim.arms.panda import PANDA
 from sim.envs.task_world import build_world, reset_world
-from sim.physics.arm import PANDA
 from sim.scene.compile import Recipe, compile_scene
 from sim.scene.mesh import cluster_vertices
 from sim.scene.names import NAMED, body_id, camera_id, in_spec, named_id, names

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
+from sim.arms.panda import KITCHEN_PANDA, PANDA
 from sim.envs.task_env import TaskEnv
 from sim.envs.task_world import build_world, reset_world
-from sim.physics.arm import KITCHEN_PANDA, PANDA
 from sim.scene import compile as scene
 from sim.scene.compile import KITCHEN, Recipe, compile_scene, scene_name
 from sim.scene.randomise import Randomiser, make_terms

@@ -1,0 +1,35 @@
+"""Rethink's Sawyer with its electric gripper, as robosuite assembles them."""
+
+from __future__ import annotations
+
+from sim.arms.table import TABLE_WORKSPACE
+from sim.physics.arm import Arm, Gripper
+
+SAWYER = Arm(
+    name="sawyer",
+    robosuite="Sawyer",
+    prefix="robot0_",
+    base="robot0_base",
+    last_link="robot0_right_l6",
+    site="gripper0_right_grip_site",
+    hand_camera="robot0_eye_in_hand",
+    joints=tuple(f"robot0_right_j{i}" for i in range(7)),
+    actuators=tuple(f"robot0_torq_right_j{i}" for i in range(7)),
+    reported=tuple(f"right_j{i}" for i in range(7)),  # intera's names
+    # the end effector at the Panda's home, the gripper straight down, its fingers closing along y
+    home=(-0.3299, -1.1821, -0.0383, 2.2354, 0.0293, 0.5178, -1.7871),
+    home_noise=0.02,
+    gripper=Gripper(
+        joints=("gripper0_right_l_finger_joint", "gripper0_right_r_finger_joint"),
+        actuators=("gripper0_right_gripper_l_finger_joint", "gripper0_right_gripper_r_finger_joint"),
+        open=(0.020833, -0.020833),
+        closed=(-0.0115, 0.0115),
+        width=0.0646,
+        commands=((0.020833, -0.0115), (-0.020833, 0.0115)),  # robosuite gives each servo the other finger's range
+        pads=("gripper0_right_l_finger_tip", "gripper0_right_r_finger_tip"),
+        reported=("right_gripper_l_finger_joint", "right_gripper_r_finger_joint"),
+    ),
+    workspace=TABLE_WORKSPACE,
+    out_of_reach=("robot0_base", "robot0_right_arm_base_link", "robot0_right_l0", "robot0_right_l1", "robot0_head"),
+    mesh_grids=(("gripper", 0.004),),
+)

@@ -1,0 +1,92 @@
+"""Every arm on the table: its names are in the model, it starts at home with an open gripper, and its expert lifts."""
+
+import numpy as np
+import pytest
+
+from policies.training.compose import compose
+from robot.contract import Contract
+from robot.errors import PixelarmError, UnknownName
+from robot.profile import ArmProfile, shipped
+from sim.arms import ARMS
+from sim.envs.config import TaskConfig
+from sim.envs.make import make, make_env
+
+
+@pytest.fixture(params=sorted(ARMS), scope="module")
+def env(request):
+    made = make("lift", arm=request.param, image_size=32)
+    yield made
+    made.close()
+
+
+def test_it_starts_at_home_with_its_hand_down_and_its_gripper_open(env):
+    env.reset(seed=0)
+    world, arm = env.world, env.world.arm.description
+    assert np.abs(world.eef_position() - (0.457, 0.0, 0.099)).max() < 0.02
+    assert world.home_rotation[2, 2] < -0.99  # the Panda leans by 7 degrees, as robosuite has it
+    assert world.gripper_opening() == pytest.approx(arm.gripper.stroke, abs=0.008)
+    assert env.contract.arm == arm.name
+
+
+def test_its_gripper_closes(env):
+    env.reset(seed=0)
+    world = env.world
+    world.set_target(world.eef_position(), 1.0)
+    world.advance(round(1.5 / world.timestep))
+    assert world.gripper_opening() < 0.15 * world.arm.description.gripper.stroke
+
+
+def test_its_expert_lifts_the_cube(env):
+    for seed in range(3):
+        env.reset(seed=seed)
+        expert, done, info = env.expert(seed), False, {}
+        while not done:
+            _, _, terminated, truncated, info = env.step(expert())
+            done = terminated or truncated
+        assert info["success"], seed
+
+
+def test_its_profile_says_what_the_simulation_measures(env):
+    """The opening that the node computes of the reported joints is the one that the environment observes."""
+    arm = env.world.arm.description
+    profile = ArmProfile.load(shipped() / f"sim_{arm.name}.yaml")
+    profile.require_contract(env.contract)
+    assert profile.joint_names == arm.reported
+    env.reset(seed=0)
+    for gripper in (1.0, -1.0):
+        env.world.set_gripper(gripper)
+        env.world.advance(round(0.2 / env.world.timestep))
+        names, positions, *_ = env.world.joint_state()
+        joints = sum(positions[names.index(name)] for name in profile.gripper_state.joints)
+        opening = profile.gripper_state.offset + profile.gripper_state.scale * joints
+        assert opening == pytest.approx(env.world.gripper_opening(), abs=1e-3)
+
+
+def test_contracts_of_the_first_arm_are_as_they_were_before_there_were_others():
+    panda, other = (make("lift", arm=name, image_size=32).contract for name in ("panda", "ur5e"))
+    assert "arm" not in panda.to_dict() and other.to_dict()["arm"] == "ur5e"
+    assert Contract.from_dict(panda.to_dict()) == panda and Contract.from_dict(other.to_dict()) == other
+    assert panda.diff(other) == ["arm: absent here, 'ur5e' there"]
+
+
+def test_arm_is_an_option_of_training():
+    assert compose(["task=lift", "arm=ur5e"]).task.arm == "ur5e"
+
+
+@pytest.mark.parametrize(
+    ("task", "arm", "kind", "words"),
+    [
+        ("lift", "ur6", UnknownName, "unknown arm 'ur6'.*ur5e"),
+        ("kitchen", "ur5e", PixelarmError, "kitchen has an arm of its own, a Panda"),
+        ("lift", "narrow", PixelarmError, "opens 20 mm, and the object of lift is up to 62 mm wide.*another arm"),
+    ],
+)
+def test_what_does_not_fit_is_refused(monkeypatch, task, arm, kind, words):
+    from dataclasses import replace
+
+    panda = ARMS["panda"]
+    monkeypatch.setitem(
+        ARMS, "narrow", replace(panda, name="narrow", gripper=replace(panda.gripper, open=(0.01, -0.01)))
+    )
+    with pytest.raises(kind, match=words):
+        make_env(TaskConfig(task, arm))
