@@ -2,11 +2,15 @@
 
 Damped least squares (Nakamura & Hanafusa 1986; Wampler 1986), repeated. Each iteration solves
 
-    min over dq of  |e_p - J_p dq|^2 / L^2 + w^2 |e_r - J_r dq|^2 + damping^2 |dq|^2     low <= q + dq <= high
+    min over dq of  |e_p - J_p dq|^2 / l^2 + w^2 |e_r - J_r dq|^2 + damping^2 |dq|^2     low <= q + dq <= high
 
-with e the error of position (m) and rotation (axis times angle, rad), J the geometric Jacobian of ``robot.kinematics
-.chain``, L the arm's length and w the weight of rotation. A joint whose limit the solution would pass is put at that
-limit and leaves the solve (an active set).
+with e the error of position (m) and rotation (axis times angle, rad), J the geometric Jacobian of
+``robot.kinematics.chain``, l the arm's mean lever (m) and w the weight of rotation. A joint whose limit the solution
+would pass is put at that limit and leaves the solve (an active set); the largest step of a joint is such a limit too.
+
+The mean lever is half of the arm's length: the tip is a whole length away from the first joint and none from the last.
+In units of it linear and angular rows are about equally long, and condition numbers of long and short arms, in metres
+or millimetres, can be compared.
 
 Always start from the joints that were *commanded* last, never from those measured: sag under load and backlash in the
 gears would come back as drift. Start from the measured ones only where a motion begins: at enable, after a fault.
@@ -25,8 +29,10 @@ from robot.errors import PixelarmError
 from robot.kinematics.chain import Chain
 
 CLOSE_M, CLOSE_RAD = 1e-6, 1e-6  # an error that is not worth another iteration
-STILL_RAD = 1e-7  # neither is one that moved no joint further
-LARGEST_CHANGE = 0.5  # rad of a joint in one iteration: the Jacobian says little further away
+STILL_RAD = 1e-5  # neither is one that moved no joint further
+MORE_DAMPING = 10.0  # times, after an iteration that brought the tip no nearer
+SHARES = 4  # of the way to a distant pose that are tried, each half of the one before
+ROUNDING = 1e-14  # relative; below it an eigenvalue is zero
 NUDGE = 0.05  # rad of each joint, off a pose where the Jacobian says nothing
 NEARER = 1e-6  # relative growth of the condition number that counts as nearer to a singularity
 
@@ -35,12 +41,13 @@ NEARER = 1e-6  # relative growth of the condition number that counts as nearer t
 class Options:
     """How inverse kinematics solves, and what it refuses."""
 
-    damping: float = 1e-2  # share of a joint's motion that costs as much as the same share of the arm's length in error
-    iterations: int = 10  # at most
-    rotation_weight: float = 1.0  # 1 rad of error counts as much as this many arm's lengths; 0: position alone
-    max_joint_step_rad: float = 0.2  # of any joint in one solve; a longer step is shortened, all joints by one share
+    damping: float = 1e-2  # 1 rad of a joint's motion costs as much as an error of this many mean levers
+    iterations: int = 6  # at most
+    rotation_weight: float = 1.0  # 1 rad of error counts as much as this many mean levers; 0: position alone
+    max_joint_step_rad: float = 0.2  # of each joint in one solve; what would need more is left to the next ones
     tolerance_m: float = 0.005  # a pose that no joints nearby reach this closely is refused
-    # Condition numbers of the Jacobian with lengths in units of the arm's own. The defaults are MoveIt Servo's.
+    posture_gain: float = 0.1  # share of the way back to the posture, in one solve and as far as the tip allows
+    # Condition numbers of the Jacobian with lengths in mean levers. The defaults are MoveIt Servo's.
     slow_above: float = 17.0  # from here on, steps towards a singularity are shortened
     stop_above: float = 30.0  # and from here on, refused
 
@@ -48,8 +55,14 @@ class Options:
         for name in ("damping", "max_joint_step_rad", "tolerance_m"):
             if not 0 < getattr(self, name) < math.inf:
                 raise PixelarmError(f"{name} must be positive and finite, got {getattr(self, name)}")
-        if isinstance(self.iterations, bool) or not isinstance(self.iterations, int) or not 1 <= self.iterations <= 1000:
+        if (
+            isinstance(self.iterations, bool)
+            or not isinstance(self.iterations, int)
+            or not 1 <= self.iterations <= 1000
+        ):
             raise PixelarmError(f"iterations must be a whole number from 1 to 1000, got {self.iterations}")
+        if not 0 <= self.posture_gain <= 1:
+            raise PixelarmError(f"posture_gain must lie in [0, 1], got {self.posture_gain}")
         if not 0 <= self.rotation_weight < math.inf:
             raise PixelarmError(f"rotation_weight must be finite and not negative, got {self.rotation_weight}")
         if not 1 <= self.slow_above < self.stop_above:  # stop_above may be inf
@@ -66,16 +79,15 @@ class Result:
     position_error_m: float  # from the tip at ``joints`` to the wanted position
     rotation_error_rad: float
     condition: float  # condition number at ``joints``, inf at a singularity
-    share: float  # of the step that is taken: 1 all, 0 refused
-    reason: str  # in words, why it was shortened or refused; empty otherwise
+    refused: bool
+    reason: str  # in words, why the step was shortened or refused; empty otherwise
 
-    @property
-    def refused(self) -> bool:
-        return self.share == 0.0
+
+DEFAULT = Options()
 
 
 class _State(NamedTuple):
-    """A chain at some joints, against the wanted pose. Lengths are in units of the arm's length."""
+    """A chain at some joints, against the wanted pose. Lengths are in mean levers."""
 
     joints: np.ndarray  # (n,) rad
     error: np.ndarray  # (6,) position, then axis times angle
@@ -83,7 +95,12 @@ class _State(NamedTuple):
 
 
 def solve(
-    chain: Chain, start: np.ndarray, position: np.ndarray, rotation: np.ndarray, options: Options = Options()
+    chain: Chain,
+    start: np.ndarray,
+    position: np.ndarray,
+    rotation: np.ndarray,
+    options: Options = DEFAULT,
+    posture: np.ndarray | None = None,
 ) -> Result:
     """Joint positions near ``start`` whose tip is at a wanted pose.
 
@@ -91,16 +108,26 @@ def solve(
         start: (n,) rad, the last commanded joint positions. A joint beyond its limit may only come back.
         position: (3,) m in the base's frame, wanted of the tip.
         rotation: (3, 3) in the base's frame, likewise.
+        posture: (n,) rad, where joints are drawn to that the pose leaves free: a seventh joint, say, which would drift
+            in the course of many steps. Only a tip that moves draws them.
 
     Returns:
         The joints to command, and in words why the step towards them was shortened or refused.
     """
     start = np.array(start, np.float64)
-    if start.shape != chain.low.shape or not np.isfinite(start).all():
-        raise ValueError(f"start must be {len(chain.low)} finite joint positions, got {start.tolist()}")
+    if start.shape != (len(chain.joints),) or not np.isfinite(start).all():
+        raise ValueError(f"start must be {len(chain.joints)} finite joint positions, got {start.tolist()}")
     solver = _Solver(chain, start, np.asarray(position, np.float64), np.asarray(rotation, np.float64), options)
+    if posture is not None:
+        posture = np.asarray(posture, np.float64)
+        if posture.shape != start.shape or not np.isfinite(posture).all():
+            raise ValueError(f"posture must be {len(start)} finite joint positions, got {posture.tolist()}")
+        # as strong as the damping: it moves what the pose leaves free, and next to nothing of the tip
+        solver.pull = options.posture_gain * options.damping**2 * (posture - start)
     if not (np.isfinite(solver.position).all() and np.isfinite(solver.rotation).all()):
-        return Result(start, math.nan, math.nan, solver.condition(solver.state(start)), 0.0, "the pose is not finite")
+        return Result(
+            start, math.nan, math.nan, solver.condition(solver.state(start)), True, "refused: the pose is not finite"
+        )
     return solver.result()
 
 
@@ -111,30 +138,35 @@ class _Solver:
         self, chain: Chain, start: np.ndarray, position: np.ndarray, rotation: np.ndarray, options: Options
     ) -> None:
         self.chain, self.options, self.position, self.rotation = chain, options, position, rotation
-        self.low, self.high = np.minimum(chain.low, start), np.maximum(chain.high, start)
-        self.start = start
-        self.tasks = 6 if options.rotation_weight > 0.0 else 3  # rows that count
+        step = options.max_joint_step_rad
+        self.low = np.maximum(np.minimum(chain.low, start), start - step)
+        self.high = np.minimum(np.maximum(chain.high, start), start + step)
+        self.start, self.lever = start, 0.5 * chain.length
+        self.pull: np.ndarray | None = None  # (n,) of the first iteration, towards the posture
+        self.weights = np.array([1.0] * 3 + [options.rotation_weight] * 3)
+        # rows that must be followed: an arm of five joints has no motion for every turn of its tip
+        self.tasks = 6 if options.rotation_weight > 0.0 and len(start) >= 6 else 3
 
     def state(self, joints: np.ndarray) -> _State:
         frames = self.chain.frames(joints)
         tip = frames[-1]
         error, jacobian = np.empty(6), self.chain.jacobian_of(frames)
-        error[:3] = (self.position - tip[:3, 3]) / self.chain.length
+        error[:3] = (self.position - tip[:3, 3]) / self.lever
         error[3:] = _turn(self.rotation.dot(tip[:3, :3].T))
-        jacobian[:3] /= self.chain.length
+        jacobian[:3] /= self.lever
         return _State(joints, error, jacobian)
 
     def errors(self, state: _State) -> tuple[float, float]:
         """Of position (m) and of rotation (rad)."""
         x, y, z, *turn = state.error.tolist()
-        return math.hypot(x, y, z) * self.chain.length, math.hypot(*turn)
+        return math.hypot(x, y, z) * self.lever, math.hypot(*turn)
 
     def condition(self, state: _State) -> float:
-        """Largest by smallest singular value of the Jacobian, by the eigenvalues of its smaller product with itself."""
+        """Largest by smallest singular value of the Jacobian, of the rows that count."""
         rows = state.jacobian[: self.tasks]
-        product = rows.dot(rows.T) if rows.shape[0] <= rows.shape[1] else rows.T.dot(rows)
-        values = np.linalg.eigvalsh(product)
-        return math.sqrt(values[-1] / values[0]) if values[0] > 0.0 else math.inf
+        values = np.linalg.eigvalsh(rows.dot(rows.T))  # squares of the singular values, ascending
+        largest, smallest = float(values[-1]), float(values[max(0, len(rows) - len(self.start))])
+        return math.sqrt(largest / smallest) if smallest > ROUNDING * largest else math.inf
 
     # ------------------------------------------------------------------------------------------------ the step
     def result(self) -> Result:
@@ -144,35 +176,50 @@ class _Solver:
         end = self.descend(first)
         if condition > options.stop_above and self.errors(end)[0] > options.tolerance_m:
             end = min(end, self.descend(self.state(self.nudged())), key=self.errors)
+        reason = self.held_back(end)
         missing = self.errors(end)[0]
-        if missing > options.tolerance_m:
-            why = f"no joints nearby reach the pose: {1e3 * missing:.1f} mm are missing"
-            return self.refuse(first, condition, f"{why}, {1e3 * options.tolerance_m:g} are allowed")
-        return self.limited(first, condition, end)
-
-    def limited(self, first: _State, condition: float, end: _State) -> Result:
-        """The step from ``first`` to ``end`` as far as its length and the singularities allow."""
-        options, way = self.options, end.joints - self.start
-        share, reason = 1.0, ""
-        longest = int(np.argmax(np.abs(way)))
-        if abs(way[longest]) > options.max_joint_step_rad:
-            share = options.max_joint_step_rad / abs(float(way[longest]))
-            name, limit = self.chain.joints[longest].name, options.max_joint_step_rad
-            reason = f"shortened: the joint {name!r} would move {abs(way[longest]):.3f} rad, {limit:g} are allowed"
-            end = self.state(self.start + share * way)
+        if reason and missing > options.tolerance_m:
+            end = self.part_of_the_way(first)
+        elif missing > options.tolerance_m:
+            found = f"no joints nearby reach the pose: {1e3 * missing:.1f} mm are missing"
+            return self.refuse(first, condition, f"{found}, {1e3 * options.tolerance_m:g} are allowed")
         ahead = self.condition(end)
         if ahead > options.slow_above and ahead > condition * (1.0 + NEARER):
-            part = max(0.0, (options.stop_above - ahead) / (options.stop_above - options.slow_above))
-            nearness = f"near a singularity: the condition number would go from {condition:.1f} to {ahead:.1f}"
-            if part == 0.0:
-                return self.refuse(first, condition, f"{nearness}, {options.stop_above:g} are allowed")
-            share, reason = share * part, f"shortened {nearness}, full steps end at {options.slow_above:g}"
-            end = self.state(self.start + share * way)
+            nearness = f"the condition number would go from {condition:.1f} to {ahead:.1f}"
+            if ahead >= options.stop_above:
+                return self.refuse(first, condition, f"singularity: {nearness}, {options.stop_above:g} is the end")
+            reason = f"shortened near a singularity: {nearness}, {options.stop_above:g} is the end"
+            part = (options.stop_above - ahead) / (options.stop_above - options.slow_above)
+            end = self.state(self.start + part * (end.joints - self.start))
             ahead = self.condition(end)
-        return Result(end.joints, *self.errors(end), ahead, share, reason)
+        return Result(end.joints, *self.errors(end), ahead, False, reason)
+
+    def held_back(self, end: _State) -> str:
+        """In words, which joint has moved as far as it may in one step; empty if none has."""
+        step = self.options.max_joint_step_rad
+        longest = int(np.argmax(np.abs(end.joints - self.start)))
+        if abs(float(end.joints[longest] - self.start[longest])) < step * (1.0 - 1e-9):
+            return ""
+        return f"shortened: the joint {self.chain.joints[longest].name!r} may move {step:g} rad in one step"
+
+    def part_of_the_way(self, first: _State) -> _State:
+        """Towards a pose that is further than one step: as far along the straight way as the joints may move in one."""
+        options, rotation = self.options, self.chain.forward(self.start)[1]
+        normal, right = self.normal(first, options.damping)
+        needed = float(np.abs(np.linalg.solve(normal, right)).max())  # of the joint that moves most, at first sight
+        share = min(1.0, options.max_joint_step_rad / needed) if needed > 0.0 else 1.0
+        for _ in range(SHARES):
+            position = self.position - (1.0 - share) * self.lever * first.error[:3]
+            turned = rotations.part_of_turn(rotation, self.rotation, share)
+            part = _Solver(self.chain, self.start, position, turned, options)
+            end = part.descend(part.state(self.start))
+            if part.errors(end)[0] <= options.tolerance_m:
+                return self.state(end.joints)
+            share *= 0.5
+        return first
 
     def refuse(self, first: _State, condition: float, reason: str) -> Result:
-        return Result(first.joints, *self.errors(first), condition, 0.0, f"refused: {reason}")
+        return Result(first.joints, *self.errors(first), condition, True, f"refused: {reason}")
 
     def nudged(self) -> np.ndarray:
         """The start with each joint moved a little towards the middle of its range.
@@ -180,48 +227,60 @@ class _Solver:
         At a singularity the Jacobian does not see how to leave: a stretched arm that is to come straight back must
         first bend.
         """
-        with np.errstate(invalid="ignore"):
-            up = ~(self.start > 0.5 * (self.low + self.high))  # also without limits, whose middle is nan
+        up = self.chain.high - self.start >= self.start - self.chain.low
         return np.clip(self.start + np.where(up, NUDGE, -NUDGE), self.low, self.high)
 
     # ------------------------------------------------------------------------------------------------ least squares
     def descend(self, state: _State) -> _State:
+        """Iterate from a state; each one that is kept is nearer to the wanted pose than the one before."""
+        pull, damping = self.pull, self.options.damping
         for _ in range(self.options.iterations):
             metres, turn = self.errors(state)
-            if metres < CLOSE_M and (turn < CLOSE_RAD or self.tasks == 3):
+            if metres < CLOSE_M and (turn < CLOSE_RAD or self.options.rotation_weight == 0.0):
                 break
-            change = self.change(state)
-            largest = float(np.abs(change).max())
-            if largest > LARGEST_CHANGE:
-                change *= LARGEST_CHANGE / largest
+            change = self.change(state, damping, pull)
+            pull = None  # what it moved the tip by, the next iterations put right
             # rounding may not lead over a limit
-            state = self.state(np.minimum(np.maximum(state.joints + change, self.low), self.high))
-            if largest < STILL_RAD:
+            after = self.state(np.minimum(np.maximum(state.joints + change, self.low), self.high))
+            if self.cost(after) < self.cost(state):
+                state = after
+            else:
+                damping *= MORE_DAMPING  # the Jacobian says little that far away: try a shorter step
+            if float(np.abs(change).max()) < STILL_RAD:
                 break
         return state
 
-    def change(self, state: _State) -> np.ndarray:
+    def cost(self, state: _State) -> float:
+        error = state.error * self.weights
+        return float(error.dot(error))
+
+    def normal(self, state: _State, damping: float) -> tuple[np.ndarray, np.ndarray]:
+        """The normal equations of a damped step: a matrix ``(n, n)`` and the right side ``(n,)``."""
+        weighted = state.jacobian * self.weights[:, None]
+        normal = weighted.T.dot(weighted)
+        normal.flat[:: len(normal) + 1] += damping**2
+        return normal, weighted.T.dot(state.error * self.weights)
+
+    def change(self, state: _State, damping: float, pull: np.ndarray | None) -> np.ndarray:
         """The damped least-squares step ``(n,)`` rad of one iteration, within the joints' limits."""
-        weighted, error = state.jacobian, state.error
-        weighted = np.concatenate([weighted[:3], weighted[3:] * self.options.rotation_weight])
-        error = np.concatenate([error[:3], error[3:] * self.options.rotation_weight])
-        normal, pull = weighted.T.dot(weighted), weighted.T.dot(error)
-        normal.flat[:: len(pull) + 1] += self.options.damping**2
-        change = np.linalg.solve(normal, pull)
+        normal, right = self.normal(state, damping)
+        if pull is not None:
+            right += pull
+        change = np.linalg.solve(normal, right)
         low, high = self.low - state.joints, self.high - state.joints
-        free = (change >= low) & (change <= high)
-        while not free.all():
-            change = np.minimum(np.maximum(change, low), high)
+        free = np.ones(len(change), bool)
+        while True:
+            over = np.where(free, np.maximum(low - change, change - high), 0.0)
+            worst = int(np.argmax(over))
+            if over[worst] <= 0.0:
+                return change
+            free[worst] = False
+            change[worst] = low[worst] if change[worst] < low[worst] else high[worst]
             if not free.any():
-                break
-            held = ~free  # these stay at their limits; the others are solved for again
-            rest = pull[free] - normal[np.ix_(free, held)].dot(change[held])
+                return change
+            held = ~free  # at their limits; the others are solved for again
+            rest = right[free] - normal[np.ix_(free, held)].dot(change[held])
             change[free] = np.linalg.solve(normal[np.ix_(free, free)], rest)
-            over = free & ((change < low) | (change > high))
-            if not over.any():
-                break
-            free &= ~over
-        return change
 
 
 def _turn(rotation: np.ndarray) -> tuple[float, float, float] | np.ndarray:

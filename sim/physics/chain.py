@@ -99,7 +99,9 @@ def _require_joints(model: mujoco.MjModel, bodies: list[int], joints: Sequence[s
     if absent:
         raise PixelarmError(f"{way} there is no joint {', '.join(map(repr, absent))}, only {', '.join(names)}")
     if list(joints) != names:
-        raise PixelarmError(f"joints must be in the order from the base on, {', '.join(names)}; got {', '.join(joints)}")
+        raise PixelarmError(
+            f"joints must be in the order from the base on, {', '.join(names)}; got {', '.join(joints)}"
+        )
 
 
 # ---------------------------------------------------------------------------------------------------- poses
