@@ -157,11 +157,8 @@ class Chain:
     # ------------------------------------------------------------------------------------------------ as plain data
     def to_rows(self) -> dict[str, Any]:
         """Plain data for YAML, from which ``from_rows`` makes this very chain."""
-        joints = [
-            {key: list(value) if isinstance(value, tuple) else value for key, value in vars(joint).items()}
-            for joint in self.joints
-        ]
-        return {"joints": joints, "tip": {"position": list(self.tip_position), "xyzw": list(self.tip_xyzw)}}
+        joints = [{key: _plain(getattr(joint, key)) for key in JOINT_KEYS} for joint in self.joints]
+        return {"joints": joints, "tip": {"position": _plain(self.tip_position), "xyzw": _plain(self.tip_xyzw)}}
 
     @staticmethod
     def from_rows(rows: Any, where: str = "kinematics") -> Chain:
@@ -205,6 +202,13 @@ def _require_keys(row: Any, keys: Sequence[str], where: str) -> None:
     missing = [key for key in keys if key not in row]
     if missing:
         raise PixelarmError(f"{where} lacks: {', '.join(missing)}")
+
+
+def _plain(value: str | float | Sequence[float]) -> str | float | list[float]:
+    """For YAML, which knows no numpy numbers."""
+    if isinstance(value, str):
+        return value
+    return float(value) if isinstance(value, int | float) else [float(number) for number in value]
 
 
 def _floats(value: Any, where: str) -> tuple[float, ...]:

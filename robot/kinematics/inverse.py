@@ -65,9 +65,10 @@ class Options:
             raise PixelarmError(f"posture_gain must lie in [0, 1], got {self.posture_gain}")
         if not 0 <= self.rotation_weight < math.inf:
             raise PixelarmError(f"rotation_weight must be finite and not negative, got {self.rotation_weight}")
-        if not 1 <= self.slow_above < self.stop_above:  # stop_above may be inf
+        if not 1 <= self.slow_above < self.stop_above < math.inf:
             raise PixelarmError(
-                f"slow_above must be at least 1 and below stop_above, got {self.slow_above} and {self.stop_above}"
+                f"slow_above must be at least 1 and below stop_above, which must be finite, got {self.slow_above} and "
+                f"{self.stop_above}"
             )
 
 
