@@ -32,6 +32,7 @@ CLOSE_M, CLOSE_RAD = 1e-6, 1e-6  # an error that is not worth another iteration
 STILL_RAD = 1e-5  # neither is one that moved no joint further
 MORE_DAMPING = 10.0  # times, after an iteration that brought the tip no nearer
 SHARES = 4  # of the way to a distant pose that are tried, each half of the one before
+HALF_TURN = 1e-2  # sine below which the axis of a turn of nearly pi needs more care
 ROUNDING = 1e-14  # relative; below it an eigenvalue is zero
 NUDGE = 0.05  # rad of each joint, off a pose where the Jacobian says nothing
 NEARER = 1e-6  # relative growth of the condition number that counts as nearer to a singularity
@@ -285,11 +286,11 @@ class _Solver:
 
 
 def _turn(rotation: np.ndarray) -> tuple[float, float, float] | np.ndarray:
-    """Axis times angle (3,) of a rotation matrix, as ``rotations.to_axis_angle`` but faster below a quarter turn."""
+    """Axis times angle (3,) of a rotation matrix, as ``rotations.to_axis_angle`` but faster."""
     a, b, c, d, e, f, g, h, i = rotation.ravel().tolist()
     x, y, z, cosine = 0.5 * (h - f), 0.5 * (c - g), 0.5 * (d - b), 0.5 * (a + e + i - 1.0)
-    if cosine <= 0.0:
-        return rotations.to_axis_angle(rotation)
     sine = math.hypot(x, y, z)
+    if cosine < 0.0 and sine < HALF_TURN:
+        return rotations.to_axis_angle(rotation)
     scale = math.atan2(sine, cosine) / sine if sine > 0.0 else 1.0
     return scale * x, scale * y, scale * z

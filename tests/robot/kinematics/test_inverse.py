@@ -82,6 +82,26 @@ def test_condition_number_by_hand_and_without_units() -> None:
         assert result.condition == pytest.approx(sqrt((0.215 + root) / (0.215 - root)), rel=1e-9)
 
 
+def test_condition_number_of_an_arm_with_a_wrist_counts_lengths_in_mean_levers() -> None:
+    """Links of 0.4, 0.4 and 0.1 m: the mean lever is 0.45 m, or 450 mm."""
+    jacobian = six().jacobian(BENT)
+    jacobian[:3] /= 0.45
+    values = np.linalg.svd(jacobian, compute_uv=False)
+    rows = six().to_rows()
+    for row in (*rows["joints"], rows["tip"]):
+        row["position"] = [1000.0 * value for value in row["position"]]
+    for chain in (six(), Chain.from_rows(rows)):
+        result = solve(chain, BENT, *chain.forward(BENT))
+        assert result.condition == pytest.approx(values[0] / values[-1], rel=1e-6)
+
+
+def test_rotation_does_not_count_for_fewer_than_six_joints() -> None:
+    chain, start = Chain(six().joints[:5], six().tip_position, STILL), BENT[:5]
+    values = np.linalg.svd(chain.jacobian(start)[:3], compute_uv=False)
+    result = solve(chain, start, *chain.forward(start), Options(rotation_weight=0.02))
+    assert result.condition == pytest.approx(values[0] / values[-1], rel=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_pose_near_by_is_reached_exactly(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -101,6 +121,14 @@ def test_a_turn_of_more_than_a_quarter_is_followed() -> None:
     turned = rotations.from_axis_angle(np.array([2.0, 0.0, 0.0])) @ rotation
     result = follow(six(), BENT, goal, turned, Options(stop_above=1e9, slow_above=1e8), 40)
     assert result.rotation_error_rad < 1e-4 and result.position_error_m < 1e-4
+
+
+@pytest.mark.parametrize("axis", [X, Y, Z])
+def test_half_a_turn_is_not_mistaken_for_none(axis: tuple[float, float, float]) -> None:
+    goal, rotation = six().forward(BENT)
+    half = 2 * np.outer(axis, axis) - np.eye(3)
+    result = solve(six(), BENT, goal, half @ rotation)
+    assert result.reason != "" and result.rotation_error_rad > 2.5
 
 
 # ------------------------------------------------------------------------------------------------ limits and steps
@@ -143,6 +171,10 @@ def test_a_joint_beyond_its_limit_comes_back_and_goes_no_further() -> None:
     further, back = (chain.forward(np.array([0.2, elbow])) for elbow in (1.2, 0.95))
     assert solve(chain, start, *further, Options(rotation_weight=0.0, tolerance_m=0.1)).joints[1] <= 1.05
     assert solve(chain, start, *back, FREE).joints[1] == pytest.approx(0.95, abs=1e-4)
+    far = np.array([0.2, 1.5])  # further beyond than one step: it comes back step by step
+    options = Options(rotation_weight=0.0, tolerance_m=0.1)
+    for position, rotation in (back, further):
+        assert 1.3 - 1e-12 <= solve(chain, far, position, rotation, options).joints[1] <= 1.5
 
 
 def test_a_long_step_is_left_to_the_next_solves_and_said() -> None:
@@ -248,14 +280,16 @@ def test_an_arm_stretched_out_can_bend_again(elbow: float) -> None:
     """With the elbow straight the Jacobian knows no motion along the arm, and yet it must find one."""
     chain, start = six(), np.array([0.3, -0.4, elbow, 0.0, 0.7, 0.0])
     goal, rotation = chain.forward(start)
-    back = goal - 0.04 * (goal - [0, 0, 0.3]) / np.linalg.norm(goal - [0, 0, 0.3])
-    results, joints = [], start
+    _, shoulder, _, wrist, *_ = chain.origins(start)
+    back = goal - 0.04 * (wrist - shoulder) / np.linalg.norm(wrist - shoulder)
+    joints = start
     for _ in range(8):
-        results.append(solve(chain, joints, back, rotation))
-        joints = results[-1].joints
-    assert not any(result.refused for result in results)
-    assert results[-1].position_error_m < 1e-5
-    assert results[-1].condition < 30.0 < results[0].condition or elbow
+        result = solve(chain, joints, back, rotation)
+        assert not result.refused
+        joints = result.joints
+    assert result.position_error_m < 1e-5 and result.condition < 30.0
+    # cosine rule with links of 0.4 m and the wrist 0.76 m away: 0.76^2 = 2 * 0.4^2 * (1 + cos(elbow))
+    assert abs(joints[2]) == pytest.approx(acos(0.76**2 / 0.32 - 1.0), abs=2e-3)
 
 
 def test_above_the_end_an_arm_goes_no_nearer() -> None:
