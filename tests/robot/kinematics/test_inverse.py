@@ -125,10 +125,10 @@ def test_a_turn_of_more_than_a_quarter_is_followed() -> None:
 
 @pytest.mark.parametrize("axis", [X, Y, Z])
 def test_half_a_turn_is_not_mistaken_for_none(axis: tuple[float, float, float]) -> None:
-    goal, rotation = six().forward(BENT)
-    half = 2 * np.outer(axis, axis) - np.eye(3)
-    result = solve(six(), BENT, goal, half @ rotation)
-    assert result.reason != "" and result.rotation_error_rad > 2.5
+    goal, rotation = six().forward(np.zeros(6))
+    np.testing.assert_array_equal(rotation, np.eye(3))  # so that the turn is a half one to the last bit
+    result = solve(six(), np.zeros(6), goal, 2 * np.outer(axis, axis) - np.eye(3))
+    assert result.rotation_error_rad > 2.5
 
 
 # ------------------------------------------------------------------------------------------------ limits and steps
@@ -290,6 +290,15 @@ def test_an_arm_stretched_out_can_bend_again(elbow: float) -> None:
     assert result.position_error_m < 1e-5 and result.condition < 30.0
     # cosine rule with links of 0.4 m and the wrist 0.76 m away: 0.76^2 = 2 * 0.4^2 * (1 + cos(elbow))
     assert abs(joints[2]) == pytest.approx(acos(0.76**2 / 0.32 - 1.0), abs=2e-3)
+
+
+def test_a_straight_planar_arm_bends_although_nothing_pulls_its_joints() -> None:
+    """A goal on the line of both links: J^T e = 0, so that least squares alone would stay for ever."""
+    options = Options(rotation_weight=0.0)
+    result = follow(planar(), np.zeros(2), np.array([0.75, 0.0, 0.0]), np.eye(3), options, 8)
+    assert not result.refused and result.position_error_m < 1e-5
+    # cosine rule: 0.75^2 = 0.5^2 + 0.3^2 + 2 * 0.5 * 0.3 * cos(elbow)
+    assert abs(result.joints[1]) == pytest.approx(acos((0.75**2 - 0.34) / 0.3), abs=1e-4)
 
 
 def test_above_the_end_an_arm_goes_no_nearer() -> None:
