@@ -175,14 +175,17 @@ class _Solver:
         options = self.options
         first = self.state(self.start)
         condition = self.condition(first)
-        end = self.descend(first)
+        begin, end = first, self.descend(first)
         if condition > options.stop_above and self.errors(end)[0] > options.tolerance_m:
-            end = min(end, self.descend(self.state(self.nudged())), key=self.errors)
+            bent = self.state(self.nudged())
+            other = self.descend(bent)
+            if self.cost(other) < self.cost(end):
+                begin, end = bent, other
         reason = self.held_back(end)
         missing = self.errors(end)[0]
         if reason and missing > options.tolerance_m:
-            end = self.part_of_the_way(first)
-        elif missing > options.tolerance_m:
+            end = self.part_of_the_way(first, begin)
+        if missing > options.tolerance_m and (not reason or end is first):
             found = f"no joints nearby reach the pose: {1e3 * missing:.1f} mm are missing"
             return self.refuse(first, condition, f"{found}, {1e3 * options.tolerance_m:g} are allowed")
         ahead = self.condition(end)
@@ -204,18 +207,19 @@ class _Solver:
             return ""
         return f"shortened: the joint {self.chain.joints[longest].name!r} may move {step:g} rad in one step"
 
-    def part_of_the_way(self, first: _State) -> _State:
-        """Towards a pose that is further than one step: as far along the straight way as the joints may move in one."""
+    def part_of_the_way(self, first: _State, begin: _State) -> _State:
+        """Towards a pose that is further than one step: as far along the straight way as the joints may move in one,
+        iterated from ``begin``. It is ``first`` if no part of the way can be gone."""
         options, rotation = self.options, self.chain.forward(self.start)[1]
-        normal, right = self.normal(first, options.damping)
-        needed = float(np.abs(np.linalg.solve(normal, right)).max())  # of the joint that moves most, at first sight
+        needed = float(np.abs(np.linalg.solve(*self.normal(begin, options.damping))).max())  # rad, at first sight
         share = min(1.0, options.max_joint_step_rad / needed) if needed > 0.0 else 1.0
         for _ in range(SHARES):
             position = self.position - (1.0 - share) * self.lever * first.error[:3]
             turned = rotations.part_of_turn(rotation, self.rotation, share)
             part = _Solver(self.chain, self.start, position, turned, options)
-            end = part.descend(part.state(self.start))
-            if part.errors(end)[0] <= options.tolerance_m:
+            end = part.descend(part.state(begin.joints))
+            moved = float(np.abs(end.joints - self.start).max())
+            if part.errors(end)[0] <= options.tolerance_m and moved > STILL_RAD:
                 return self.state(end.joints)
             share *= 0.5
         return first
