@@ -130,6 +130,13 @@ COMMANDS: dict[str, Command] = {
         LOOK,
         ("sim",),
     ),
+    "kinematics": Command(
+        "sim.commands.kinematics:main",
+        "an arm's joints as a table, and as rows for the robot's computer",
+        "panda --out panda-kinematics.yaml",
+        LOOK,
+        ("sim",),
+    ),
     "dataset": Command("robot.dataset.command:main", "check a dataset and list its episodes", "DATASET", LOOK),
     "bundle": Command("robot.bundle:main", "verify a policy bundle and show what it is", "BUNDLE", LOOK),
 }

@@ -198,7 +198,7 @@ ROOMS = {
     "robot": [
         "errors packages stats history provenance video",
         "files rotations",
-        "actions",
+        "actions kinematics",
         "contract",
         "bundle control",
         "dataset profile",
@@ -206,7 +206,17 @@ ROOMS = {
         "commands",
         "cli",
     ],
-    "sim": ["actions rendering.gl", "scene", "rendering", "physics", "arms", "tasks", "envs", "demonstrations bench"],
+    "sim": [
+        "actions rendering.gl",
+        "scene",
+        "rendering",
+        "physics",
+        "arms",
+        "tasks",
+        "envs",
+        "demonstrations commands",
+        "bench",
+    ],
     "hardware": ["simulated", "ros", "commands"],
     "policies": [
         "config registry policy schedules runtime data",

@@ -24,7 +24,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 MARK = re.compile(r"^<!-- made: (\w+) ?(.*?) -->$", re.MULTILINE)
 # where the options' dataclasses are
-CONFIGS = ("policies/config.py", "policies/rl/config.py", "sim/envs/config.py", "robot/control/limits/config.py")
+CONFIGS = (
+    "policies/config.py",
+    "policies/rl/config.py",
+    "sim/envs/config.py",
+    "robot/control/limits/config.py",
+    "robot/kinematics/inverse.py",
+)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

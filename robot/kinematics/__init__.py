@@ -1,0 +1,1 @@
+"""Kinematics for the robot's computer: forward and inverse, with numpy alone."""

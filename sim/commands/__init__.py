@@ -1,0 +1,1 @@
+"""Commands that look into simulation models."""
