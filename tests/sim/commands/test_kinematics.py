@@ -62,7 +62,7 @@ def test_a_file_is_not_replaced_unless_told(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["kinematics", "pandas"], "unknown arm 'pandas'; the valid names are: kitchen_panda, panda"),
+        (["kinematics", "pandas"], "unknown arm 'pandas'; the valid names are: kinova3, kitchen_panda, panda"),
         (["kinematics", "panda", "--overwrite"], "--overwrite says what to do with the file of --out"),
         (["bench", "kinematics", "--arms", "pandas"], "unknown arm 'pandas'"),
         (["bench", "kinematics", "--steps", "0"], "--steps must be at least 1, got 0"),
