@@ -68,7 +68,7 @@ class SimArmNode(Node):
         from sim.envs.task_world import build_world
 
         check_task(options.task)
-        task = configured_task(TaskConfig(options.task, self.arm_profile.arm, options.image_size))
+        task = configured_task(TaskConfig(options.task, options.image_size, arm=self.arm_profile.arm))
         world = build_world(task)
         self.arm_profile.require_contract(world.contract)
         if self.arm_profile.gripper_command.type != "joint_state":

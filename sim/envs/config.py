@@ -12,7 +12,6 @@ LARGEST_IMAGE = 2048  # pixels, of a camera's height and width
 @dataclass
 class TaskConfig:
     name: str = "lift"  # one of sim.tasks.TASKS, or dmc/DOMAIN-TASK with the extra [dmc]
-    arm: str = "panda"  # one of sim.arms.ARMS, on the table; the kitchen has its own
     image_size: int = 64  # pixels, height and width of every camera
     # physics control steps an action lasts, DeepMind Control only; 0: the task's published value
     action_repeat: int = 0
@@ -25,3 +24,4 @@ class TaskConfig:
     )  # terms of sim.scene.randomise.TERMS drawn for each training episode
     # control steps after which a training episode is cut; 0: the task's own limit, which evaluation always has
     time_limit: int = 0
+    arm: str = "panda"  # one of sim.arms.ARMS, on the table; the kitchen has its own

@@ -89,4 +89,4 @@ def test_what_does_not_fit_is_refused(monkeypatch, task, arm, kind, words):
         ARMS, "narrow", replace(panda, name="narrow", gripper=replace(panda.gripper, open=(0.01, -0.01)))
     )
     with pytest.raises(kind, match=words):
-        make_env(TaskConfig(task, arm))
+        make_env(TaskConfig(task, arm=arm))
