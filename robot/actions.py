@@ -5,8 +5,9 @@ it. ``target`` turns the first into the second, given the ``Reference``: the sta
 the state that was *observed* and not the one at the moment when the action arrives. All positions, rotations and
 targets are in the frame of the arm's base; units are SI.
 
-A kind that counts from the last commanded target needs nothing new here: its caller fills ``Reference`` from that
-target.
+What a delta counts from is part of its meaning (``ORIGINS``): the measured pose, or the last commanded target. An arm
+that sags under a wrong gravity compensation sinks with every delta that counts from where it is; one that counts from
+where it was told to be keeps its height, and small deltas add up until friction gives way.
 """
 
 from __future__ import annotations
@@ -72,6 +73,17 @@ class Reference:
         )
 
 
+# ----------------------------------------------------------------------------------------------------------- origins
+MEASURED, COMMANDED = "measured", "commanded"
+ORIGINS: dict[str, str] = {
+    MEASURED: "deltas are added to the measured pose",
+    COMMANDED: "deltas are added to the last commanded target, near the measured pose (see robot.actions.origin)",
+}
+LEASH_M, LEASH_RAD = 0.05, 0.3  # furthest that such an origin lies from what is measured: an arm that is blocked must
+# not be wound up. 0.05 m is less than the arm lags behind at full speed by 15 mm, so it rarely binds on a free arm
+CARRIED_M, CARRIED_RAD = 0.2, 1.0  # a target so far away was not followed: the arm was reset, or moved by somebody
+
+
 # ----------------------------------------------------------------------------------------------------------- targets
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -106,6 +118,34 @@ class Target:
         return self.replace(joint_velocities=np.zeros_like(self.joint_velocities))
 
 
+def origin(counts_from: str, measured: Reference, commanded: Target | None) -> Reference:
+    """What the next action counts from.
+
+    Args:
+        counts_from: one of ``ORIGINS``.
+        commanded: the last target, after every limit; None where nothing was commanded since the arm was enabled.
+
+    Returns:
+        ``measured``; or of ``COMMANDED`` the pose of the last target, brought back to within ``LEASH_M`` and
+        ``LEASH_RAD`` of what is measured. A target further away than ``CARRIED_M`` or ``CARRIED_RAD`` is given up.
+    """
+    if counts_from == MEASURED or commanded is None or commanded.position is None:
+        return measured
+    position, rotation = _known(measured.position, "eef_pos"), measured.rotation
+    lag = commanded.position - position
+    distance = float(np.linalg.norm(lag))
+    if distance > CARRIED_M:
+        return measured
+    position = position + lag * min(1.0, LEASH_M / distance) if distance else position
+    if rotation is not None and commanded.rotation is not None:
+        angle = rotations.angle_between(rotation, commanded.rotation)
+        if angle > CARRIED_RAD:
+            return measured
+        share = min(1.0, LEASH_RAD / angle) if angle else 1.0
+        rotation = rotations.part_of_turn(rotation, commanded.rotation, share)
+    return dataclasses.replace(measured, position=position, rotation=rotation)
+
+
 # ------------------------------------------------------------------------------------------------------------- kinds
 def _delta_position(reference: Reference, action: np.ndarray) -> Target:
     """``(dx, dy, dz, gripper)``"""
@@ -116,10 +156,14 @@ def _delta_position_yaw(reference: Reference, action: np.ndarray) -> Target:
     """``(dx, dy, dz, yaw, gripper)``: the yaw is measured on the rotation from home and all tilt in it is discarded, so
     that the errors of a wrist do not add up."""
     home = _known(reference.home_rotation, "the rotation at home")
-    turned = _known(reference.rotation, "eef_quat") @ home.T
-    yaw = float(np.arctan2(turned[1, 0], turned[0, 0])) + float(action[3])
+    yaw = _yaw(_known(reference.rotation, "eef_quat"), home) + float(action[3])
     position = _known(reference.position, "eef_pos") + action[:3]
     return Target(float(action[4]), position=position, rotation=rotations.about_vertical(yaw) @ home)
+
+
+def _yaw(rotation: np.ndarray, home: np.ndarray) -> float:
+    turned = rotation @ home.T
+    return float(np.arctan2(turned[1, 0], turned[0, 0]))
 
 
 def _delta_pose(reference: Reference, action: np.ndarray) -> Target:
@@ -155,6 +199,7 @@ class Kind:
     each_joint: bool = False  # one number of that unit for each arm joint
     needs: tuple[str, ...] = ()  # proprioception that it counts from, or that the limits compare its target with
     turns: bool = False  # its target has a rotation
+    deltas: bool = False  # it counts from something: see ORIGINS
     needs_home: bool = False  # it counts from the rotation at home
 
     def units_of(self, size: int) -> tuple[str, ...]:
@@ -165,16 +210,17 @@ class Kind:
 METRES = ("m", "m", "m")
 KINDS: dict[str, Kind] = {
     "eef_delta_position": Kind(
-        "metres added to the measured end-effector position; orientation is held; last entry is the gripper",
-        _delta_position, POSE, METRES, needs=("eef_pos",),
+        "metres added to the end effector's position; orientation is held; last entry is the gripper",
+        _delta_position, POSE, METRES, needs=("eef_pos",), deltas=True,
     ),
     "eef_delta_pose": Kind(
-        "metres and axis-angle radians added to the measured end-effector pose; last entry is the gripper",
-        _delta_pose, POSE, (*METRES, "rad", "rad", "rad"), needs=("eef_pos", "eef_quat"), turns=True,
+        "metres and axis-angle radians added to the end effector's pose; last entry is the gripper",
+        _delta_pose, POSE, (*METRES, "rad", "rad", "rad"), needs=("eef_pos", "eef_quat"), turns=True, deltas=True,
     ),
     "eef_delta_position_yaw": Kind(
-        "metres added to the measured position, radians about the vertical; last entry is the gripper",
-        _delta_position_yaw, POSE, (*METRES, "rad"), needs=("eef_pos", "eef_quat"), turns=True, needs_home=True,
+        "metres added to the end effector's position, radians about the vertical; last entry is the gripper",
+        _delta_position_yaw, POSE, (*METRES, "rad"), needs=("eef_pos", "eef_quat"), turns=True,
+        deltas=True, needs_home=True,
     ),
     "joint_velocity": Kind(
         "radians per second for each arm joint; last entry is the gripper",
@@ -218,3 +264,25 @@ def target(name: str, reference: Reference, action: np.ndarray) -> Target:
         )
         raise PixelarmError(f"{name!r} actions have {wanted}, got an array of shape {numbers.shape}")
     return found.make(reference, numbers)
+
+
+def recount(name: str, action: np.ndarray, counted_from: Reference, counts_from: Reference) -> np.ndarray:
+    """The action ``(size,)`` float32 whose target, counted from another reference, is that of ``action``.
+
+    Args:
+        name: a kind of deltas.
+        counted_from: what ``action`` counts from.
+        counts_from: what the result counts from.
+    """
+    wanted = target(name, counted_from, action)
+    assert wanted.position is not None and counts_from.position is not None, "deltas have a position"
+    numbers = [*(wanted.position - counts_from.position)]
+    if wanted.rotation is not None:
+        rotation = _known(counts_from.rotation, "eef_quat")
+        if kind(name).needs_home:
+            home = _known(counts_from.home_rotation, "the rotation at home")
+            turn = _yaw(wanted.rotation, home) - _yaw(rotation, home)
+            numbers.append((turn + np.pi) % (2.0 * np.pi) - np.pi)
+        else:
+            numbers += [*rotations.to_axis_angle(wanted.rotation @ rotation.T)]
+    return np.array([*numbers, wanted.gripper], np.float32)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from robot.actions import KINDS, PROPRIO
+from robot.actions import KINDS, MEASURED, ORIGINS, PROPRIO
 from robot.errors import ContractMismatch, PixelarmError
 
 SCHEMA = 1
@@ -67,12 +67,17 @@ class Action:
     high: tuple[float, ...]
     frame: str = "base"
     gripper: str = "last entry: -1 opens, +1 closes"
+    counts_from: str = MEASURED  # one of robot.actions.ORIGINS: what deltas are added to
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "low", tuple(float(v) for v in self.low))
         object.__setattr__(self, "high", tuple(float(v) for v in self.high))
         if self.kind not in KINDS:
             raise PixelarmError(f"unknown action kind {self.kind!r}; the valid kinds are: {', '.join(KINDS)}")
+        if self.counts_from not in ORIGINS:
+            raise PixelarmError(f"actions count from {' or '.join(ORIGINS)}, not from {self.counts_from!r}")
+        if self.counts_from != MEASURED and not KINDS[self.kind].deltas:
+            raise PixelarmError(f"{self.kind!r} actions are no deltas: they cannot count from {self.counts_from!r}")
         lengths = {"names": len(self.names), "units": len(self.units), "low": len(self.low), "high": len(self.high)}
         if len(set(lengths.values())) != 1:
             raise PixelarmError(f"action fields must have one length, got {lengths}")
@@ -142,8 +147,11 @@ class Contract:
 
     # ------------------------------------------------------------------ text
     def to_dict(self) -> dict[str, Any]:
-        """As a file holds it. The arm is left out where it is the one that all had before there were others."""
+        """As a file holds it. The arm, and what deltas count from, are left out where they are what all had before
+        there was a choice."""
         data = json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists
+        if self.action.counts_from == MEASURED:
+            del data["action"]["counts_from"]
         if data["arm"] == Contract.arm:
             del data["arm"]
         return data

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from robot.actions import MEASURED, ORIGINS
 from robot.dataset import recording
 from robot.dataset.episodes import Recorder
 from robot.errors import PixelarmError, UnknownName
@@ -83,6 +84,7 @@ def main(argv: list[str]) -> int:
     task = TaskConfig(
         name=args.task,
         arm=args.arm,
+        counts_from=args.counts_from,
         image_size=args.image_size,
         look=args.look,
         actuation_delay_ms=(low, high),
@@ -142,6 +144,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="range of the delay between observing and acting, for training with task.actuation_delay_ms=[LOW,HIGH] "
         f"(default {low:g} {high:g})",
+    )
+    parser.add_argument(
+        "--counts-from",
+        choices=list(ORIGINS),
+        default=MEASURED,
+        help=f"what deltas are added to, for training with task.counts_from (default {MEASURED}): "
+        + "; ".join(f"{name}: {words}" for name, words in ORIGINS.items()),
     )
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")
     return parser

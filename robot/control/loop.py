@@ -31,7 +31,7 @@ from robot.control.config import LoopConfig, require_supported
 from robot.control.inference import Policy, Result, Worker
 from robot.control.limits import Context, Limits
 from robot.control.mailbox import Mailbox, ObservationSet
-from robot.control.rules import RULES, Stop
+from robot.control.rules import LATCH_ANEW, RULES, Stop
 from robot.control.timing import Clock, Pacer, Samples, StageTimes
 from robot.history import History, stack
 
@@ -114,6 +114,9 @@ class ControlLoop:
     def put_contract(self, arm: Contract) -> None:
         """What the arm says of itself; commands wait for it. Raises ContractMismatch, and holds, unless it fits."""
         mine, theirs = self.contract.recorded(), arm.recorded()
+        # the arm is told targets: what deltas count from is settled here
+        counts_from = mine.action.counts_from
+        theirs = dataclasses.replace(theirs, action=dataclasses.replace(theirs.action, counts_from=counts_from))
         self._unmatched = None if mine == theirs else Stop("arm_contract", "; ".join(mine.diff(theirs)))
         mine.require_equal(theirs, here="the policy", there="the arm")
 
@@ -313,10 +316,12 @@ class ControlLoop:
 
     def _limited(self, action: np.ndarray, found: ObservationSet) -> Command | Stop:
         measured = Reference.of(found.measured, self._home_rotation)
-        target = actions.target(self.contract.action.kind, measured, self.contract.clip_action(action))
+        origin = actions.origin(self.contract.action.counts_from, measured, self._latched_target())
+        target = actions.target(self.contract.action.kind, origin, self.contract.clip_action(action))
         timeout, seen = self.config.enable_timeout_s, self._enable_s
         context = Context(
             measured=measured,
+            origin=origin,
             previous=None if self._last is None else self._last.target,
             stamp_ns=found.stamp_ns,
             now_ns=self.clock.now_ns(),
@@ -327,6 +332,12 @@ class ControlLoop:
         if isinstance(verdict, Stop):
             return dataclasses.replace(verdict, rule="not_finite") if verdict.rule == "finite" else verdict
         return Command(found.stamp_ns, verdict)
+
+    def _latched_target(self) -> Target | None:
+        """The last target that actions may count from: none after a hold in which the arm may have been moved."""
+        if self._last is None or self._rule in LATCH_ANEW or self.state == "stopped":
+            return None
+        return self._last.target
 
     def _rest_of_chunk(self, why: Stop, found: ObservationSet | None = None) -> Stop | None:
         """Bridge a missed inference with the part of the last chunk meant for now; ``why`` when there is none."""

@@ -27,6 +27,10 @@ RULES: dict[str, str] = {
     "tick_overrun": "the loop itself fell behind and skipped ticks",
 }
 
+# After a hold by one of these the arm may stand anywhere: actions that count from the last target begin at what is
+# measured. So they do after any hold that lasted for LoopConfig.slow_stop_after_s.
+LATCH_ANEW = ("enable", "estop", "operator_hold", "arm_contract", "box", "joint_range")
+
 
 @dataclass(frozen=True)
 class Stop:

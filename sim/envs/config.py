@@ -25,3 +25,5 @@ class TaskConfig:
     # control steps after which a training episode is cut; 0: the task's own limit, which evaluation always has
     time_limit: int = 0
     arm: str = "panda"  # one of sim.arms.ARMS, on the table; the kitchen has its own
+    # what deltas are added to, measured or commanded (see robot.actions.ORIGINS); empty: as the task has it
+    counts_from: str = ""

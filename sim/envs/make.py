@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from robot.actions import MEASURED
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
 from robot.packages import resolve
@@ -110,6 +111,9 @@ def configured_task(cfg: TaskConfig) -> Task:
         raise PixelarmError(f"task.action_repeat is DeepMind Control's; {cfg.name} acts at the rate of its contract")
     arm = {} if cfg.arm == TaskConfig.arm else {"arm": _arm_for(cfg)}
     task = make_task(cfg.name, image_size=cfg.image_size, **arm)
+    if cfg.counts_from:
+        action = dataclasses.replace(task.contract.action, counts_from=cfg.counts_from)
+        task.contract = dataclasses.replace(task.contract, action=action)
     if _look(cfg, LOOKS) == "textured":
         terms = tuple(term for term in task.recipe.terms if term != "plain_look")
         task.recipe = dataclasses.replace(task.recipe, terms=terms)
@@ -142,6 +146,8 @@ def _that_open(wide: float) -> list[str]:
 def _deepmind_control(cfg: TaskConfig, renderer: str, view_size: int) -> dmc.DMCEnv:
     if cfg.arm != TaskConfig.arm:
         raise PixelarmError(f"{cfg.name} has no arm to choose: leave arm={cfg.arm} out")
+    if cfg.counts_from not in ("", MEASURED):
+        raise PixelarmError(f"{cfg.name} has no deltas: leave task.counts_from={cfg.counts_from} out")
     if cfg.randomise:
         raise PixelarmError(f"task.randomise draws what sim.tasks have; {cfg.name} has none of it")
     if cfg.hold_steps != TaskConfig.hold_steps:
@@ -178,6 +184,7 @@ def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv | dmc.DM
     known = {field.name for field in dataclasses.fields(TaskConfig)} - {"randomise", "hold_steps", "time_limit"}
     task = {k: v for k, v in config.get("task", {}).items() if k in known}
     task |= {"name": contract.task, "image_size": contract.cameras[0].height, "arm": contract.arm}
+    task |= {"counts_from": contract.action.counts_from}
     env = make_env(TaskConfig(**task))
     env.contract.require_equal(contract.recorded(), here=f"task {contract.task}", there="the policy")
     return env

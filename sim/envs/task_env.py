@@ -78,6 +78,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._randomiser = Randomiser(self.world.model, make_terms(randomise))
         self._steps = self._done_for = 0  # control steps so far; those in a row that the task has been done for
         self._observed = self.world.reference()
+        self._commanded: actions.Target | None = None  # in this episode
         self.observation_space = observation_space(self.contract)
         self.action_space = action_space(self.contract)
 
@@ -104,6 +105,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         # a given seed is the scene's own, so that a simulated arm over ROS can show the very same one
         reset_world(self.world, self.task, int(self.np_random.integers(2**31)) if seed is None else seed)
         self._steps = self._done_for = 0
+        self._commanded = None
         info: dict[str, Any] = {"success": self._lasting_success()}
         if self._randomiser.terms:
             info["randomisation"] = self._randomiser.drawn
@@ -113,7 +115,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         action = checked_action(self.contract, action)
         delay = self._draw_delay()
         self.world.advance(delay)
-        self.world.follow(actions.target(self.contract.action.kind, self._observed, action))
+        self._commanded = self.world.follow(actions.target(self.contract.action.kind, self._origin(), action))
         seen = max(
             delay, self._substeps - self._drawn_substeps("observation_delay")
         )  # substep that the observation shows
@@ -124,6 +126,9 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         success = self._lasting_success()
         truncated = self._steps >= self.time_limit and not success
         return observation, float(success), success, truncated, {"success": success}
+
+    def _origin(self) -> actions.Reference:
+        return actions.origin(self.contract.action.counts_from, self._observed, self._commanded)
 
     def _lasting_success(self) -> bool:
         self._done_for = self._done_for + 1 if self.task.success(self.world) else 0
@@ -147,8 +152,16 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return {**images, **self.world.proprio()}
 
     def expert(self, seed: int) -> Act:
-        expert = self.task.expert(np.random.default_rng(seed))
-        return lambda: expert.act(self.world)
+        expert, action = self.task.expert(np.random.default_rng(seed)), self.contract.action
+
+        def act() -> np.ndarray:  # experts count from what is measured
+            wanted = expert.act(self.world)
+            if action.counts_from == actions.MEASURED:
+                return wanted
+            recounted = actions.recount(action.kind, wanted, self._observed, self._origin())
+            return self.contract.clip_action(recounted)
+
+        return act
 
     def render(self) -> np.ndarray:
         return self.world.render_view(self.task.view, self.view_size, self.view_size)
@@ -164,7 +177,8 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "done_for": self._done_for,
             "rng": self.np_random.bit_generator.state,
             "randomisation": self._randomiser.drawn,
-            "observed": {name: value.tolist() for name, value in vars(self._observed).items()},
+            "observed": _plain(self._observed),
+            "commanded": None if self._commanded is None else _plain(self._commanded),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -178,3 +192,14 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if isinstance(seen, list):  # a checkpoint from when only the pose was kept, which is what its kinds count from
             seen = {**vars(self.world.reference()), "position": seen[0], "rotation": seen[1]}
         self._observed = actions.Reference(**{name: np.array(value) for name, value in seen.items()})
+        commanded = state.get("commanded")
+        self._commanded = None
+        if commanded is not None:
+            gripper = float(commanded["gripper"])
+            parts = {name: np.array(value) for name, value in commanded.items() if name != "gripper"}
+            self._commanded = actions.Target(gripper, **parts)
+
+
+def _plain(of: actions.Reference | actions.Target) -> dict[str, Any]:
+    """What is known of it, as plain data."""
+    return {name: np.asarray(value).tolist() for name, value in vars(of).items() if value is not None}

@@ -107,21 +107,27 @@ class World:
             self.controller.goal_rotation[:] = rotation
         self.set_gripper(gripper)
 
-    def follow(self, target: Target) -> None:
+    def follow(self, target: Target) -> Target:
         """Where the controller and the gripper go from now on.
 
         Args:
             target: of the kind that the contract's actions make; a position is clipped to the task's workspace.
+
+        Returns:
+            The target that is followed.
         """
         wanted = KINDS[self.contract.action.kind].target
         if target.kind != wanted:
             raise PixelarmError(f"this world's actions are {TARGETS[wanted]}, got {TARGETS[target.kind]}")
         if target.position is not None:
-            self.set_target(target.position, target.gripper, target.rotation)
+            position = np.clip(target.position, *self._workspace)
+            target = target.replace(position=position)
+            self.set_target(position, target.gripper, target.rotation)
         else:
             goal = target.joint_positions if target.joint_velocities is None else target.joint_velocities
             assert goal is not None
             self.set_joint_goal(goal, target.gripper)
+        return target
 
     def set_gripper(self, gripper: float) -> None:
         """Above 0 closes, else opens."""

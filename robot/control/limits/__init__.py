@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot.actions import JOINT_POSITION, KINDS, POSE
+from robot.actions import JOINT_POSITION, KINDS, MEASURED, POSE
 from robot.contract import Contract
 from robot.control.limits.always import EmergencyStop, Enable, Expiry, Finite, GripperRange, Length
 from robot.control.limits.base import Context, Limit, Limits
@@ -56,7 +56,7 @@ def default_limits(config: LimitConfig, contract: Contract) -> Limits:
     contract.require_arm()
     kind = KINDS[contract.action.kind]
     if kind.target == POSE:
-        shapes, motion = _pose_limits(config, contract.period_s, kind.turns)
+        shapes, motion = _pose_limits(config, contract, kind.turns)
     else:
         config.require_joints(contract.action.kind, contract.action.size - 1)
         shapes, motion = _joint_limits(config, contract, kind.target == JOINT_POSITION)
@@ -65,8 +65,10 @@ def default_limits(config: LimitConfig, contract: Contract) -> Limits:
     return Limits([*refuse, GripperRange(), *motion, Expiry(config.expiry_s)])
 
 
-def _pose_limits(config: LimitConfig, period_s: float, turns: bool) -> tuple[dict[str, tuple[int, ...]], list[Limit]]:
-    reach, turn = config.max_reach_m, config.max_turn_rad
+def _pose_limits(
+    config: LimitConfig, contract: Contract, turns: bool
+) -> tuple[dict[str, tuple[int, ...]], list[Limit]]:
+    reach, turn, period_s = config.max_reach_m, config.max_turn_rad, contract.period_s
     near: list[Limit] = [Reach(POSITION, reach, "reach")]
     slow: list[Limit] = [Speed(POSITION, config.max_speed_m_s, reach, period_s, "speed")]
     shapes: dict[str, tuple[int, ...]] = {"position": (3,)}
@@ -75,7 +77,10 @@ def _pose_limits(config: LimitConfig, period_s: float, turns: bool) -> tuple[dic
         slow.append(Speed(ROTATION, config.max_turn_speed_rad_s, turn, period_s, "turn_speed"))
         shapes["rotation"] = (3, 3)
     box = Box(np.asarray(config.box_low), np.asarray(config.box_high), reach)
-    return shapes, [*near, SpeedScale(config.speed_scale), *slow, box]
+    scale = SpeedScale(config.speed_scale)
+    # a motion is scaled from what it counts from: within reach of the arm if that is what is measured, else perhaps not
+    scaled = [*near, scale] if contract.action.counts_from == MEASURED else [scale, *near]
+    return shapes, [*scaled, *slow, box]
 
 
 def _joint_limits(

@@ -15,6 +15,7 @@ class Context:
     """What is known when a target is checked."""
 
     measured: Reference  # of the observation that the target answers
+    origin: Reference | None = None  # what the action counted from; None: what is measured
     previous: Target | None = None  # last published; None before the first
     stamp_ns: int = 0  # of that observation
     now_ns: int = 0  # same clock as the stamp

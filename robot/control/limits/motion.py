@@ -105,8 +105,8 @@ class Speed:
 
 @dataclass
 class SpeedScale:
-    """Every motion is shortened to ``scale`` times its length from what is measured;
-    velocities are multiplied by it.
+    """Every motion is shortened to ``scale`` times its length from what its action counts from; velocities are
+    multiplied by it.
     """
 
     scale: float
@@ -117,11 +117,11 @@ class SpeedScale:
         if self.scale == 1.0:
             return target
         self.count += 1
-        changed = {}
+        changed, origin = {}, context.origin or context.measured
         for quantity in (POSITION, ROTATION, JOINTS):
             wanted = getattr(target, quantity.field)
             if wanted is not None:
-                changed[quantity.field] = quantity.part(getattr(context.measured, quantity.field), wanted, self.scale)
+                changed[quantity.field] = quantity.part(getattr(origin, quantity.field), wanted, self.scale)
         if target.joint_velocities is not None:
             changed["joint_velocities"] = self.scale * target.joint_velocities
         return target.replace(**changed)

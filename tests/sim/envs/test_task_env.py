@@ -165,3 +165,35 @@ def test_a_time_limit_cuts_episodes_and_leaves_the_tasks_own_for_evaluation():
     assert [env.step(still)[3] for _ in range(4)] == [False, False, True, True]
     assert env.max_steps == env.task.max_steps > 3
     env.close()
+
+
+def test_an_expert_is_the_same_whatever_deltas_count_from():
+    """It says where to go; what its deltas are added to decides the numbers, not the motion."""
+    ends = {}
+    for counts_from in ("measured", "commanded"):
+        env = make("reach", counts_from=counts_from, renderer="raycast", actuation_delay_ms=(0.0, 0.0))
+        env.reset(seed=3)
+        expert = env.expert(3)
+        wanted = [expert() for _ in range(1)]
+        for action in wanted:
+            env.step(action)
+        wanted.append(expert())
+        ends[counts_from] = (env.world.eef_position(), wanted)
+        env.close()
+    np.testing.assert_allclose(ends["measured"][0], ends["commanded"][0], atol=1e-6)
+    np.testing.assert_array_equal(ends["measured"][1][0], ends["commanded"][1][0])  # nothing was commanded before it
+    assert np.abs(ends["measured"][1][1] - ends["commanded"][1][1]).max() > 0.005  # the arm lags behind the first
+
+
+def test_deltas_that_count_from_the_last_target_lead_further_than_the_lag():
+    """Three actions of 1 cm: a lagging arm that counts from itself is told less than 3 cm in all."""
+    told = {}
+    for counts_from in ("measured", "commanded"):
+        env = make("reach", counts_from=counts_from, renderer="raycast", actuation_delay_ms=(0.0, 0.0))
+        env.reset(seed=3)
+        start = env.world.eef_position()
+        for _ in range(3):
+            env.step(np.float32([0.0, 0.0, 0.01, -1.0]))
+        told[counts_from] = env.world.controller.goal_position[2] - env.world.base_position[2] - start[2]
+        env.close()
+    assert told["commanded"] == pytest.approx(0.03, abs=1e-6) and told["measured"] < 0.025
