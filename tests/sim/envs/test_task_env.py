@@ -8,6 +8,7 @@ from gymnasium.utils.env_checker import check_env
 
 from robot.errors import PixelarmError, UnknownName
 from sim.envs.make import make
+from sim.physics.control import OperationalSpaceController
 from sim.rendering import gl
 from sim.tasks import TASKS, make_task
 
@@ -197,3 +198,23 @@ def test_deltas_that_count_from_the_last_target_lead_further_than_the_lag():
         told[counts_from] = env.world.controller.goal_position[2] - env.world.base_position[2] - start[2]
         env.close()
     assert told["commanded"] == pytest.approx(0.03, abs=1e-6) and told["measured"] < 0.025
+
+
+def test_an_arm_with_too_little_gravity_compensation_creeps_down_only_where_deltas_count_from_itself(monkeypatch):
+    """Five per cent too little, three seconds of actions of zero."""
+    right = OperationalSpaceController.command
+
+    def short(self, data):
+        return right(self, data) - 0.05 * data.qfrc_bias[self._arm.dof]
+
+    monkeypatch.setattr(OperationalSpaceController, "command", short)
+    sunk = {}
+    for counts_from in ("measured", "commanded"):
+        env = make("reach", counts_from=counts_from, renderer="raycast", actuation_delay_ms=(0.0, 0.0), hold_steps=30)
+        env.reset(seed=0)
+        start = env.world.eef_position()[2]
+        for _ in range(30):
+            env.step(np.float32([0.0, 0.0, 0.0, -1.0]))
+        sunk[counts_from] = start - env.world.eef_position()[2]
+        env.close()
+    assert sunk["measured"] > 0.008 and sunk["commanded"] < 0.002  # m
