@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from robot.actions import MEASURED, ORIGINS
+from robot.actions import ORIGINS
 from robot.dataset import recording
 from robot.dataset.episodes import Recorder
 from robot.errors import PixelarmError, UnknownName
@@ -148,8 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--counts-from",
         choices=list(ORIGINS),
-        default=MEASURED,
-        help=f"what deltas are added to, for training with task.counts_from (default {MEASURED}): "
+        default=TaskConfig.counts_from,
+        help="what deltas are added to, for training with task.counts_from (default: as the task has it): "
         + "; ".join(f"{name}: {words}" for name, words in ORIGINS.items()),
     )
     parser.add_argument("--append", action="store_true", help="add to a folder that holds episodes already")

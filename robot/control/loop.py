@@ -89,6 +89,7 @@ class ControlLoop:
         self._unmatched = Stop("arm_contract", RULES["arm_contract"]) if self.config.compare_contract else None
         self._enable_s: float | None = None  # when the deadman was last seen held
         self._hold_since: float | None = None
+        self._anew = False  # a rule of LATCH_ANEW has held since the last command
         self._rule = ""
         self.ticks = self.commands = self.holds = 0
         self.stages = StageTimes(self.clock.steady)
@@ -304,7 +305,7 @@ class ControlLoop:
             self._publish(verdict, False)
         if self._rule:
             self._on_event("running", f"commanding again; {self._rule} had held the arm")
-        self._last, self._hold_since, self._rule = verdict, None, ""
+        self._last, self._hold_since, self._rule, self._anew = verdict, None, "", False
         self.commands += 1
         if k:
             return None  # a bridged tick answers no observation of its own
@@ -335,7 +336,7 @@ class ControlLoop:
 
     def _latched_target(self) -> Target | None:
         """The last target that actions may count from: none after a hold in which the arm may have been moved."""
-        if self._last is None or self._rule in LATCH_ANEW or self.state == "stopped":
+        if self._last is None or self._anew or self.state == "stopped":
             return None
         return self._last.target
 
@@ -353,6 +354,7 @@ class ControlLoop:
     def _hold(self, stop: Stop) -> None:
         self._count(stop.rule)
         self.holds += 1
+        self._anew = self._anew or stop.rule in LATCH_ANEW or self._latched is not None
         if self._hold_since is None:
             self._hold_since = self.clock.steady()
         if stop.rule != self._rule:

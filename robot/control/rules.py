@@ -28,7 +28,8 @@ RULES: dict[str, str] = {
 }
 
 # After a hold by one of these the arm may stand anywhere: actions that count from the last target begin at what is
-# measured. So they do after any hold that lasted for LoopConfig.slow_stop_after_s.
+# measured, whatever other rules held it since. So they do after what latched, and after any hold that lasted for
+# LoopConfig.slow_stop_after_s.
 LATCH_ANEW = ("enable", "estop", "operator_hold", "arm_contract", "box", "joint_range")
 
 

@@ -93,19 +93,24 @@ class World:
         self._substep = 0
         self.advance(round(SETTLE_S / self.timestep))
 
-    def set_target(self, position: np.ndarray, gripper: float, rotation: np.ndarray | None = None) -> None:
+    def set_target(self, position: np.ndarray, gripper: float, rotation: np.ndarray | None = None) -> np.ndarray:
         """Where the controller goes from now on.
 
         Args:
             position: ``(3,)`` m in the base frame; clipped to the workspace.
             gripper: above 0 closes, else opens.
             rotation: ``(3, 3)`` in the base frame (never rotated against the world); None keeps the goal there is.
+
+        Returns:
+            The position after clipping.
         """
         assert isinstance(self.controller, OperationalSpaceController), "this contract's actions are joint goals"
-        self.controller.goal_position[:] = np.clip(np.asarray(position, float), *self._workspace) + self.base_position
+        clipped = np.clip(np.asarray(position, float), *self._workspace)
+        self.controller.goal_position[:] = clipped + self.base_position
         if rotation is not None:
             self.controller.goal_rotation[:] = rotation
         self.set_gripper(gripper)
+        return clipped
 
     def follow(self, target: Target) -> Target:
         """Where the controller and the gripper go from now on.
@@ -120,9 +125,7 @@ class World:
         if target.kind != wanted:
             raise PixelarmError(f"this world's actions are {TARGETS[wanted]}, got {TARGETS[target.kind]}")
         if target.position is not None:
-            position = np.clip(target.position, *self._workspace)
-            target = target.replace(position=position)
-            self.set_target(position, target.gripper, target.rotation)
+            target = target.replace(position=self.set_target(target.position, target.gripper, target.rotation))
         else:
             goal = target.joint_positions if target.joint_velocities is None else target.joint_velocities
             assert goal is not None

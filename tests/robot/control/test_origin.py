@@ -110,6 +110,22 @@ def test_after_a_hold_in_which_the_arm_may_have_moved_deltas_begin_at_the_arm(ru
     assert sent(rig, 2) == pytest.approx([0.01, 0.02])
 
 
+@pytest.mark.parametrize("rule", ["operator_hold", "estop"])
+def test_so_they_do_when_another_rule_ends_that_hold(rule: str) -> None:
+    """An image is lost just after the operator has let go: what held the arm before must not be forgotten."""
+    rig = Rig(contract=COUNTED)
+    assert sent(rig, 6)[-1] > 0.04
+    order = {"operator_hold": rig.loop.hold, "estop": rig.loop.put_estop}[rule]
+    order(True)
+    rig.run(2)
+    order(False)
+    assert rig.loop.clear() == ""
+    rig.silent = {"front"}
+    assert sent(rig, 1) == [] and rig.loop.rule != rule
+    rig.silent = set()
+    assert sent(rig, 2) == pytest.approx([0.01, 0.02])
+
+
 def test_a_missed_tick_does_not_begin_anew() -> None:
     rig = Rig(contract=COUNTED)
     ahead = sent(rig, 5)[-1]
