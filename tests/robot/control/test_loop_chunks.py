@@ -259,15 +259,23 @@ def test_a_plan_from_before_an_operators_hold_is_never_executed(how: str) -> Non
     rig = running()
     rig.loop.hold(True) if how == "operator" else rig.loop.put_estop(True)
     rig.run(1)
-    held = rig.frame
+    held, asked = rig.frame, len(rig.asked)
     rig.loop.put_estop(False)
     assert rig.loop.clear() == ""
     rig.run(16)
     steps = rig.steps()
     assert steps[0] is None and steps[1:4] == [None] * 3  # although the plan had actions for these instants
     assert all(meant >= held for _, meant in (step for step in steps if step))
-    assert rig.loop.state == "running"
+    assert rig.loop.state == "running" and rig.asked[asked] >= held
     assert rig.loop.stats()["schedule"]["voided_chunks"] == 1  # the one that was being inferred
+
+
+def test_nobody_asks_while_an_operator_holds() -> None:
+    rig = running()
+    rig.loop.hold(True)
+    asked = len(rig.asked)
+    rig.run(10)
+    assert len(rig.asked) == asked
 
 
 def test_a_deadman_that_is_pressed_starts_a_plan_that_waited() -> None:
@@ -314,4 +322,21 @@ def test_nothing_of_an_earlier_run_is_executed() -> None:
     rig.sent.clear()
     rig.run(12)
     steps = [step for step in rig.steps() if step]
-    assert steps and all(meant > asked for _, meant in steps)
+    assert steps[0][1] > asked and steps[0][1] in rig.asked  # a new plan from its beginning
+    assert steps[0][0] - steps[0][1] == 3
+
+
+def test_a_plan_that_was_asked_for_at_rest_does_not_begin_anew_once_the_arm_moved() -> None:
+    rig = running(chunk=16)
+    rig.silent = {"eef_pos"}
+    rig.run(4)  # the inference in progress ends, and the arm rests
+    rig.silent = set()
+    asked = len(rig.asked)
+    while len(rig.asked) == asked:
+        rig.run(1)  # asked at rest, and a command of the older plan is sent
+    rig.silent = {"eef_pos"}
+    rig.run(3)  # at rest again when the answer comes
+    rig.silent = set()
+    rig.run(6)
+    steps = rig.steps()
+    assert steps[-1] is not None and all(step is None or step[0] == step[1] for step in steps)
