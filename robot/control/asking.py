@@ -53,17 +53,21 @@ class Asking:
         if not self.clock.wait(lambda: not self.worker.busy, deadline_s) or self.clock.steady() >= deadline_s:
             return missed
         self.drop_late()
-        job = self.begin(found)
+        job = self.begin(self.see(found))
         if not self.clock.wait(lambda: self.worker.finished, deadline_s):
             return missed
         result = self.worker.take()
         assert result is not None and result.job == job
         return self.checked(result)
 
-    def begin(self, found: ObservationSet) -> int:
-        """Ask, only when the worker is not busy; returns the number of the job."""
+    def see(self, found: ObservationSet) -> dict[str, np.ndarray]:
+        """What the policy sees now: the observation, or a stack of the last ones; see ``robot.history``."""
         seen = self._history.add(found.values, found.stamp_ns)
-        return self.worker.submit(found.values if self.contract.history == 1 else stack(seen))
+        return found.values if self.contract.history == 1 else stack(seen)
+
+    def begin(self, seen: dict[str, np.ndarray]) -> int:
+        """Ask, only when the worker is not busy; returns the number of the job."""
+        return self.worker.submit(seen)
 
     def drop_late(self) -> None:
         while self.worker.take() is not None:
@@ -89,7 +93,6 @@ class Asking:
 class Question:
     """An inference in progress."""
 
-    job: int
     stamp_ns: int  # of its observation
     deadline_s: float  # steady clock
     waiting: bool  # the arm has rested since before the observation, and nothing was commanded
@@ -125,10 +128,14 @@ class Plans:
             The stamp of the observation that a new plan answers, if one came.
         """
         came = self._take(instant_ns, waiting)
-        if fresh is not None and self._asked is None and not self.asking.worker.busy:
+        if fresh is None:
+            return came
+        seen = self.asking.see(fresh)  # also while the policy thinks, since its history is one of control periods
+        if self._asked is None and not self.asking.worker.busy:
             self.asking.drop_late()
             deadline_s = self.asking.clock.steady() + (self.asking.deadline_ms - fresh.age_ms) * 1e-3
-            self._asked = Question(self.asking.begin(fresh), fresh.stamp_ns, deadline_s, waiting)
+            self.asking.begin(seen)
+            self._asked = Question(fresh.stamp_ns, deadline_s, waiting)
         return came
 
     def moved(self) -> None:

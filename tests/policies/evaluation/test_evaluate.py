@@ -1,6 +1,7 @@
 """Evaluation: success at any step and at the end are two things, and every policy meets the same seeds."""
 
 import errno
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -139,3 +140,22 @@ def test_what_was_played_is_printed_when_it_cannot_be_written_and_the_rest_is_wr
     assert "success at any step 1.00 [0.34, 1.00] (2 of 2)" in said and "only the first succeeded 0 times" in said
     assert played == ["policy", "other"]
     assert sorted(p.name for p in (tmp_path / "films").iterdir()) == ["success_10000.mp4", "success_10001.mp4"]
+
+
+def test_chunks_are_executed_as_the_command_says(played, tmp_path, monkeypatch):
+    """A policy that returns eight actions: each step's own by default, three of a chunk, or 150 ms late at 20 Hz."""
+    contract = SimpleNamespace(
+        rate_hz=20, period_s=0.05, chunk=8, action=SimpleNamespace(kind="joint_velocity")
+    )  # fmt: skip
+    actor = SimpleNamespace(contract=contract, reset=lambda: None, see=lambda observation: None)
+    monkeypatch.setattr(module, "load_actor", lambda path, expect=None: (actor, contract, {}))
+    for options, every, delay in (([], None, None), (["--execute", "3"], 3, 0), (["--inference-ms", "150"], 3, 3)):
+        main(["policy", "--episodes", "2", *options, "--json", str(tmp_path / "r.json")])
+        if every is None:
+            assert played[-1] is actor
+        else:
+            assert (played[-1].actor, played[-1].every, played[-1].delay) == (actor, every, delay)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["execute"], report["inference_ms"]) == (1, 150.0)
+    with pytest.raises(PixelarmError, match="executed for 1 to 8 steps"):
+        main(["policy", "--execute", "9"])

@@ -131,6 +131,14 @@ def test_without_a_new_observation_the_action_for_now_counts_from_the_last_one()
     assert [step[1] - step[0] for step in steps if step].count(1) == 1
 
 
+def test_history_is_one_of_control_periods_and_not_of_inferences() -> None:
+    rig = Rig(contract=dataclasses.replace(CHUNKED, history=3))
+    rig.worker.latency_s = DELAY_S
+    rig.run(20)
+    frames = [tuple(int(v) for v in seen["front"][:, 0, 0, 0]) for seen in rig.seen]
+    assert len(frames) >= 5 and all((b - a, c - b) == (1, 1) for a, b, c in frames[1:])
+
+
 # ------------------------------------------------------------------ the end of the buffer
 def test_a_plan_that_ends_holds_by_its_own_rule_and_recovers() -> None:
     rig = running()
