@@ -14,6 +14,7 @@ SUITES: dict[str, str] = {
     "tasks": "sim.bench.tasks:main",
     "demo": "sim.bench.demo:main",
     "kinematics": "sim.bench.kinematics:main",
+    "chunks": "sim.bench.chunks:main",
     "learner": "policies.bench.learner:main",
 }
 
