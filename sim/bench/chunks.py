@@ -25,6 +25,7 @@ from robot.contract import Contract
 from robot.control.inference import Result, Worker, run_job
 from robot.control.limits import LimitConfig, default_limits
 from robot.control.loop import Command, ControlLoop, LoopConfig
+from robot.control.schedule import Schedule
 from robot.control.timing import Clock
 from robot.errors import PixelarmError
 from robot.files import require_folder
@@ -36,9 +37,10 @@ RATE_HZ, CHUNK, AGE_S = 20.0, 16, 0.015  # of the control loop, and from an obse
 SLICE_S = 0.010  # s of simulated time between samples of the arm's position
 SKIPPED_S = 2.0  # at the start, while the arm comes to the circle
 RADIUS_M, TURN_S = 0.08, 5.0  # of the circle, and for one round of it: 0.1 m/s
-GAIN = 2.1  # a delta counts from where the arm is, which then goes this share of it in a period
+GAIN = 4.2  # a delta counts from where the arm is, which then goes one part in so many of it in a period
 DISAGREE = 0.25  # standard deviation of a plan's own error, of its speed and (rad) of its direction
-SMOOTH = {"max_acceleration_m_s2": 4.0, "max_jerk_m_s3": 40.0}  # as sim_panda.yaml suggests
+LONGEST_S = 1000.0  # of simulated time, see ``meant``
+ACCELERATION, JERK = 4.0, 40.0  # m/s^2 and m/s^3, of the smooth limits, as sim_panda.yaml suggests
 
 
 class SimulatedTime(Clock):
@@ -74,7 +76,9 @@ class SimulatedTime(Clock):
 class SlowWorker:
     """A ``robot.control.inference.Worker`` whose policy takes ``seconds``; ``closed`` keeps it from being asked."""
 
-    def __init__(self, act: Callable[[dict[str, np.ndarray]], np.ndarray], clock: SimulatedTime, seconds: float) -> None:
+    def __init__(
+        self, act: Callable[[dict[str, np.ndarray]], np.ndarray], clock: SimulatedTime, seconds: float
+    ) -> None:
         self._act, self._clock, self._seconds = act, clock, seconds
         self._jobs, self._thinking = 0, False
         self._done: list[Result] = []
@@ -106,8 +110,10 @@ class SlowWorker:
 
 
 class Circling:
-    """Deltas along a circle about ``centre``, from where the arm is seen. The gripper's number, which stays on the side
-    of open, says for which instant an action is meant: from 0 at the start down to -1 after ``longest_s``."""
+    """Deltas along a circle about ``centre``, from where the arm is seen.
+
+    The gripper stays open, and its number says for which instant an action is meant.
+    """
 
     def __init__(self, contract: Contract, centre: np.ndarray, seed: int, stamp_s: Callable[[], float]) -> None:
         self.contract, self.centre, self.stamp_s = contract, centre, stamp_s
@@ -129,10 +135,8 @@ class Circling:
         return np.float32(rows)
 
 
-LONGEST_S = 1000.0
-
-
 def meant(instant_s: float) -> float:
+    """An instant as the number of an open gripper, from 0 down to -1 after ``LONGEST_S``."""
     return -instant_s / LONGEST_S
 
 
@@ -148,21 +152,20 @@ class Trace:
     held: list[bool] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """Jerk in m/s^3, of the arm and of the targets, and what was missed, from ``SKIPPED_S`` on."""
-        arm, targets = (np.array(v[round(SKIPPED_S / s) :]) for v, s in self._series())
-        held = self.held[round(SKIPPED_S / self.period_s) :]
-        late = np.array(self.lateness[round(SKIPPED_S / self.period_s) :])[~np.array(held)]
+        """Jerk in m/s^3 and what was missed, from ``SKIPPED_S`` on. The arm's jerk once of all samples, which holds the
+        ripple of targets that step, and once of one sample a control period, which is the motion without it."""
+        arm, first = np.array(self.places[round(SKIPPED_S / SLICE_S) :]), round(SKIPPED_S / self.period_s)
+        held = self.held[first:]
+        late = np.array(self.lateness[first:])[~np.array(held)]
         return {
             "arm_jerk": _sizes(jerk(arm, SLICE_S)),
-            "target_jerk": _sizes(jerk(targets, self.period_s)),
+            "motion_jerk": _sizes(jerk(arm[:: round(self.period_s / SLICE_S)], self.period_s)),
+            "target_jerk": _sizes(jerk(np.array(self.sent[first:]), self.period_s)),
             "mean_speed_m_s": round(float(np.linalg.norm(np.diff(arm, axis=0), axis=1).mean() / SLICE_S), 4),
             "late_actions_executed": int((late > 0.5 * self.period_s + 1e-3).sum()),
             "missed_cycles": int(sum(held)),
             "cycles": len(held),
         }
-
-    def _series(self) -> list[tuple[list[np.ndarray], float]]:
-        return [(self.places, SLICE_S), (self.sent, self.period_s)]
 
 
 def jerk(places: np.ndarray, step_s: float) -> np.ndarray:
@@ -196,6 +199,13 @@ WAYS = (
 )
 
 
+class ByCounter(Schedule):
+    """What the schedule is measured against: a chunk begins with its first action, whenever it comes."""
+
+    def merge(self, begins_ns: int, chunk: np.ndarray, now_ns: int) -> None:
+        super().merge(now_ns, chunk, now_ns)
+
+
 class Bench:
     """The simulated arm and one way to drive it for ``seconds``."""
 
@@ -216,8 +226,7 @@ class Bench:
             LoopConfig(deadline_ms=deadline_ms, fade_ms=way.fade_ms), self.clock, worker=cast(Worker, worker),
         )  # fmt: skip
         if way.by_counter:
-            merge = self.loop.schedule.merge
-            self.loop.schedule.merge = lambda begins, chunk, now: merge(now, chunk, now)  # type: ignore[method-assign]
+            self.loop.schedule.__class__ = ByCounter
         if way.waits:
             worker.closed = lambda: self.loop.schedule.at(round(1e9 * (self.stamp_s + contract.period_s))) is not None
         self.clock.at(self.clock.now_s, self._advance)
@@ -225,7 +234,9 @@ class Bench:
 
     def _limits(self, way: Way) -> LimitConfig:
         limits = profile.ArmProfile.load(profile.find("sim_panda", profile.shipped())).limits
-        return dataclasses.replace(limits, **(SMOOTH if way.smooth else {}))
+        if not way.smooth:
+            return limits
+        return dataclasses.replace(limits, max_acceleration_m_s2=ACCELERATION, max_jerk_m_s3=JERK)
 
     def run(self, seconds: float) -> Trace:
         while len(self.trace.times) * SLICE_S < seconds:
@@ -262,13 +273,15 @@ class Bench:
 
 # ------------------------------------------------------------------------------------------------------------- output
 def table(found: dict[str, Any]) -> str:
-    head = f"{'':<44}{'jerk of the arm, m/s^3':<25}{'jerk of the targets':<25}"
-    lines = [head + "mean speed   late actions   missed cycles", f"{'':<44}{'RMS / max':<25}{'RMS / max':<25}"]
+    """For a terminal."""
+    columns = {"arm": "arm_jerk", "arm, once a period": "motion_jerk", "targets": "target_jerk"}
+    head = "".join(f"{name:<20}" for name in columns)
+    lines = [f"{'jerk, m/s^3, RMS / max':<44}{head}mean m/s   late actions   missed cycles"]
     for words, row in found.items():
-        arm, targets = row["arm_jerk"], row["target_jerk"]
-        cells = f"{arm['rms']:.1f} / {arm['max']:.1f}", f"{targets['rms']:.1f} / {targets['max']:.1f}"
+        jerks = (row[key] for key in columns.values())
+        cells = "".join(f"{sizes['rms']:.1f} / {sizes['max']:.1f}".ljust(20) for sizes in jerks)
         counts = f"{row['late_actions_executed']:<15}{row['missed_cycles']} of {row['cycles']}"
-        lines.append(f"{words:<44}{cells[0]:<25}{cells[1]:<25}{row['mean_speed_m_s']:<13.3f}{counts}")
+        lines.append(f"{words:<44}{cells}{row['mean_speed_m_s']:<11.3f}{counts}")
     return "\n".join(lines)
 
 
@@ -291,7 +304,7 @@ def plot(traces: dict[str, Trace], path: Path, seconds: float = 4.0) -> None:
         above.set_title(words, fontsize=9)
         below.set_xlabel("s")
     axes[0, 0].set_ylabel("speed of the arm, m/s")
-    axes[1, 0].set_ylabel("jerk of the arm, m/s$^3$")
+    axes[1, 0].set_ylabel("jerk of the arm, m/s³")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
@@ -318,7 +331,9 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     longest_ms = 500.0 * CHUNK / RATE_HZ - 1e3 / RATE_HZ - 1e3 * AGE_S
     if not 0.0 <= args.inference_ms < longest_ms:
-        raise PixelarmError(f"--inference-ms must lie in [0, {longest_ms:g}), which chunks cover; got {args.inference_ms}")
+        raise PixelarmError(
+            f"--inference-ms must lie in [0, {longest_ms:g}), which chunks cover; got {args.inference_ms}"
+        )
     if not SKIPPED_S + 4.0 <= args.seconds <= 0.5 * LONGEST_S:
         limits = f"[{SKIPPED_S + 4.0:g}, {0.5 * LONGEST_S:g}]"
         raise PixelarmError(f"--seconds must lie in {limits}, got {args.seconds}")
