@@ -132,7 +132,7 @@ class Circling:
             velocity = faster * rotation @ (along + outwards * np.clip(2.0 * (RADIUS_M - radius), -0.1, 0.1))
             rows.append([*(GAIN * period_s * velocity), 0.5 * height, meant(self.stamp_s() + k * period_s)])
             place = place + velocity * period_s
-        return np.float32(rows)
+        return np.array(rows, np.float32)
 
 
 def meant(instant_s: float) -> float:
