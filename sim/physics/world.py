@@ -24,6 +24,7 @@ from sim.physics.control import (
     make_controller,
 )
 from sim.physics.placed_arm import place
+from sim.physics.servo_pose import ServoPoseController
 from sim.rendering.renderer import AUTO, OpenGLRenderer, Renderer, check_renderer, make_renderer
 from sim.scene.names import body_id
 
@@ -88,7 +89,7 @@ class World:
         """Let objects come to rest and the wrist go to its held orientation; from now on the arm is commanded."""
         mujoco.mj_forward(self.model, self.data)
         self.controller.reset(self.data)
-        if isinstance(self.controller, OperationalSpaceController):
+        if isinstance(self.controller, OperationalSpaceController | ServoPoseController):
             self.controller.goal_rotation[:] = self.home_rotation
         self._substep = 0
         self.advance(round(SETTLE_S / self.timestep))
@@ -104,7 +105,9 @@ class World:
         Returns:
             The position after clipping.
         """
-        assert isinstance(self.controller, OperationalSpaceController), "this contract's actions are joint goals"
+        assert isinstance(self.controller, OperationalSpaceController | ServoPoseController), (
+            "this contract's actions are joint goals"
+        )
         clipped = np.clip(np.asarray(position, float), *self._workspace)
         self.controller.goal_position[:] = clipped + self.base_position
         if rotation is not None:
