@@ -149,8 +149,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "matplotlib", "av",
     ),
     "ros": (
-        "rclpy", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "rcl_interfaces",
-        "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs", "PIL",
+        "rclpy", "action_msgs", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs",
+        "rcl_interfaces", "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs", "PIL",
     ),
 }  # fmt: skip
 NEEDS_3_11 = "train"  # torch; the robot side alone runs on 3.10

@@ -20,11 +20,11 @@ from robot.actions import JOINT_POSITION, JOINT_VELOCITY, KINDS, POSE, PROPRIO
 from robot.contract import Contract
 from robot.control.limits import LimitConfig
 from robot.errors import PixelarmError, UnknownName
+from robot.grippers import GripperCommand, GripperState
 from robot.kinematics.chain import Chain
 
 QOS = ("best_effort", "reliable")
 IMAGE_TYPES = ("image", "compressed")
-GRIPPER_TYPES = ("joint_state", "float64_multi_array")
 JOINT_TYPES = ("joint_trajectory", "float64_multi_array")
 
 
@@ -92,40 +92,6 @@ class ContractTopic:
     """A latched (transient local) std_msgs/String with the contract of the arm's scene; the simulated arm has one."""
 
     topic: str
-
-
-@dataclass(frozen=True)
-class GripperState:
-    """sensor_msgs/JointState with the fingers; opening = ``offset`` + ``scale`` times the sum of the named joints."""
-
-    topic: str
-    joints: tuple[str, ...]
-    scale: float = 1.0  # metres of opening per unit of position; negative where a larger position is further closed
-    offset: float = 0.0  # m of opening where all positions are zero
-
-
-@dataclass(frozen=True)
-class GripperCommand:
-    """Where the gripper's target goes; ``open`` and ``closed`` are the values for -1 and +1, in the driver's unit."""
-
-    topic: str
-    open: float
-    closed: float
-    type: str = "joint_state"  # sensor_msgs/JointState with header, or float64_multi_array: std_msgs/Float64MultiArray
-    joint: str = "gripper"  # name in the JointState
-
-    def __post_init__(self) -> None:
-        _one_of("gripper command type", self.type, GRIPPER_TYPES)
-        if self.open == self.closed:
-            raise PixelarmError(f"gripper command: open and closed must differ, both are {self.open}")
-
-    def value(self, gripper: float) -> float:
-        """The driver's number for a gripper command in [-1, 1]."""
-        return self.open + 0.5 * (gripper + 1.0) * (self.closed - self.open)
-
-    def gripper(self, value: float) -> float:
-        """The inverse of ``value``."""
-        return 2.0 * (value - self.open) / (self.closed - self.open) - 1.0
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ ROS = {
     "lifecycle_msgs",
     "rcl_interfaces",
     "trajectory_msgs",
+    "action_msgs",
+    "control_msgs",
 }
 
 
@@ -197,7 +199,7 @@ def test_only_the_simulated_arm_brings_the_simulator_into_hardware() -> None:
 ROOMS = {
     "robot": [
         "errors packages stats history provenance video",
-        "files rotations",
+        "files grippers rotations",
         "actions kinematics",
         "contract",
         "bundle control",

@@ -3,8 +3,9 @@ does.
 
 Out: one Image per camera, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
 (JSON), and the contract of the scene, latched, where the profile names a topic for it.
-In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's
-JointState. A target without a stamp counts from its arrival. Service ``~/reset`` (std_srvs/Trigger): the next seed.
+In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's in
+the type of the profile (``hardware/ros/gripper_input.py``). A target without a stamp counts from its arrival. Service
+``~/reset`` (std_srvs/Trigger): the next seed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hardware.ros.gripper_input import GripperInput
 from hardware.simulated import arm as sim_arm
 from hardware.simulated.arm import ArmState, Options, SimArm
 from hardware.simulated.episodes import Episodes
@@ -71,10 +73,6 @@ class SimArmNode(Node):
         task = configured_task(TaskConfig(options.task, options.image_size, arm=self.arm_profile.arm))
         world = build_world(task)
         self.arm_profile.require_contract(world.contract)
-        if self.arm_profile.gripper_command.type != "joint_state":
-            raise PixelarmError(
-                "the simulated arm takes the gripper's target as joint_state; the profile has another type"
-            )
         names = world.joint_state()[0]
         lacking = [n for n in (*self.arm_profile.joint_names, *self.arm_profile.gripper_state.joints) if n not in names]
         if lacking:
@@ -145,7 +143,7 @@ class SimArmNode(Node):
             self.create_subscription(Float64MultiArray, output.topic, lambda m: self._on_array(field, m), reliable)
         else:
             self.create_subscription(JointTrajectory, output.topic, self._on_trajectory, reliable)
-        self.create_subscription(JointState, arm.gripper_command.topic, self._on_gripper, reliable)
+        self._gripper = GripperInput(self, arm.gripper_command, self._on_gripper, self._ignore)
         self.create_service(Trigger, "~/reset", self._on_reset)
 
     # --------------------------------------------------------------------- in
@@ -181,11 +179,8 @@ class SimArmNode(Node):
         motion: dict[str, Any] = {field: ordered}
         self.arm.command(stamp or self.arm.now_ns(), **motion)
 
-    def _on_gripper(self, message: JointState) -> None:
-        command = self.arm_profile.gripper_command
-        for name, value in zip(message.name, message.position, strict=False):
-            if name == command.joint:
-                self.arm.command(stamp_ns(message.header.stamp), gripper=command.gripper(value))
+    def _on_gripper(self, stamp: int, gripper: float) -> bool:
+        return self.arm.command(stamp or self.arm.now_ns(), gripper=gripper)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self.arm.episodes:

@@ -32,6 +32,7 @@ runtime.require_rclpy()
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor  # noqa: E402
+from rclpy.action import ActionClient  # noqa: E402
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
@@ -237,13 +238,20 @@ class PolicyNode(LifecycleNode):
             self._entities.append((self.destroy_publisher, made))
             return made
 
+        def action_client(kind: Any, name: str) -> Any:
+            made = ActionClient(self, kind, name)
+            self._entities.append((lambda client: client.destroy(), made))
+            return made
+
         if arm.contract:
             subscribe(String, arm.contract.topic, self._on_contract, 1, reliable=True, latched=True)
         if enable_required:
             subscribe(Joy, arm.enable.topic, self._on_joy, 1)
         for latched in (False, True):  # a latched subscription alone would not hear a publisher that does not latch
             subscribe(Bool, arm.estop.topic, self._on_estop, 1, reliable=True, latched=latched)
-        self._outputs = Outputs(publisher, arm, loop.contract)
+        self._outputs = Outputs(
+            publisher, arm, loop.contract, None if self.dry_run else action_client, self.get_logger().warning
+        )
         self._inputs = Inputs(subscribe, arm, loop, self._outputs.measured)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._entities.append((self.destroy_publisher, self._diagnostics))
@@ -290,7 +298,7 @@ class PolicyNode(LifecycleNode):
 
     def _publish(self, command: Command, hold: bool) -> None:
         """Called from the loop's thread."""
-        self._outputs.publish(command)
+        self._outputs.publish(command, hold)
 
     def _diagnose(self) -> None:
         assert self.loop is not None
