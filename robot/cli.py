@@ -116,6 +116,12 @@ COMMANDS: dict[str, Command] = {
     "deploy": Command(
         "robot.commands.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
     ),
+    "latency": Command(
+        "robot.commands.latency:main",
+        "how fast this machine runs a bundle, stage by stage, without ROS",
+        "BUNDLE --seconds 10",
+        RUN,
+    ),
     "sim-arm": Command(
         "hardware.commands.sim_arm:main",
         "a simulated arm that speaks a real driver's topics",

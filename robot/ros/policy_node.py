@@ -205,7 +205,7 @@ class PolicyNode(LifecycleNode):
         if loop is None:
             return
         loop.close()
-        self.final_stats = loop.stats()
+        self.final_stats = self._stats(loop)
         try:
             self._write_stats(loop)
         finally:
@@ -216,7 +216,10 @@ class PolicyNode(LifecycleNode):
         if not path:
             return
         where = {"arm": self.arm.name, "dry_run": self.dry_run, "bundle": str(self.get_parameter("bundle").value)}
-        write_text(Path(path), json.dumps({**where, **loop.stats(raw=True)}) + "\n")
+        write_text(Path(path), json.dumps({**where, **self._stats(loop, raw=True)}) + "\n")
+
+    def _stats(self, loop: ControlLoop, raw: bool = False) -> dict[str, Any]:
+        return {**loop.stats(raw), "gripper": self._outputs.gripper.counts()}
 
     # ------------------------------------------------------------------ topics
     def _connect(self, loop: ControlLoop, arm: ArmProfile, enable_required: bool) -> None:
@@ -302,11 +305,12 @@ class PolicyNode(LifecycleNode):
 
     def _diagnose(self) -> None:
         assert self.loop is not None
-        stats, state = self.loop.stats(), self.loop.state
+        stats, state = self._stats(self.loop), self.loop.state
         warn = DiagnosticStatus.WARN
         levels = {"running": DiagnosticStatus.OK, "waiting": warn, "holding": warn, "inactive": DiagnosticStatus.STALE}
         numbers = {f"rule {rule}": n for rule, n in stats["rules"].items() if n}
         numbers |= {f"limit {name}": n for name, n in stats["limits"].items() if n}
+        numbers |= {f"gripper {name}": n for name, n in stats["gripper"].items() if n}
         numbers |= {f"latency {name} ms": value for name, value in stats["latency_ms"].items()}
         numbers |= {"ticks": stats["ticks"], "commands": stats["commands"], "dry run": self.dry_run}
         status = DiagnosticStatus(
