@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from robot.errors import PixelarmError
-from robot.grippers import ACTION, FLOAT, JOINT_STATE, TRAJECTORY, GripperCommand
+from robot.profile.grippers import ACTION, FLOAT, JOINT_STATE, TRAJECTORY, GripperCommand
 from robot.ros import messages, runtime
 from robot.ros.gripper_output import action_type
 from robot.ros.messages import stamp_ns

@@ -1,7 +1,7 @@
 """Where the gripper's target goes: a topic in the message of the arm's profile, or an action of control_msgs.
 
 control_msgs is imported only for a profile that uses it, since the wheels of ROS 2 do not have it. An action takes its
-time, so its goals are sent on change only (``robot.grippers.Changes``), and what became of each is counted.
+time, so its goals are sent on change only (``robot.profile.grippers.Changes``), and what became of each is counted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from robot.errors import MissingDependency
-from robot.grippers import ACTION, FLOAT, JOINT_STATE, TRAJECTORY, Changes, GripperCommand
+from robot.profile.grippers import ACTION, FLOAT, JOINT_STATE, TRAJECTORY, Changes, GripperCommand
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp
 

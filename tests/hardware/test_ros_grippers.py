@@ -23,7 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from hardware.ros.gripper_input import GripperInput
 from robot.errors import MissingDependency
-from robot.grippers import ACTION, FLOAT, JOINT_STATE, MULTI_ARRAY, PARALLEL_ACTION, TRAJECTORY, GripperCommand
+from robot.profile.grippers import ACTION, FLOAT, JOINT_STATE, MULTI_ARRAY, PARALLEL_ACTION, TRAJECTORY, GripperCommand
 from robot.ros import gripper_output
 from robot.ros.gripper_output import make
 

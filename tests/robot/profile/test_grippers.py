@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from robot.errors import PixelarmError
-from robot.grippers import ACTION, GRIPPER_TYPES, PARALLEL_ACTION, Changes, GripperCommand, GripperState
 from robot.profile import ArmProfile
+from robot.profile.grippers import ACTION, GRIPPER_TYPES, PARALLEL_ACTION, Changes, GripperCommand, GripperState
 
-ARMS = Path(__file__).parents[2] / "hardware" / "arms"
+ARMS = Path(__file__).parents[3] / "hardware" / "arms"
 
 
 def command(**keys: Any) -> GripperCommand:

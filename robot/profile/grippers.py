@@ -91,7 +91,7 @@ class GripperState:
     """sensor_msgs/JointState with the fingers; opening = ``offset`` + ``scale`` times the sum of the named joints."""
 
     topic: str
-    joints: tuple[str, ...]
+    joints: tuple[str, ...]  # of the fingers, whose positions are added
     scale: float = 1.0  # metres of opening per unit of position; negative where a larger position is further closed
     offset: float = 0.0  # m of opening where all positions are zero
 
@@ -109,11 +109,12 @@ class GripperCommand:
     """Where the gripper's target goes; ``open`` and ``closed`` are the values for -1 and +1, in the driver's unit."""
 
     topic: str  # of an action: its name
-    open: float
-    closed: float
-    type: str = JOINT_STATE  # one of GRIPPER_TYPES
+    open: float  # the driver's number for open
+    closed: float  # and for closed
+    type: str = "joint_state"  # the message or action that carries it: one of GRIPPER_TYPES
     joint: str = "gripper"  # its name in messages that name joints
-    unit: str | None = None  # one of UNITS: what open and closed are in; they are checked against it
+    # what open and closed are in, one of UNITS: they are checked against it
+    unit: str | None = None
     on_change: bool | None = None  # send a value only when it differs from the last; actions always do
     min_change: float | None = None  # in the driver's unit, smallest difference that is sent; 2 % of the way
     min_interval_s: float | None = None  # shortest time between two that are sent on change; 0.2 s
