@@ -105,7 +105,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------------------- measure
-@dataclass(frozen=True)
+@dataclass
 class AtRate:
     """A policy run at another rate than its own."""
 
@@ -129,7 +129,7 @@ def at_rate(contract: Contract, rate_hz: float) -> Contract:
 
 
 def paced(contract: Contract, inference_ms: float) -> Contract:
-    """The contract itself, or at a lower rate where an inference would take over half of its deadline: a loop that
+    """The contract itself, or at a lower rate where an inference usually takes over half of its deadline: a loop that
     misses deadlines drops the slow answers, and what is left would look fast.
     """
     room = contract.deadline_ms / (2.0 * max(inference_ms, 1e-3))
@@ -143,7 +143,7 @@ def measure(policy: Policy, seconds: float, sensor_ms: float = 0.0) -> dict[str,
         PixelarmError: not one command was sent; the message has the rules that fired.
     """
     wanted, warm = policy.contract, warm_up(policy)
-    contract = paced(wanted, warm["p99"])
+    contract = paced(wanted, warm["p50"])
     limits = default_limits(wide_limits(contract), contract)
     loop = ControlLoop(AtRate(policy, contract), limits, lambda command, hold: None, LoopConfig(home_xyzw=HOME))
     arm = FakeArm(loop, sensor_ms)
@@ -217,7 +217,7 @@ def words(found: dict[str, Any]) -> str:
     contract, warm, machine = found["contract"], found["warm_up_ms"], found["hardware"]
     lines = [
         f"{found['bundle']}: task {contract['task']}, arm {contract['arm']}, {contract['action']}, "
-        f"{contract['rate_hz']:g} Hz, deadline {contract['deadline_ms']:g} ms",
+        f"{contract['rate_hz']:g} Hz, deadline {contract['deadline_ms']:.4g} ms",
         f"{machine['cpu']}, {machine['cores']} cores; threads {found['threads']}, busy processes beside "
         f"{found['load']}, images {found['sensor_ms']:g} ms on their way",
         f"loading {found['load_ms']} ms; first inference {warm['first']} ms, then p50 {warm['p50']}, "
@@ -243,7 +243,7 @@ def _verdict_words(found: dict[str, Any], contract: dict[str, Any]) -> list[str]
         f"highest control rate: {found['highest_hz']:g} Hz = 1000 * {found['share']:g} / (p99 {found['p99_ms']} ms + "
         f"margin {found['margin_ms']} ms); --rate {found['highest_hz']:g} tries it",
         f"this machine {does} {rate:g} Hz: it needs {found['p99_ms'] + found['margin_ms']:.1f} ms of the deadline's "
-        f"{deadline:g} ms",
+        f"{deadline:.4g} ms",
     ]
 
 
