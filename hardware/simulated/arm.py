@@ -278,9 +278,10 @@ def ready_words(options: Options, arm: ArmProfile, contract: Contract, namespace
     others = [source.topic for source in (arm.eef_pose, arm.joint_state, arm.gripper_state) if source]
     sent = dict.fromkeys([*(source.topic for source in arm.cameras.values()), *others])  # a topic may have two uses
     heard = [arm.outputs[KINDS[contract.action.kind].target].topic, arm.gripper_command.topic]
+    said = f"; its contract is on {arm.contract.topic}" if arm.contract else ""
     return (
-        f"ready: simulated arm {arm.name}, task {options.task}, {scenes}; out: {', '.join(sent)}; "
-        f"in: {', '.join(heard)} ({contract.action.kind}); namespace {namespace}, {where}; {end}"
+        f"ready: simulated arm {arm.name}, task {options.task}, {scenes}; out: {', '.join(sent)}; waits for a policy "
+        f"({contract.summary}) on {', '.join(heard)}{said}; namespace {namespace}, {where}; {end}"
     )
 
 

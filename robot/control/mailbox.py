@@ -112,6 +112,12 @@ class Mailbox:
 
     # ------------------------------------------------------------------ take
     @property
+    def silent(self) -> list[str]:
+        """The streams that have not sent anything yet, neither good nor unusable."""
+        with self._lock:
+            return [name for name, samples in self._samples.items() if not samples and name not in self._faults]
+
+    @property
     def fresh(self) -> bool:
         """Is there a complete set whose every image is newer than those of the last set looked at?"""
         with self._lock:

@@ -16,7 +16,7 @@ from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
 from robot.profile import ArmProfile
 
-ARMS = Path(__file__).parents[2] / "hardware" / "arms"
+ARMS = Path(__file__).parents[3] / "hardware" / "arms"
 
 
 def contract(cameras: tuple[str, ...] = ("agentview", "eye_in_hand"), proprio: tuple[str, ...] = ()) -> Contract:
