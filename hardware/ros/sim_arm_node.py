@@ -140,19 +140,19 @@ class SimArmNode(Node):
 
     def _hear(self, arm: ArmProfile, reliable: QoSProfile) -> None:
         """What a policy sends, and what is to be said while it does not."""
-        kind = KINDS[self.arm.world.contract.action.kind]
-        output, self._turns = arm.outputs[kind.target], kind.turns
+        kind, told = KINDS[self.arm.world.contract.action.kind], arm.told(self.arm.world.contract.action.kind)
+        output, self._turns = arm.outputs[told], kind.turns
         self._joint_order = self.arm.world.joint_state()[0][: len(arm.joint_names)]
-        if kind.target == POSE:
+        if told == POSE:
             self.create_subscription(PoseStamped, output.topic, self._on_pose, reliable)
-        elif kind.target == JOINT_VELOCITY or output.type == "float64_multi_array":
-            field = "joint_velocities" if kind.target == JOINT_VELOCITY else "joint_positions"
+        elif told == JOINT_VELOCITY or output.type == "float64_multi_array":
+            field = "joint_velocities" if told == JOINT_VELOCITY else "joint_positions"
             self.create_subscription(Float64MultiArray, output.topic, lambda m: self._on_array(field, m), reliable)
         else:
             self.create_subscription(JointTrajectory, output.topic, self._on_trajectory, reliable)
         self._gripper = GripperInput(self, arm.gripper_command, self._on_gripper, self._ignore)
         self._heard: set[str] = set()
-        streams = [Stream("targets", output.topic, key=OUTPUTS[kind.target])]
+        streams = [Stream("targets", output.topic, key=OUTPUTS[told])]
         if not arm.gripper_command.is_action:
             streams.append(Stream("the gripper's target", arm.gripper_command.topic, key="gripper_command"))
         names = {stream.what for stream in streams}

@@ -75,7 +75,7 @@ class ControlLoop:
         self._home_rotation = None if home is None else rotations.from_quaternion(np.array(home))
         self.max_age_ms = self.config.max_age_ms or self.contract.max_age_ms
         self.rules = dict.fromkeys(RULES, 0)
-        self.mailbox = Mailbox(self.contract, self.clock, self.max_age_ms, self._count)
+        self.mailbox = Mailbox(self.contract, self.clock, self.max_age_ms, self._count, limits.needs)
         self.put_image, self.put_proprio = self.mailbox.put_image, self.mailbox.put_proprio
         self._worker = worker or Worker(policy.act, self.clock)
         self._pacer = Pacer(self.contract.period_s, lead_s=self.config.grace_ms / 4e3)

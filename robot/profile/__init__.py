@@ -17,6 +17,7 @@ from robot.contract import Contract
 from robot.control.limits import LimitConfig
 from robot.errors import PixelarmError, UnknownName
 from robot.kinematics.chain import Chain
+from robot.kinematics.inverse import Options
 from robot.profile.grippers import GripperCommand, GripperState
 from robot.profile.reading import build, read_yaml
 from robot.profile.topics import (
@@ -59,8 +60,10 @@ class ArmProfile:
     home_xyzw: tuple[float, ...] | None = (
         None  # orientation of eef_pose with the arm at home: eef_delta_position_yaw's yaw of 0
     )
-    # file of the joints and the tip ("pixelarm kinematics"), beside the profile; limits.min_height_m needs it
+    # file of the joints and the tip ("pixelarm kinematics"), beside the profile; limits.min_height_m needs it. Without
+    # eef_pose the pose is that of the measured joints, and without target_pose poses are solved for joint positions
     kinematics: str | None = None
+    inverse: Options = field(default_factory=Options)  # of poses that are solved
     limits: LimitConfig = field(default_factory=LimitConfig)
     enable: EnableConfig = field(default_factory=EnableConfig)
     estop: EstopConfig = field(default_factory=EstopConfig)
@@ -80,6 +83,11 @@ class ArmProfile:
         norm = sum(v * v for v in self.home_xyzw) if self.home_xyzw else 1.0
         if (self.home_xyzw is not None and len(self.home_xyzw) != 4) or abs(norm - 1.0) > 1e-6:
             raise PixelarmError(f"home_xyzw must be a unit quaternion x, y, z, w, got {self.home_xyzw}")
+        if self.solves and self.joint_state is None:
+            raise PixelarmError(
+                f"arm profile {self.name!r}: poses are solved for joint positions near those that are measured: it "
+                "needs the key joint_state"
+            )
         if self.limits.min_height_m is not None and self.kinematics is None:
             raise PixelarmError(
                 f"arm profile {self.name!r}: limits.min_height_m needs the arm's kinematics: name their file with the "
@@ -110,20 +118,31 @@ class ArmProfile:
         return {target: topic for target, topic in found.items() if topic is not None}
 
     @property
+    def solves(self) -> bool:
+        """Poses are solved for joint positions, which the driver takes."""
+        return self.kinematics is not None and POSE not in self.outputs and JOINT_POSITION in self.outputs
+
+    def told(self, kind: str) -> str:
+        """The kind of target (``robot.actions.TARGETS``) that the driver gets for a kind of action."""
+        target = KINDS[kind].target
+        return JOINT_POSITION if target == POSE and self.solves else target
+
+    @property
     def kinds(self) -> list[str]:
         """The kinds of action that this arm can be driven with."""
         return [
             name
             for name, kind in KINDS.items()
-            if kind.target in self.outputs and (self.home_xyzw or not kind.needs_home)
+            if self.told(name) in self.outputs and (self.home_xyzw or not kind.needs_home)
         ]
 
     @property
     def proprio(self) -> dict[str, int]:
         """The proprioception that this arm measures, and the size of each field."""
+        pose = self.eef_pose or (self.joint_state if self.kinematics else None)
         sources: dict[str, Any] = {
-            "eef_pos": self.eef_pose,
-            "eef_quat": self.eef_pose,
+            "eef_pos": pose,
+            "eef_quat": pose,
             "gripper_opening": self.gripper_state,
         }
         sources |= {"joint_pos": self.joint_state, "joint_vel": self.joint_state}
@@ -148,7 +167,8 @@ class ArmProfile:
             )
 
     def _require_output(self, contract: Contract) -> None:
-        kind, target = contract.action.kind, KINDS[contract.action.kind].target
+        kind = contract.action.kind
+        target = self.told(kind) if KINDS[kind].make else ""
         if kind not in self.kinds:
             key = "home_xyzw" if target in self.outputs else OUTPUTS[target]
             takes = f"the arm profile {self.name!r} takes {', '.join(self.kinds)} actions"

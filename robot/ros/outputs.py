@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from robot import rotations
-from robot.actions import JOINT_POSITION, KINDS, POSE, Target
+from robot.actions import JOINT_POSITION, POSE, Target
 from robot.contract import Contract
 from robot.control.loop import Command
 from robot.errors import PixelarmError
@@ -39,14 +39,12 @@ class Outputs:
         (``gripper_output.make``).
         """
         self._arm, self._period_s = arm, contract.period_s
-        kind = KINDS[contract.action.kind]
-        output = arm.outputs[kind.target]
-        self._message = {POSE: self._pose, JOINT_POSITION: self._joint_positions}.get(
-            kind.target, self._joint_velocities
-        )
-        self._as_trajectory = kind.target == JOINT_POSITION and output.type == "joint_trajectory"
+        told = arm.told(contract.action.kind)
+        output = arm.outputs[told]
+        self._message = {POSE: self._pose, JOINT_POSITION: self._joint_positions}.get(told, self._joint_velocities)
+        self._as_trajectory = told == JOINT_POSITION and output.type == "joint_trajectory"
         joints = JointTrajectory if self._as_trajectory else Float64MultiArray
-        self._target = publisher(PoseStamped if kind.target == POSE else joints, output.topic)
+        self._target = publisher(PoseStamped if told == POSE else joints, output.topic)
         self.gripper = gripper_output.make(
             arm.gripper_command, publisher, action_client, say, arm.base_frame, self._period_s
         )

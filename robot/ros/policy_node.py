@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from robot import bundle, profile
-from robot.actions import KINDS
 from robot.contract import Contract
 from robot.control.limits import LimitConfig, default_limits
 from robot.control.loop import Command, ControlLoop, LoopConfig
@@ -148,7 +147,9 @@ class PolicyNode(LifecycleNode):
             )
         self.loop = ControlLoop(
             policy,
-            default_limits(self._limits(arm.limits), policy.contract, arm.read_chain()),
+            default_limits(
+                self._limits(arm.limits), policy.contract, arm.read_chain(), arm.inverse if arm.solves else None
+            ),
             self._publish,
             LoopConfig(
                 max_age_ms=float(self.get_parameter("max_age_ms").value) or None,
@@ -171,7 +172,7 @@ class PolicyNode(LifecycleNode):
         streams = waiting.policy_streams(self.arm, contract, enable)
         self._heard: set[str] = set()  # of those that are no observation
         self._waiting = Waiting(self, streams, self._missing, self.get_logger().warning)
-        target, resolve = self.arm.outputs[KINDS[contract.action.kind].target].topic, self.resolve_topic_name
+        target, resolve = self.arm.outputs[self.arm.told(contract.action.kind)].topic, self.resolve_topic_name
         sends = f"{resolve(target)} and {resolve(self.arm.gripper_command.topic)}"
         self.get_logger().info(
             f"policy {path} ({contract.summary}) waits for: {waiting.listed(streams, resolve)}; commands "

@@ -37,10 +37,14 @@ def policy_streams(arm: ArmProfile, contract: Contract, enable: bool) -> list[St
         kind, reliable = IMAGES.get(source.type, ""), source.qos == "reliable"
         found.append(Stream(words, source.topic, kind, (camera.name,), reliable, key=key))
     wanted = [p.name for p in contract.proprio]
+    pose: tuple[str, ...] = ("eef_pos", "eef_quat")
+    joints: tuple[str, ...] = ("joint_pos", "joint_vel")
+    if arm.eef_pose is None:
+        pose, joints = (), (*pose, *joints)
     for key, fields, kind in (
-        ("eef_pose", ("eef_pos", "eef_quat"), "geometry_msgs/msg/PoseStamped"),
+        ("eef_pose", pose, "geometry_msgs/msg/PoseStamped"),
         ("gripper_state", ("gripper_opening",), "sensor_msgs/msg/JointState"),
-        ("joint_state", ("joint_pos", "joint_vel"), "sensor_msgs/msg/JointState"),
+        ("joint_state", joints, "sensor_msgs/msg/JointState"),
     ):
         carried, source = tuple(name for name in wanted if name in fields), getattr(arm, key)
         if carried and source is not None:

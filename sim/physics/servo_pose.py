@@ -51,16 +51,22 @@ class ServoPoseController:
 
     def command(self, data: mujoco.MjData) -> np.ndarray:
         """``(n,)`` rad, what the servos are told now."""
-        goal = np.concatenate([self.goal_position, self.goal_rotation.ravel()])
-        if not np.array_equal(goal, self._solved):
-            self._start[:] = self._now(data.time)
-            self._begun[:] = data.time
+        if not np.array_equal(self._goal(), self._solved):
             found = solve(
                 self.chain, self._end, self.goal_position - self._arm.base_position, self.goal_rotation, OPTIONS
             )
-            self._end[:] = np.clip(found.joints, self._low, self._high)
-            self._solved[:] = goal
+            self.set_joints(data, found.joints)
         return self._now(data.time)
+
+    def set_joints(self, data: mujoco.MjData, joints: np.ndarray) -> None:
+        """Go to joint positions ``(n,)`` rad, until the next goal pose."""
+        self._start[:] = self._now(data.time)
+        self._begun[:] = data.time
+        self._end[:] = np.clip(joints, self._low, self._high)
+        self._solved[:] = self._goal()
+
+    def _goal(self) -> np.ndarray:
+        return np.concatenate([self.goal_position, self.goal_rotation.ravel()])
 
     def _now(self, time_s: float) -> np.ndarray:
         share = min((time_s - float(self._begun[0])) / self._period_s, 1.0)

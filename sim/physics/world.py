@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import mujoco
 import numpy as np
 
-from robot.actions import KINDS, TARGETS, Reference, Target
+from robot.actions import JOINT_POSITION, KINDS, TARGETS, Reference, Target
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from sim.physics.arm import ANYWHERE, Arm, Workspace
@@ -119,12 +119,18 @@ class World:
         """Where the controller and the gripper go from now on.
 
         Args:
-            target: of the kind that the contract's actions make; a position is clipped to the task's workspace.
+            target: of the kind that the contract's actions make; a position is clipped to the task's workspace. An arm
+                that is led by inverse kinematics also takes joint positions instead of a pose.
 
         Returns:
             The target that is followed.
         """
         wanted = KINDS[self.contract.action.kind].target
+        if target.kind == JOINT_POSITION and isinstance(self.controller, ServoPoseController):
+            assert target.joint_positions is not None  # somebody else has solved the pose
+            self.controller.set_joints(self.data, target.joint_positions)
+            self.set_gripper(target.gripper)
+            return target
         if target.kind != wanted:
             raise PixelarmError(f"this world's actions are {TARGETS[wanted]}, got {TARGETS[target.kind]}")
         if target.position is not None:
