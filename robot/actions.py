@@ -88,7 +88,10 @@ CARRIED_M, CARRIED_RAD = 0.2, 1.0  # a target so far away was not followed: the 
 # ----------------------------------------------------------------------------------------------------------- targets
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Where the arm's own controller should go: a pose, or joint positions, or joint velocities; and the gripper."""
+    """Where the arm's own controller should go: a pose, or joint positions, or joint velocities; and the gripper.
+
+    Joint positions that were solved for a pose (``robot.control.limits.solved``) keep it beside them.
+    """
 
     gripper: float  # -1 opens, +1 closes
     position: np.ndarray | None = None  # (3,) m
@@ -97,16 +100,16 @@ class Target:
     joint_velocities: np.ndarray | None = None  # (J,) rad/s
 
     def __post_init__(self) -> None:
-        given = [v is not None for v in (self.position, self.joint_positions, self.joint_velocities)]
-        if sum(given) != 1 or (self.rotation is not None and self.position is None):
+        pose, joints, velocities = (v is not None for v in (self.position, self.joint_positions, self.joint_velocities))
+        if velocities == (pose or joints) or (self.rotation is not None and not pose):
             raise ValueError("a target is a position (and a rotation), or joint positions, or joint velocities")
 
     @property
     def kind(self) -> str:
         """One of ``TARGETS``."""
-        if self.position is not None:
-            return POSE
-        return JOINT_POSITION if self.joint_positions is not None else JOINT_VELOCITY
+        if self.joint_positions is not None:
+            return JOINT_POSITION
+        return POSE if self.position is not None else JOINT_VELOCITY
 
     def replace(self, **parts: Any) -> Target:
         """A copy with other values in these fields."""

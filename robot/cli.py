@@ -116,6 +116,12 @@ COMMANDS: dict[str, Command] = {
     "deploy": Command(
         "robot.commands.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
     ),
+    "latency": Command(
+        "robot.commands.latency:main",
+        "how fast this machine runs a bundle, stage by stage, without ROS",
+        "BUNDLE --seconds 10",
+        RUN,
+    ),
     "sim-arm": Command(
         "hardware.commands.sim_arm:main",
         "a simulated arm that speaks a real driver's topics",
@@ -149,8 +155,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "matplotlib", "av",
     ),
     "ros": (
-        "rclpy", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs", "rcl_interfaces",
-        "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs", "PIL",
+        "rclpy", "action_msgs", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs",
+        "rcl_interfaces", "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs", "PIL",
     ),
 }  # fmt: skip
 NEEDS_3_11 = "train"  # torch; the robot side alone runs on 3.10

@@ -127,6 +127,11 @@ class Contract:
     def period_s(self) -> float:
         return 1.0 / self.rate_hz
 
+    @property
+    def summary(self) -> str:
+        """A policy, or the policy that an arm waits for, in a few words."""
+        return f"task {self.task}, arm {self.arm}, {self.rate_hz:g} Hz, {self.action.kind}"
+
     def camera(self, name: str) -> Camera:
         return next(c for c in self.cameras if c.name == name)
 

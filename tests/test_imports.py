@@ -57,6 +57,8 @@ ROS = {
     "lifecycle_msgs",
     "rcl_interfaces",
     "trajectory_msgs",
+    "action_msgs",
+    "control_msgs",
 }
 
 

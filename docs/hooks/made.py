@@ -29,6 +29,7 @@ CONFIGS = (
     "policies/rl/config.py",
     "sim/envs/config.py",
     "robot/control/limits/config.py",
+    "robot/profile/grippers.py",
     "robot/kinematics/inverse.py",
 )
 
@@ -230,6 +231,8 @@ def _cell(text: str) -> str:
 
 def _value(source: str) -> str:
     """A default, which its file writes in Python, as one writes it on the command line."""
+    if not source:
+        return "required"
     try:
         value = ast.literal_eval(source)
     except ValueError:

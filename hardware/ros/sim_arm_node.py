@@ -3,8 +3,9 @@ does.
 
 Out: one Image per camera, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
 (JSON), and the contract of the scene, latched, where the profile names a topic for it.
-In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's
-JointState. A target without a stamp counts from its arrival. Service ``~/reset`` (std_srvs/Trigger): the next seed.
+In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's in
+the type of the profile (``hardware/ros/gripper_input.py``). A target without a stamp counts from its arrival. Service
+``~/reset`` (std_srvs/Trigger): the next seed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hardware.ros.gripper_input import GripperInput
 from hardware.simulated import arm as sim_arm
 from hardware.simulated.arm import ArmState, Options, SimArm
 from hardware.simulated.episodes import Episodes
@@ -27,9 +29,10 @@ from robot.dataset.video import write_video
 from robot.errors import PixelarmError
 from robot.files import write_json, write_results
 from robot.packages import require_ours
-from robot.profile import ArmProfile
+from robot.profile import OUTPUTS, ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
+from robot.ros.waiting import Stream, Waiting
 
 runtime.require_rclpy()
 
@@ -60,6 +63,7 @@ class SimArmNode(Node):
         self.arm.start()
         self._said_ready = False
         self._watch = self.create_timer(0.1, self._check)
+        self._listen = self.create_timer(1.0, self._waiting.check)
 
     def _make_arm(self, options: Options) -> SimArm:
         require_ours("sim")
@@ -71,10 +75,6 @@ class SimArmNode(Node):
         task = configured_task(TaskConfig(options.task, options.image_size, arm=self.arm_profile.arm))
         world = build_world(task)
         self.arm_profile.require_contract(world.contract)
-        if self.arm_profile.gripper_command.type != "joint_state":
-            raise PixelarmError(
-                "the simulated arm takes the gripper's target as joint_state; the profile has another type"
-            )
         names = world.joint_state()[0]
         lacking = [n for n in (*self.arm_profile.joint_names, *self.arm_profile.gripper_state.joints) if n not in names]
         if lacking:
@@ -135,24 +135,35 @@ class SimArmNode(Node):
             )
             self._contract = self.create_publisher(String, arm.contract.topic, latched)
             self._contract.publish(messages.to_contract(String(), self.arm.world.contract))
-        kind = KINDS[self.arm.world.contract.action.kind]
-        output, self._turns = arm.outputs[kind.target], kind.turns
+        self._hear(arm, reliable)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+
+    def _hear(self, arm: ArmProfile, reliable: QoSProfile) -> None:
+        """What a policy sends, and what is to be said while it does not."""
+        kind, told = KINDS[self.arm.world.contract.action.kind], arm.told(self.arm.world.contract.action.kind)
+        output, self._turns = arm.outputs[told], kind.turns
         self._joint_order = self.arm.world.joint_state()[0][: len(arm.joint_names)]
-        if kind.target == POSE:
+        if told == POSE:
             self.create_subscription(PoseStamped, output.topic, self._on_pose, reliable)
-        elif kind.target == JOINT_VELOCITY or output.type == "float64_multi_array":
-            field = "joint_velocities" if kind.target == JOINT_VELOCITY else "joint_positions"
+        elif told == JOINT_VELOCITY or output.type == "float64_multi_array":
+            field = "joint_velocities" if told == JOINT_VELOCITY else "joint_positions"
             self.create_subscription(Float64MultiArray, output.topic, lambda m: self._on_array(field, m), reliable)
         else:
             self.create_subscription(JointTrajectory, output.topic, self._on_trajectory, reliable)
-        self.create_subscription(JointState, arm.gripper_command.topic, self._on_gripper, reliable)
-        self.create_service(Trigger, "~/reset", self._on_reset)
+        self._gripper = GripperInput(self, arm.gripper_command, self._on_gripper, self._ignore)
+        self._heard: set[str] = set()
+        streams = [Stream("targets", output.topic, key=OUTPUTS[told])]
+        if not arm.gripper_command.is_action:
+            streams.append(Stream("the gripper's target", arm.gripper_command.topic, key="gripper_command"))
+        names = {stream.what for stream in streams}
+        self._waiting = Waiting(self, streams, lambda: names - self._heard, self.get_logger().warning)
 
     # --------------------------------------------------------------------- in
     def _ignore(self, words: str) -> None:
         self.get_logger().warning(f"{words}: ignored", throttle_duration_sec=5.0)
 
     def _on_pose(self, message: PoseStamped) -> None:
+        self._heard.add("targets")
         if message.header.frame_id != self.arm_profile.base_frame:
             wanted = f"targets must be in frame {self.arm_profile.base_frame!r}"
             self._ignore(f"{wanted}, got {message.header.frame_id!r}")
@@ -172,6 +183,7 @@ class SimArmNode(Node):
 
     def _on_joints(self, field: str, read: Callable[[Sequence[str]], np.ndarray], stamp: int) -> None:
         """A stamp of 0 is now."""
+        self._heard.add("targets")
         try:
             values = read(self.arm_profile.joint_names)
         except PixelarmError as error:
@@ -181,11 +193,9 @@ class SimArmNode(Node):
         motion: dict[str, Any] = {field: ordered}
         self.arm.command(stamp or self.arm.now_ns(), **motion)
 
-    def _on_gripper(self, message: JointState) -> None:
-        command = self.arm_profile.gripper_command
-        for name, value in zip(message.name, message.position, strict=False):
-            if name == command.joint:
-                self.arm.command(stamp_ns(message.header.stamp), gripper=command.gripper(value))
+    def _on_gripper(self, stamp: int, gripper: float) -> bool:
+        self._heard.add("the gripper's target")
+        return self.arm.command(stamp or self.arm.now_ns(), gripper=gripper)
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self.arm.episodes:
@@ -232,6 +242,7 @@ class SimArmNode(Node):
     def _check(self) -> None:
         if self.arm.ready and not self._said_ready:
             self._said_ready = True
+            self._waiting.begin()
             contract = self.arm.world.contract
             words = sim_arm.ready_words(self.options, self.arm_profile, contract, self.get_namespace(), runtime.where())
             self._bar.write(words) if self._bar is not None else print(words, flush=True)

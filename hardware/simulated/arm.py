@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hardware.simulated.episodes import Episodes
-from robot.actions import JOINT_VELOCITY, KINDS, Target
+from robot.actions import JOINT_VELOCITY, Target
 from robot.stats import AFTER_STEPS
 
 if TYPE_CHECKING:
@@ -277,10 +277,11 @@ def ready_words(options: Options, arm: ArmProfile, contract: Contract, namespace
         end = f"it ends after {options.episodes} episodes, or with Ctrl-C"
     others = [source.topic for source in (arm.eef_pose, arm.joint_state, arm.gripper_state) if source]
     sent = dict.fromkeys([*(source.topic for source in arm.cameras.values()), *others])  # a topic may have two uses
-    heard = [arm.outputs[KINDS[contract.action.kind].target].topic, arm.gripper_command.topic]
+    heard = [arm.outputs[arm.told(contract.action.kind)].topic, arm.gripper_command.topic]
+    said = f"; its contract is on {arm.contract.topic}" if arm.contract else ""
     return (
-        f"ready: simulated arm {arm.name}, task {options.task}, {scenes}; out: {', '.join(sent)}; "
-        f"in: {', '.join(heard)} ({contract.action.kind}); namespace {namespace}, {where}; {end}"
+        f"ready: simulated arm {arm.name}, task {options.task}, {scenes}; out: {', '.join(sent)}; waits for a policy "
+        f"({contract.summary}) on {', '.join(heard)}{said}; namespace {namespace}, {where}; {end}"
     )
 
 

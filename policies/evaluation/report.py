@@ -18,6 +18,7 @@ import numpy as np
 from policies.evaluation.page import BLUE, GREEN, GREY, INK, ORANGE, RED, axes_of, image, make_page, picture, section
 from policies.runs.checkpoint import read_json, reading
 from policies.runs.metrics import read_log
+from robot.control.digest import COLUMNS, TOTAL
 from robot.files import write_text
 
 if TYPE_CHECKING:
@@ -216,21 +217,22 @@ def _learning_words(summary: dict[str, Any]) -> str:
 
 def _latency_section(loop: dict[str, Any]) -> str:
     samples = loop.get("latency_samples_ms", [])
-    fired = {name: count for name, count in {**loop["rules"], **loop["limits"]}.items() if count}
+    gripper = {f"gripper {name}": count for name, count in loop.get("gripper", {}).items()}
+    fired = {name: count for name, count in {**loop["rules"], **loop["limits"], **gripper}.items() if count}
     rows = (
         "".join(f"<tr><th>{html.escape(n)}</th><td>{c}</td></tr>" for n, c in fired.items()) or "<tr><td>none</td></tr>"
     )
     stages = "".join(
-        f"<tr><th>{html.escape(n)}</th><td>{s['p50']:.2f}</td><td>{s['p99']:.2f}</td><td>{s['max']:.2f}</td></tr>"
-        for n, s in loop["stages"].items()
-        if s.get("n")
+        f"<tr><th>{html.escape(name)}</th>" + "".join(f"<td>{times[c]:.2f}</td>" for c in COLUMNS) + "</tr>"
+        for name, times in {**loop["stages"], TOTAL: loop["latency_ms"]}.items()
+        if times.get("n")
     )
+    heads = "".join(f"<th>{column} ms</th>" for column in COLUMNS)
     histogram = picture(latency_histogram(samples, loop["deadline_ms"])) if samples else ""
     return section(
         "The control loop",
-        f"{histogram}<h3>Stages</h3><table><tr><th>stage</th><th>p50 ms</th><th>p99 ms</th><th>max "
-        f"ms</th></tr>{stages}</table>"
-        f"<h3>Rules and limits that fired</h3><table>{rows}</table>",
+        f"{histogram}<h3>Stages</h3><table><tr><th>stage</th>{heads}</tr>{stages}</table>"
+        f"<h3>Rules and limits that fired, and the gripper</h3><table>{rows}</table>",
         f"{loop['ticks']} ticks, {loop['commands']} commands, {loop['holds']} holds.",
     )
 

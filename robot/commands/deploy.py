@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from robot import profile
+from robot import bundle, profile
+from robot.control.digest import digest
 from robot.errors import PixelarmError
 from robot.files import require_file
 from robot.profile import ArmProfile
@@ -69,7 +70,7 @@ def main(argv: list[str]) -> int:
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     """The node's parameters; what was not asked for stays with the profile and the contract."""
     path = profile.find(args.arm, profile.shipped())
-    ArmProfile.load(path)  # a mistake in it is reported before ROS starts
+    arm = ArmProfile.load(path)  # a mistake in it, or a bundle for another arm, is reported before ROS starts
     if not args.bundle.is_dir():
         raise PixelarmError(f"there is no policy bundle at {args.bundle}; `pixelarm export` writes one")
     if args.speed_scale is not None and not 0 < args.speed_scale <= 1:
@@ -78,6 +79,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         raise PixelarmError(f"--max-age-ms must lie in (0, 10000], got {args.max_age_ms}")
     if args.stats:
         require_file(args.stats)
+    arm.require_contract(bundle.read(args.bundle)[1])
     wanted = {
         "dry_run": args.dry_run,
         "require_enable": args.require_enable,
@@ -87,21 +89,6 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     return {"bundle": str(args.bundle), "profile": str(path), "autostart": True, "allow_slow": args.allow_slow, **given}
-
-
-def digest(stats: dict[str, Any]) -> str:
-    """A few lines about a run that ended."""
-    latency = stats["latency_ms"]
-    lines = [f"{stats['commands']} commands in {stats['ticks']} ticks, held in {stats['holds']}"]
-    if latency["n"]:
-        lines.append(
-            f"observation to command: p50 {latency['p50']} ms, p99 {latency['p99']} ms, max {latency['max']} ms; "
-            f"deadline {stats['deadline_ms']:g} ms, missed {stats['deadline_misses']}"
-        )
-    for what in ("rules", "limits"):
-        fired = [f"{name} {n}" for name, n in stats[what].items() if n]
-        lines.append(f"{what} that acted: {', '.join(fired) or 'none'}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

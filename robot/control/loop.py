@@ -75,7 +75,7 @@ class ControlLoop:
         self.max_age_ms = self.config.max_age_ms or self.contract.max_age_ms
         self.deadline_ms = self.config.deadline_ms or self.contract.deadline_ms
         self.rules = dict.fromkeys(RULES, 0)
-        self.mailbox = Mailbox(self.contract, self.clock, self.max_age_ms, self._count)
+        self.mailbox = Mailbox(self.contract, self.clock, self.max_age_ms, self._count, limits.needs)
         self.put_image, self.put_proprio = self.mailbox.put_image, self.mailbox.put_proprio
         self.stages = StageTimes(self.clock.steady)
         self._worker = worker or Worker(policy.act, self.clock)

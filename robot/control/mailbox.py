@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,16 +52,26 @@ class ObservationSet:
 
 
 class Mailbox:
-    """Newest samples of each stream of a contract. ``count(rule)`` is told of each dropped message."""
+    """Newest samples of each stream of a contract. ``count(rule)`` is told of each dropped message.
+
+    ``beside``: proprioception that the limits need and the policy does not see, name -> size.
+    """
 
     def __init__(
-        self, contract: Contract, clock: StampClock, max_age_ms: float, count: Callable[[str], None] = lambda rule: None
+        self,
+        contract: Contract,
+        clock: StampClock,
+        max_age_ms: float,
+        count: Callable[[str], None] = lambda rule: None,
+        beside: Mapping[str, int] | None = None,
     ) -> None:
         self._clock, self._max_age_ms, self._count = clock, max_age_ms, count
         self._period_ms = 1e3 * contract.period_s
         self._shapes: dict[str, tuple[int, ...]] = {c.name: c.shape for c in contract.cameras}
         self._shapes.update({p.name: (p.size,) for p in contract.proprio})
-        self._proprio = [p.name for p in contract.proprio]
+        self._seen = list(self._shapes)
+        self._shapes.update({name: (size,) for name, size in (beside or {}).items()})
+        self._proprio = [name for name, shape in self._shapes.items() if len(shape) == 1]
         # images pace the loop and proprioception is matched to them; without cameras every stream paces it
         self._leading = [c.name for c in contract.cameras] or [p.name for p in contract.proprio]
         self._samples: dict[str, deque[Sample]] = {
@@ -112,6 +122,12 @@ class Mailbox:
 
     # ------------------------------------------------------------------ take
     @property
+    def silent(self) -> list[str]:
+        """The streams that have not sent anything yet, neither good nor unusable."""
+        with self._lock:
+            return [name for name, samples in self._samples.items() if not samples and name not in self._faults]
+
+    @property
     def fresh(self) -> bool:
         """Is there a complete set whose every image is newer than those of the last set looked at?"""
         with self._lock:
@@ -158,7 +174,7 @@ class Mailbox:
         values = {name: sample.value for name, sample in chosen.items()}
         measured = {name: values[name] for name in self._proprio}
         self.last = ObservationSet(
-            values={**values, **{name: value.astype(np.float32) for name, value in measured.items()}},
+            values={name: values[name].astype(np.float32) if name in measured else values[name] for name in self._seen},
             measured=measured,
             stamp_ns=stamp_ns,
             age_ms=(self._clock.now_ns() - stamp_ns) * 1e-6,

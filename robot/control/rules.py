@@ -26,6 +26,7 @@ RULES: dict[str, str] = {
     "joint_range": "a joint of the arm stands outside its limits",
     "height": "the arm stands lower than it may",
     "carried_away": "the arm is far from its last target: the motion ends, and a new one begins where the arm is",
+    "unreachable": "inverse kinematics find no joints for the pose, or would have to pass a singularity",
     "expiry": "a command came too late to be right",
     "tick_overrun": "the loop itself fell behind and skipped ticks",
 }

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from robot import rotations
 from robot.control.loop import ControlLoop
 from robot.errors import PixelarmError
+from robot.kinematics.chain import Chain
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import stamp_ns
@@ -37,6 +39,9 @@ class Inputs:
         ``on_orientation`` hears every ``(4,)`` xyzw.
         """
         self._arm, self._loop, self._on_orientation = arm, loop, on_orientation
+        self._names = {p.name for p in loop.contract.proprio} | set(loop.limits.needs)
+        # without a pose of the driver's own, it is that of the measured joints
+        self._chain = arm.read_chain() if arm.eef_pose is None and self._wanted("eef_pos", "eef_quat") else None
         for camera in loop.contract.cameras:
             source = arm.cameras[camera.name]
             message, decode = (
@@ -48,7 +53,7 @@ class Inputs:
         readers: dict[str, list[Reader]] = {}  # one topic may have both: it is read once
         if self._wanted("gripper_opening"):
             readers.setdefault(arm.gripper_state.topic, []).append(self.on_gripper)
-        if arm.joint_state and self._wanted("joint_pos", "joint_vel"):
+        if arm.joint_state and (self._chain or self._wanted("joint_pos", "joint_vel")):
             readers.setdefault(arm.joint_state.topic, []).append(self.on_joints)
         for topic, found in readers.items():
             subscribe(JointState, topic, partial(_each, found), 10)
@@ -101,10 +106,23 @@ class Inputs:
                 self._put(message.header.stamp, {name: messages.by_name(message.name, values, joints)})
             except PixelarmError as error:
                 self._fault((name,), f"joint states of the arm, {name}: {error}")
+        if self._chain is not None:
+            self._on_tip(self._chain, message)
+
+    def _on_tip(self, chain: Chain, message: JointState) -> None:
+        try:
+            measured = messages.by_name(message.name, message.position, self._arm.joint_names)
+        except PixelarmError as error:
+            self._fault(("eef_pos", "eef_quat"), f"joint states of the arm, from which the pose follows: {error}")
+            return
+        position, rotation = chain.forward(measured)
+        xyzw = rotations.canonical(rotations.to_quaternion(rotation))
+        self._on_orientation(xyzw)
+        self._put(message.header.stamp, {"eef_pos": position, "eef_quat": xyzw})
 
     def _wanted(self, *names: str) -> list[str]:
-        """Which of these fields of proprioception the policy sees."""
-        return [p.name for p in self._loop.contract.proprio if p.name in names]
+        """Which of these fields of proprioception the policy sees, or the limits need."""
+        return [name for name in names if name in self._names]
 
     def _put(self, stamp: Any, values: dict[str, np.ndarray]) -> None:
         for name in self._wanted(*values):

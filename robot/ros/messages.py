@@ -106,7 +106,9 @@ def by_name(names: Sequence[str], values: Sequence[float], wanted: Sequence[str]
     return np.array([found[name] for name in wanted])
 
 
-def to_trajectory(message: Any, point: Any, names: Sequence[str], positions: np.ndarray, after_s: float) -> Any:
+def to_trajectory(
+    message: Any, point: Any, names: Sequence[str], positions: Sequence[float] | np.ndarray, after_s: float
+) -> Any:
     """Fill a ``trajectory_msgs/JointTrajectory`` with one ``JointTrajectoryPoint``, to be reached ``after_s`` from its
     arrival on.
 

@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 
 from robot import rotations
-from robot.actions import JOINT_POSITION, KINDS, POSE, Target
+from robot.actions import JOINT_POSITION, POSE, Target
 from robot.contract import Contract
 from robot.control.loop import Command
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
-from robot.ros import messages, runtime
+from robot.ros import gripper_output, messages, runtime
 from robot.ros.messages import set_stamp
 
 runtime.require_rclpy()
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
-from sensor_msgs.msg import JointState  # noqa: E402
 from std_msgs.msg import Float64MultiArray  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
 
@@ -27,22 +26,27 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 class Outputs:
     """Publishes the commands of one contract's kind of action."""
 
-    def __init__(self, publisher: Callable[[Any, str], Any], arm: ArmProfile, contract: Contract) -> None:
+    def __init__(
+        self,
+        publisher: Callable[[Any, str], Any],
+        arm: ArmProfile,
+        contract: Contract,
+        action_client: Callable[[Any, str], Any] | None = None,
+        say: gripper_output.Say = lambda words: None,
+    ) -> None:
         """``publisher(message type, topic)`` makes one; ``arm`` takes this contract
-        (``ArmProfile.require_contract``).
+        (``ArmProfile.require_contract``). ``action_client`` and ``say`` are for grippers that are actions
+        (``gripper_output.make``).
         """
         self._arm, self._period_s = arm, contract.period_s
-        kind = KINDS[contract.action.kind]
-        output = arm.outputs[kind.target]
-        self._message = {POSE: self._pose, JOINT_POSITION: self._joint_positions}.get(
-            kind.target, self._joint_velocities
-        )
-        self._as_trajectory = kind.target == JOINT_POSITION and output.type == "joint_trajectory"
+        told = arm.told(contract.action.kind)
+        output = arm.outputs[told]
+        self._message = {POSE: self._pose, JOINT_POSITION: self._joint_positions}.get(told, self._joint_velocities)
+        self._as_trajectory = told == JOINT_POSITION and output.type == "joint_trajectory"
         joints = JointTrajectory if self._as_trajectory else Float64MultiArray
-        self._target = publisher(PoseStamped if kind.target == POSE else joints, output.topic)
-        self._gripper_as_joint = arm.gripper_command.type == "joint_state"
-        self._gripper = publisher(
-            JointState if self._gripper_as_joint else Float64MultiArray, arm.gripper_command.topic
+        self._target = publisher(PoseStamped if told == POSE else joints, output.topic)
+        self.gripper = gripper_output.make(
+            arm.gripper_command, publisher, action_client, say, arm.base_frame, self._period_s
         )
         self._measured_xyzw: np.ndarray | None = None
         self._held_xyzw: np.ndarray | None = None
@@ -52,22 +56,16 @@ class Outputs:
         self._measured_xyzw = xyzw
 
     def let_go(self) -> None:
-        """A position without a rotation from now on holds the orientation
-        that is measured when the first one is published.
+        """A position without a rotation from now on holds the orientation that is measured when the first one is
+        published, and the gripper is told its first value whatever it was told before.
         """
         self._held_xyzw = None
+        self.gripper.forget()
 
-    def publish(self, command: Command) -> None:
-        """Called from the loop's thread."""
+    def publish(self, command: Command, hold: bool = False) -> None:
+        """Called from the loop's thread; ``hold``: the last target, once more."""
         self._target.publish(self._message(command.target, command.obs_stamp_ns))
-        value = self._arm.gripper_command.value(command.target.gripper)
-        if not self._gripper_as_joint:
-            self._gripper.publish(Float64MultiArray(data=[value]))
-            return
-        # velocity and effort are filled because rosbag readers stumble over empty arrays
-        joint = JointState(name=[self._arm.gripper_command.joint], position=[value], velocity=[0.0], effort=[0.0])
-        set_stamp(joint.header, command.obs_stamp_ns, self._arm.base_frame)
-        self._gripper.publish(joint)
+        self.gripper.publish(command.target.gripper, command.obs_stamp_ns, hold)
 
     def _pose(self, target: Target, stamp_ns: int) -> Any:
         assert target.position is not None

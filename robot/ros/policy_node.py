@@ -4,7 +4,8 @@ configure  loads the bundle (hashes, contract), checks that the arm can feed it,
 activate   starts commanding; refused when the measured inference cannot meet the contract's deadline. Where the arm
            says its own contract (the profile's ``contract``), nothing is commanded before it is known to fit
 deactivate publishes the last target once more, with velocities of zero, and falls silent: the arm's own controller
-holds it ``~/hold`` (std_srvs/SetBool): true holds, false clears the hold and whatever is latched
+           holds it
+``~/hold`` (std_srvs/SetBool): true holds, false clears the hold and whatever is latched
 """
 
 from __future__ import annotations
@@ -18,20 +19,23 @@ from pathlib import Path
 from typing import Any
 
 from robot import bundle, profile
+from robot.contract import Contract
 from robot.control.limits import LimitConfig, default_limits
 from robot.control.loop import Command, ControlLoop, LoopConfig
 from robot.control.timing import Clock
 from robot.errors import PixelarmError
 from robot.files import write_text
 from robot.profile import ArmProfile
-from robot.ros import messages, runtime
+from robot.ros import messages, runtime, waiting
 from robot.ros.inputs import Inputs
 from robot.ros.outputs import Outputs
+from robot.ros.waiting import Waiting
 
 runtime.require_rclpy()
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor  # noqa: E402
+from rclpy.action import ActionClient  # noqa: E402
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
@@ -135,14 +139,17 @@ class PolicyNode(LifecycleNode):
         policy = bundle.load(path)
         arm.require_contract(policy.contract)
         self.arm, self.dry_run = arm, self._choice("dry_run", arm.dry_run)
+        required = self._choice("require_enable", arm.enable.required)
+        self._introduce(path, policy.contract, required)
         if self.dry_run is False and not arm.verified:
             self.get_logger().warning(
                 f"the profile {arm.name!r} was never tried on its arm: a hand on the emergency stop!"
             )
-        required = self._choice("require_enable", arm.enable.required)
         self.loop = ControlLoop(
             policy,
-            default_limits(self._limits(arm.limits), policy.contract, arm.read_chain()),
+            default_limits(
+                self._limits(arm.limits), policy.contract, arm.read_chain(), arm.inverse if arm.solves else None
+            ),
             self._publish,
             LoopConfig(
                 max_age_ms=float(self.get_parameter("max_age_ms").value) or None,
@@ -159,6 +166,28 @@ class PolicyNode(LifecycleNode):
             f"{policy.contract.deadline_ms:g} ms; arm {arm.name}{' (dry run)' if self.dry_run else ''}"
         )
         self._connect(self.loop, arm, required)
+
+    def _introduce(self, path: str, contract: Contract, enable: bool) -> None:
+        """The first line: what this is, what it waits for, and where its commands go."""
+        streams = waiting.policy_streams(self.arm, contract, enable)
+        self._heard: set[str] = set()  # of those that are no observation
+        self._waiting = Waiting(self, streams, self._missing, self.get_logger().warning)
+        target, resolve = self.arm.outputs[self.arm.told(contract.action.kind)].topic, self.resolve_topic_name
+        sends = f"{resolve(target)} and {resolve(self.arm.gripper_command.topic)}"
+        self.get_logger().info(
+            f"policy {path} ({contract.summary}) waits for: {waiting.listed(streams, resolve)}; commands "
+            f"{self.arm.name} on {sends}{' (dry run: previews only)' if self.dry_run else ''}; {runtime.where()}"
+        )
+
+    def _missing(self) -> set[str]:
+        """What of ``Waiting.streams`` was not heard yet."""
+        assert self.loop is not None
+        silent = self.loop.mailbox.silent
+        return {
+            stream.what
+            for stream in self._waiting.streams
+            if (set(stream.fields) & set(silent) if stream.fields else stream.what not in self._heard)
+        }
 
     def _log_event(self, rule: str, words: str) -> None:
         log = self.get_logger()
@@ -184,6 +213,7 @@ class PolicyNode(LifecycleNode):
                 f"says none, leave the key 'contract' out of the profile {self.arm.name!r})"
             )
         self._outputs.let_go()
+        self._waiting.begin()
         self.loop.start()
 
     def _deactivate(self) -> None:
@@ -204,7 +234,7 @@ class PolicyNode(LifecycleNode):
         if loop is None:
             return
         loop.close()
-        self.final_stats = loop.stats()
+        self.final_stats = self._stats(loop)
         try:
             self._write_stats(loop)
         finally:
@@ -215,7 +245,10 @@ class PolicyNode(LifecycleNode):
         if not path:
             return
         where = {"arm": self.arm.name, "dry_run": self.dry_run, "bundle": str(self.get_parameter("bundle").value)}
-        write_text(Path(path), json.dumps({**where, **loop.stats(raw=True)}) + "\n")
+        write_text(Path(path), json.dumps({**where, **self._stats(loop, raw=True)}) + "\n")
+
+    def _stats(self, loop: ControlLoop, raw: bool = False) -> dict[str, Any]:
+        return {**loop.stats(raw), "gripper": self._outputs.gripper.counts()}
 
     # ------------------------------------------------------------------ topics
     def _connect(self, loop: ControlLoop, arm: ArmProfile, enable_required: bool) -> None:
@@ -237,13 +270,20 @@ class PolicyNode(LifecycleNode):
             self._entities.append((self.destroy_publisher, made))
             return made
 
+        def action_client(kind: Any, name: str) -> Any:
+            made = ActionClient(self, kind, name)
+            self._entities.append((lambda client: client.destroy(), made))
+            return made
+
         if arm.contract:
             subscribe(String, arm.contract.topic, self._on_contract, 1, reliable=True, latched=True)
         if enable_required:
             subscribe(Joy, arm.enable.topic, self._on_joy, 1)
         for latched in (False, True):  # a latched subscription alone would not hear a publisher that does not latch
             subscribe(Bool, arm.estop.topic, self._on_estop, 1, reliable=True, latched=latched)
-        self._outputs = Outputs(publisher, arm, loop.contract)
+        self._outputs = Outputs(
+            publisher, arm, loop.contract, None if self.dry_run else action_client, self.get_logger().warning
+        )
         self._inputs = Inputs(subscribe, arm, loop, self._outputs.measured)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._entities.append((self.destroy_publisher, self._diagnostics))
@@ -254,6 +294,7 @@ class PolicyNode(LifecycleNode):
         """What the arm's scene is. Another than the policy's ends a node that started itself, and holds any other."""
         assert self.loop is not None
         self._unfit = ""
+        self._heard.add("contract of the arm")
         try:
             self.loop.put_contract(messages.from_contract(message))
         except PixelarmError as error:
@@ -271,6 +312,7 @@ class PolicyNode(LifecycleNode):
 
     def _on_joy(self, message: Joy) -> None:
         assert self.loop is not None
+        self._heard.add("enable button")
         button = self.arm.enable.button
         self.loop.put_enable(button < len(message.buttons) and message.buttons[button] == 1)
 
@@ -290,15 +332,16 @@ class PolicyNode(LifecycleNode):
 
     def _publish(self, command: Command, hold: bool) -> None:
         """Called from the loop's thread."""
-        self._outputs.publish(command)
+        self._outputs.publish(command, hold)
 
     def _diagnose(self) -> None:
         assert self.loop is not None
-        stats, state = self.loop.stats(), self.loop.state
+        stats, state = self._stats(self.loop), self.loop.state
         warn = DiagnosticStatus.WARN
         levels = {"running": DiagnosticStatus.OK, "waiting": warn, "holding": warn, "inactive": DiagnosticStatus.STALE}
         numbers = {f"rule {rule}": n for rule, n in stats["rules"].items() if n}
         numbers |= {f"limit {name}": n for name, n in stats["limits"].items() if n}
+        numbers |= {f"gripper {name}": n for name, n in stats["gripper"].items() if n}
         numbers |= {f"latency {name} ms": value for name, value in stats["latency_ms"].items()}
         numbers |= {"ticks": stats["ticks"], "commands": stats["commands"], "dry run": self.dry_run}
         status = DiagnosticStatus(
@@ -311,6 +354,8 @@ class PolicyNode(LifecycleNode):
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+        if state == "waiting" or (state == "stopped" and not stats["commands"]):
+            self._waiting.check()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,9 +7,14 @@ joint, a body or a number of one arm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from math import inf
+from typing import Any
+
+import mujoco
+
+from robot.actions import MEASURED
 
 Workspace = tuple[
     Sequence[float], Sequence[float]
@@ -46,11 +51,23 @@ class Gripper:
 
 
 @dataclass(frozen=True)
+class OwnModel:
+    """An arm that robosuite does not have: it stands in robosuite's scenes in the place of the arm that they have."""
+
+    package: str  # on the package index, with the model inside
+    file: str  # the MJCF, from the package's folder
+    mount: tuple[float, float, float]  # m, world frame: where the model's origin stands
+    prepare: Callable[[mujoco.MjSpec], None]  # adds what the description names and the file lacks
+
+
+@dataclass(frozen=True)
 class Arm:
     """One arm with n joints. Its frame has its origin at the ``base`` body and the world's axes."""
 
     name: str
-    robosuite: str  # its name in robosuite; empty for an arm that the scene's own file brings
+    robosuite: (
+        str  # its name in robosuite; empty for an arm with a ``model``, and for one that the scene's own file brings
+    )
     prefix: str  # what the names of its bodies begin with
     base: str  # the body that positions count from
     last_link: str  # the body that the gripper is fixed to
@@ -70,3 +87,13 @@ class Arm:
     # m, the grid that the meshes of a body are simplified to, by the beginning of its name: finer where a camera looks
     # closely
     mesh_grids: tuple[tuple[str, float], ...] = ()
+    follows_poses: bool = False  # its position servos are led by inverse kinematics where an action is a pose
+    counts_from: str = MEASURED  # one of robot.actions.ORIGINS: what deltas count from, unless a task says otherwise
+    model: OwnModel | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that changes with the description; the functions in it count by their modules."""
+        plain = asdict(self)
+        if self.model is not None:
+            plain["model"]["prepare"] = self.model.prepare.__qualname__
+        return plain

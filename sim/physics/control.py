@@ -20,6 +20,7 @@ from numba import njit
 
 from robot.errors import PixelarmError
 from sim.physics.placed_arm import PlacedArm
+from sim.physics.servo_pose import ServoPoseController
 
 KP = 150.0  # 1/s^2
 DAMPING_RATIO = 1.0
@@ -162,16 +163,18 @@ def make_controller(kind: str, model: mujoco.MjModel, arm: PlacedArm, period_s: 
     """The controller that an action kind of a contract drives, for the actuators that the arm has.
 
     Raises:
-        PixelarmError: end-effector goals for an arm that has position servos instead of motors.
+        PixelarmError: end-effector goals for an arm with position servos that nothing leads (``Arm.follows_poses``).
     """
     joints, velocity = kind in ("joint_position", "joint_velocity"), kind == "joint_velocity"
     if (model.actuator_biastype[arm.actuators] == mujoco.mjtBias.mjBIAS_AFFINE).any():
-        if not joints:
+        if joints:
+            return ServoController(model, arm, velocity, period_s)
+        if not arm.description.follows_poses:
             raise PixelarmError(
                 f"action kind {kind!r} needs an arm with motors; this one has position servos, "
                 "which take joint_velocity or joint_position"
             )
-        return ServoController(model, arm, velocity, period_s)
+        return ServoPoseController(model, arm, period_s)
     return JointController(model, arm, velocity) if joints else OperationalSpaceController(model, arm)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import mujoco
 import numpy as np
 
-from robot.actions import KINDS, TARGETS, Reference, Target
+from robot.actions import JOINT_POSITION, KINDS, TARGETS, Reference, Target
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from sim.physics.arm import ANYWHERE, Arm, Workspace
@@ -24,6 +24,7 @@ from sim.physics.control import (
     make_controller,
 )
 from sim.physics.placed_arm import place
+from sim.physics.servo_pose import ServoPoseController
 from sim.rendering.renderer import AUTO, OpenGLRenderer, Renderer, check_renderer, make_renderer
 from sim.scene.names import body_id
 
@@ -88,7 +89,7 @@ class World:
         """Let objects come to rest and the wrist go to its held orientation; from now on the arm is commanded."""
         mujoco.mj_forward(self.model, self.data)
         self.controller.reset(self.data)
-        if isinstance(self.controller, OperationalSpaceController):
+        if isinstance(self.controller, OperationalSpaceController | ServoPoseController):
             self.controller.goal_rotation[:] = self.home_rotation
         self._substep = 0
         self.advance(round(SETTLE_S / self.timestep))
@@ -104,7 +105,9 @@ class World:
         Returns:
             The position after clipping.
         """
-        assert isinstance(self.controller, OperationalSpaceController), "this contract's actions are joint goals"
+        assert isinstance(self.controller, OperationalSpaceController | ServoPoseController), (
+            "this contract's actions are joint goals"
+        )
         clipped = np.clip(np.asarray(position, float), *self._workspace)
         self.controller.goal_position[:] = clipped + self.base_position
         if rotation is not None:
@@ -116,12 +119,18 @@ class World:
         """Where the controller and the gripper go from now on.
 
         Args:
-            target: of the kind that the contract's actions make; a position is clipped to the task's workspace.
+            target: of the kind that the contract's actions make; a position is clipped to the task's workspace. An arm
+                that is led by inverse kinematics also takes joint positions instead of a pose.
 
         Returns:
             The target that is followed.
         """
         wanted = KINDS[self.contract.action.kind].target
+        if target.kind == JOINT_POSITION and isinstance(self.controller, ServoPoseController):
+            assert target.joint_positions is not None  # somebody else has solved the pose
+            self.controller.set_joints(self.data, target.joint_positions)
+            self.set_gripper(target.gripper)
+            return target
         if target.kind != wanted:
             raise PixelarmError(f"this world's actions are {TARGETS[wanted]}, got {TARGETS[target.kind]}")
         if target.position is not None:

@@ -28,10 +28,11 @@ from sim.scene import sources as scene_sources
 from sim.scene.terms import MODEL_TERMS, SPEC_TERMS
 
 if TYPE_CHECKING:
-    from sim.physics.arm import Arm
+    from sim.physics.arm import Arm, OwnModel
 
 Build = Callable[[mujoco.MjSpec], None]
 KITCHEN = "FrankaKitchen-v1"
+STAND_IN = "Panda"  # robosuite assembles a scene with it before an arm with a model of its own takes its place
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,12 @@ def compile_scene(recipe: Recipe, arm: Arm, build: Build | None = None) -> mujoc
 
 
 def _check_arm(recipe: Recipe, arm: Arm) -> None:
-    if recipe.environment == KITCHEN and arm.robosuite:
-        raise PixelarmError(f"{KITCHEN} brings its own arm; the arm {arm.name!r} is one that robosuite assembles")
-    if recipe.environment != KITCHEN and not arm.robosuite:
+    if recipe.environment == KITCHEN and (arm.robosuite or arm.model):
+        raise PixelarmError(f"{KITCHEN} brings its own arm; the arm {arm.name!r} is one for robosuite's scenes")
+    if recipe.environment != KITCHEN and not arm.robosuite and arm.model is None:
         raise PixelarmError(
-            f"robosuite's {recipe.environment} needs one of robosuite's arms; {arm.name!r} is not one of them"
+            f"robosuite's {recipe.environment} needs one of robosuite's arms, or one with a model of its own; "
+            f"{arm.name!r} is neither"
         )
 
 
@@ -94,12 +96,18 @@ def scene_name(recipe: Recipe, arm: Arm, build: Build | None = None) -> str:
     """
     source = "gymnasium-robotics" if recipe.environment == KITCHEN else "robosuite"
     makers = [terms[term] for term in recipe.terms for terms in (SPEC_TERMS, MODEL_TERMS) if term in terms]
+    if build is not None:
+        makers.append(build)
+    packages = {source: _version(source)}
+    if arm.model is not None:
+        makers.append(arm.model.prepare)
+        packages[arm.model.package] = _version(arm.model.package)
     key = {
         **asdict(recipe),
-        "arm": asdict(arm),
+        "arm": arm.to_dict(),
         "mujoco": version("mujoco"),
-        source: _version(source),
-        **scene_sources.identity(__name__, makers if build is None else [*makers, build]),
+        **packages,
+        **scene_sources.identity(__name__, makers),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return f"{recipe.environment.lower()}-{arm.name}-{digest}"
@@ -108,8 +116,11 @@ def scene_name(recipe: Recipe, arm: Arm, build: Build | None = None) -> str:
 def _compile(recipe: Recipe, arm: Arm, build: Build | None) -> mujoco.MjModel:
     if recipe.environment == KITCHEN:
         spec = mujoco.MjSpec.from_file(str(_kitchen_file()))
-    else:
+    elif arm.model is None:
         spec = mujoco.MjSpec.from_string(_robosuite_xml(recipe.environment, arm.robosuite))
+    else:
+        spec = mujoco.MjSpec.from_string(_robosuite_xml(recipe.environment, STAND_IN))
+        _replace_arm(spec, arm, arm.model)
     if build is not None:
         build(spec)
     for term in recipe.terms:
@@ -119,6 +130,14 @@ def _compile(recipe: Recipe, arm: Arm, build: Build | None) -> mujoco.MjModel:
     for term in recipe.terms:
         MODEL_TERMS[term](model, arm)
     return model
+
+
+def _replace_arm(spec: mujoco.MjSpec, arm: Arm, model: OwnModel) -> None:
+    """Put an arm with a model of its own into one of robosuite's scenes, in the place of robosuite's."""
+    spec.delete(spec.body("robot0_base"))  # and with it the pedestal, the gripper, their actuators and sensors
+    own = mujoco.MjSpec.from_file(str(_package_folder(model.package) / model.file))
+    model.prepare(own)
+    spec.attach(own, prefix=arm.prefix, frame=spec.worldbody.add_frame(pos=list(model.mount)))
 
 
 def _robosuite_xml(environment: str, robot: str) -> str:
@@ -148,10 +167,15 @@ def _robosuite_xml(environment: str, robot: str) -> str:
 
 def _kitchen_file() -> Path:
     """The kitchen's MJCF inside gymnasium-robotics, which is found without being imported."""
-    package = importlib.util.find_spec("gymnasium_robotics")
-    assert package is not None and package.origin is not None  # scene_name has asked for its version
-    assets = Path(package.origin).parent / "envs" / "assets" / "kitchen_franka"
+    assets = _package_folder("gymnasium_robotics") / "envs" / "assets" / "kitchen_franka"
     return assets / "kitchen_assets" / "kitchen_env_model.xml"
+
+
+def _package_folder(package: str) -> Path:
+    """Where an installed package lies, without importing it."""
+    found = importlib.util.find_spec(package.replace("-", "_"))
+    assert found is not None and found.origin is not None  # scene_name has asked for its version
+    return Path(found.origin).parent
 
 
 def _version(package: str) -> str:

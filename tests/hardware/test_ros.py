@@ -86,6 +86,11 @@ def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> 
     assert told["ticks"] == told["commands"] + told["holds"]
     assert told["contract_hash"] == found["contract_hash"]
     assert "observation to command: p50" in said
+    first = said.splitlines()[0]
+    assert (
+        "(task lift, arm panda, 10 Hz, eef_delta_position) waits for: camera agentview on /agentview/image_raw" in first
+    )
+    assert "contract of the arm on /sim_arm/contract; commands sim_panda on /target_pose and /gripper/target" in first
 
 
 @pytest.mark.gl
@@ -230,9 +235,14 @@ def test_sigterm_before_any_sensor_ends_cleanly(policy: Path, tmp_path: Path) ->
     stats = tmp_path / "stats.json"
     process = start("robot.commands.deploy", str(policy), "--arm", "franka_crisp", "--stats", str(stats))
     assert process.stderr is None and process.stdout is not None
+    heard = []
     for line in process.stdout:
-        if "missing_stream" in line:
+        heard.append(line)
+        if "still waiting" in line:
             break
+    assert "waits for: camera" in heard[0] and "(dry run: previews only)" in heard[0]
+    assert any("missing_stream" in line for line in heard)
+    assert "nobody publishes there" in heard[-1] and "same ROS_DOMAIN_ID" in heard[-1]
     finish(process, signal.SIGTERM, timeout=20)
     assert process.returncode == 0
     told = json.loads(stats.read_text())

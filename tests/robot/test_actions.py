@@ -115,7 +115,7 @@ def test_what_cannot_become_a_target_is_refused_in_words() -> None:
 
 @pytest.mark.parametrize(
     "parts",
-    [{}, {"rotation": DOWN}, {"position": np.zeros(3), "joint_positions": np.zeros(2)}],
+    [{}, {"rotation": DOWN}, {"position": np.zeros(3), "joint_velocities": np.zeros(2)}],
     ids=["nothing", "only a rotation", "two"],
 )
 def test_a_target_is_one_thing(parts: dict[str, np.ndarray]) -> None:

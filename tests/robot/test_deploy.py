@@ -30,3 +30,11 @@ def test_options_are_checked_before_ros_starts(
     (tmp_path / "bundle").mkdir()
     with pytest.raises(PixelarmError, match=words):
         deploy.main(["bundle", *options])
+
+
+def test_a_bundle_for_another_arm_is_refused_before_ros_starts(
+    lift_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "require_rclpy", lambda: pytest.fail("ROS is started"))
+    with pytest.raises(PixelarmError, match="'sim_ur5e' is for a ur5e, and the policy was made for a panda: choose"):
+        deploy.main([str(lift_bundle), "--arm", "sim_ur5e"])

@@ -31,6 +31,10 @@ Joint velocities:
 
 Joint targets know no box. They know the height of the arm, if its kinematics are given (see below).
 
+Poses for an arm that takes joint positions: ``t`` is limited as a pose, solved for joints near ``p``
+(``robot.control.limits.solved``), and these are limited as joint positions. The pose that is kept with them is the one
+to which they lead.
+
 Smooth motion
 -------------
 
@@ -77,9 +81,11 @@ from robot.control.limits.height import Height
 from robot.control.limits.jerk_limited import Bounds
 from robot.control.limits.motion import JOINTS, POSITION, ROTATION, Reach, Speed, SpeedScale, VelocityLimit
 from robot.control.limits.smooth import SmoothPosition, SmoothRotation, SmoothVelocity
+from robot.control.limits.solved import Settle, Solve
 from robot.control.limits.workspace import Box, JointRange
 from robot.errors import PixelarmError
 from robot.kinematics.chain import Chain
+from robot.kinematics.inverse import Options
 
 __all__ = ["Context", "Limit", "LimitConfig", "Limits", "default_limits"]
 
@@ -87,11 +93,15 @@ __all__ = ["Context", "Limit", "LimitConfig", "Limits", "default_limits"]
 Made = tuple[dict[str, tuple[int, ...]], list[Limit]]  # fields of a target -> their shapes, and filters
 
 
-def default_limits(config: LimitConfig, contract: Contract, chain: Chain | None = None) -> Limits:
+def default_limits(
+    config: LimitConfig, contract: Contract, chain: Chain | None = None, inverse: Options | None = None
+) -> Limits:
     """The list that every arm starts with, for the contract's kind of action.
 
     Args:
         chain: the arm's kinematics, of its joints in the order of its actions; ``min_height_m`` needs it.
+        inverse: how to solve poses for the joints of an arm that takes joint positions alone; None: poses are
+            published as they are.
 
     Raises:
         PixelarmError: the contract is not one for an arm, or the configuration lacks a number that this kind of action
@@ -105,8 +115,24 @@ def default_limits(config: LimitConfig, contract: Contract, chain: Chain | None 
         config.require_joints(contract.action.kind, contract.action.size - 1)
         shapes, motion = _joint_limits(config, contract, kind.target == JOINT_POSITION, _height(config, chain))
     measured = {"joint_positions" if field == "joint_velocities" else field: shape for field, shape in shapes.items()}
+    needs: dict[str, int] = {}
+    if kind.target == POSE and inverse is not None:
+        assert chain is not None
+        _require_solvable(config, contract.action.kind, chain)
+        joints, n = _joint_limits(config, contract, True, _height(config, chain), scaled=False)[1], len(chain.joints)
+        motion += [Solve(chain, inverse, config.max_joint_reach_rad), *joints, Settle(chain)]
+        measured["joint_positions"], needs = (n,), {"joint_pos": n}
     refuse: list[Limit] = [Finite(), Length(shapes, measured), EmergencyStop(), Enable(), Expiry(config.expiry_s)]
-    return Limits([*refuse, GripperRange(), *motion])
+    return Limits([*refuse, GripperRange(), *motion], needs)
+
+
+def _require_solvable(config: LimitConfig, kind: str, chain: Chain) -> None:
+    config.require_joints(kind, len(chain.joints))
+    if config.max_acceleration_m_s2 is not None or config.max_turn_acceleration_rad_s2 is not None:
+        raise PixelarmError(
+            "limits max_acceleration_m_s2 and max_turn_acceleration_rad_s2 are for arms that are told poses; this one "
+            "is told joint positions: give max_joint_acceleration_rad_s2 and max_joint_jerk_rad_s3 instead"
+        )
 
 
 def _pose_limits(config: LimitConfig, contract: Contract, turns: bool) -> Made:
@@ -140,14 +166,17 @@ def _of_each_axis(*lengths: float) -> list[Bounds]:
     return [Bounds(*(length / math.sqrt(3.0) for length in lengths))] * 3
 
 
-def _joint_limits(config: LimitConfig, contract: Contract, positions: bool, height: Height | None) -> Made:
+def _joint_limits(
+    config: LimitConfig, contract: Contract, positions: bool, height: Height | None, scaled: bool = True
+) -> Made:
     low, high, speed = (np.asarray(v) for v in (config.joint_low, config.joint_high, config.max_joint_speed_rad_s))
     reach, margin, period_s = config.max_joint_reach_rad, config.joint_margin_rad, contract.period_s
     if config.max_joint_step_rad is not None:
         speed = np.minimum(speed, config.max_joint_step_rad / period_s)
     within = JointRange(low, high, margin, reach, period_s)
     shaped: list[Limit] = [Reach(JOINTS, reach, "joint_reach")] if positions else []
-    shaped += [SpeedScale(config.speed_scale)] if positions else [SpeedScale(config.speed_scale), VelocityLimit(speed)]
+    shaped += [SpeedScale(config.speed_scale)] if scaled else []
+    shaped += [] if positions else [VelocityLimit(speed)]
     shapes: dict[str, tuple[int, ...]] = {"joint_positions" if positions else "joint_velocities": low.shape}
     if not config.smooth_joints:
         slow = [Speed(JOINTS, speed, reach, period_s, "joint_speed")] if positions else []

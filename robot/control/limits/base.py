@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from robot.actions import Reference, Target
@@ -49,6 +49,8 @@ class Limits:
     """The list, applied in order; the first ``Stop`` ends it."""
 
     filters: Sequence[Limit]
+    # proprioception that the filters need to know, name -> size, whether the policy sees it or not
+    needs: Mapping[str, int] = field(default_factory=dict)
 
     def apply(self, target: Target, context: Context) -> Target | Stop:
         for limit in self.filters:

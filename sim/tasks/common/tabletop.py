@@ -72,7 +72,8 @@ class TabletopTask:
 
     def __init__(self, image_size: int = 64, recipe: Recipe | None = None, arm: Arm = PANDA) -> None:
         self.recipe, self.arm = recipe or Recipe(environment=self.environment), arm
-        self.contract = replace(self.make_contract(image_size), arm=arm.name)
+        contract = self.make_contract(image_size)
+        self.contract = replace(contract, arm=arm.name, action=replace(contract.action, counts_from=arm.counts_from))
         self.camera_in_scene = {"agentview": "agentview", "eye_in_hand": arm.hand_camera}
 
     @property

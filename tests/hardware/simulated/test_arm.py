@@ -322,9 +322,9 @@ def test_it_says_in_a_line_what_it_simulates_where_and_how_to_end_it() -> None:
     options = sim_arm.Options("lift", "sim_panda", 4, 0, 0, None, None, 0.5)
     assert sim_arm.ready_words(options, arm, CONTRACT, "/left", "ROS_DOMAIN_ID 7, this machine only") == (
         "ready: simulated arm sim_panda, task lift, scene 4; out: agentview/image_raw, eye_in_hand/image_raw, "
-        "current_pose, joint_states; in: target_pose, gripper/target (eef_delta_position); namespace /left, "
-        "ROS_DOMAIN_ID 7, "
-        "this machine only; Ctrl-C ends it"
+        "current_pose, joint_states; waits for a policy (task toy, arm panda, 10 Hz, eef_delta_position) on "
+        "target_pose, gripper/target; its contract is on sim_arm/contract; namespace /left, ROS_DOMAIN_ID 7, this "
+        "machine only; Ctrl-C ends it"
     )
     episodes = dataclasses.replace(options, episodes=20, seed_start=100)
     said = sim_arm.ready_words(episodes, arm, CONTRACT, "/", "")

@@ -88,10 +88,23 @@ def test_lasting_noise_fades_where_success_is_known(value, share):
         assert torch.allclose(faded, share * plain)
 
 
-def test_lasting_noise_goes_on_where_it_was_saved():
-    one, other = Lasting(2, False), Lasting(2, False)
+def test_lasting_noise_is_silent_for_a_share_of_the_time_in_stretches():
+    rows, steps = 400, 600
+    noise, generator = Lasting(2, False, std=0.1, quiet=0.25, stretch=20.0), torch.Generator().manual_seed(0)
+    still = torch.zeros(rows, 2)
+    silent = torch.stack([(noise.apply(still, generator, None) == 0).all(1) for _ in range(steps)])
+    assert silent[200:].float().mean() == pytest.approx(0.25, abs=0.02)
+    # a silent row goes on being silent unless it is drawn anew, 1 in 20, and becomes loud, 3 in 4
+    ends = (silent[200:-1] & ~silent[201:]).sum() / silent[200:-1].sum()
+    assert ends == pytest.approx(0.75 / 20, rel=0.15)
+
+
+@pytest.mark.parametrize("quiet", [0.0, 0.5])
+def test_lasting_noise_goes_on_where_it_was_saved(quiet):
+    one, other = (Lasting(2, False, quiet=quiet, stretch=2.0) for _ in range(2))
     generator, zero = torch.Generator().manual_seed(0), torch.zeros(3, 2)
-    one.apply(zero, generator, None)
+    for _ in range(3):
+        one.apply(zero, generator, None)
     other.load_state_dict(one.state_dict(), torch.device("cpu"))
     again = torch.Generator().manual_seed(5)
     saved = again.get_state()
@@ -103,6 +116,12 @@ def test_lasting_noise_goes_on_where_it_was_saved():
 @pytest.mark.parametrize("options", [{"std": -0.1}, {"steps": 0.0}, {"known": -1.0}])
 def test_lasting_noise_without_sense_is_refused(options):
     with pytest.raises(PixelarmError, match="exploration lasting: std is 0 to 2"):
+        Lasting(2, False, **options)
+
+
+@pytest.mark.parametrize("options", [{"quiet": 1.0}, {"quiet": -0.1}, {"stretch": 0.5}])
+def test_silence_without_sense_is_refused(options):
+    with pytest.raises(PixelarmError, match="quiet is at least 0 and less than 1, stretch at least 1"):
         Lasting(2, False, **options)
 
 

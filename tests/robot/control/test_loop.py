@@ -106,6 +106,7 @@ def test_nothing_is_published_before_the_first_command() -> None:
     assert rig.sent == []
     assert rig.loop.state in ("waiting", "stopped")
     assert rig.fired() == {"missing_stream": 5}
+    assert set(rig.loop.mailbox.silent) == rig.silent
 
 
 def test_a_missing_stream_is_named_and_ticks_go_on() -> None:
@@ -114,6 +115,7 @@ def test_a_missing_stream_is_named_and_ticks_go_on() -> None:
     start = rig.clock.now_s
     rig.run(20)
     assert rig.fired() == {"missing_stream": 20}
+    assert rig.loop.mailbox.silent == ["wrist"]
     assert rig.clock.now_s - start == pytest.approx(19 * PERIOD + 0.02, abs=0.02)  # fixed rate, plus the last grace
 
 

@@ -16,7 +16,7 @@ from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError, UnknownName
 from robot.profile import ArmProfile
 
-ARMS = Path(__file__).parents[2] / "hardware" / "arms"
+ARMS = Path(__file__).parents[3] / "hardware" / "arms"
 
 
 def contract(cameras: tuple[str, ...] = ("agentview", "eye_in_hand"), proprio: tuple[str, ...] = ()) -> Contract:
@@ -56,8 +56,9 @@ def test_every_profile_loads_and_is_cautious_until_verified(path: Path) -> None:
     assert arm.name == path.stem
     made = contract() if "eef_delta_position" in arm.kinds else joint_contract("joint_velocity")
     arm.require_contract(dataclasses.replace(made, arm=arm.arm))
-    with pytest.raises(PixelarmError, match=f"is for a {arm.arm}, and the policy was made for a so101"):
-        arm.require_contract(dataclasses.replace(made, arm="so101"))
+    other = "kinova3" if arm.arm != "kinova3" else "ur5e"
+    with pytest.raises(PixelarmError, match=f"is for a {arm.arm}, and the policy was made for a {other}"):
+        arm.require_contract(dataclasses.replace(made, arm=other))
     if not arm.verified:
         assert arm.dry_run
         assert arm.enable.required
