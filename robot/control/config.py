@@ -29,6 +29,17 @@ class LoopConfig:
     )
 
 
+def beside_the_ticks(contract: Contract, deadline_ms: float) -> bool:
+    """Inference may take longer than a control period: ticks do not wait for it."""
+    return deadline_ms >= 1e3 * contract.period_s
+
+
+def longest_inference_ms(contract: Contract, deadline_ms: float) -> float:
+    """The longest that an inference may take to meet its deadline, of an observation that is used at once. Beside the
+    ticks, an answer may have to wait one control period for the tick that uses it."""
+    return deadline_ms - 1e3 * contract.period_s if beside_the_ticks(contract, deadline_ms) else deadline_ms
+
+
 def require_supported(contract: Contract, config: LoopConfig) -> None:
     """Refuse at start-up what the loop cannot do right."""
     contract.require_arm()
@@ -51,7 +62,7 @@ def _check_deadline(contract: Contract, config: LoopConfig) -> None:
         raise PixelarmError(f"deadline_ms must be positive and finite, got {deadline_ms}")
     if not 0 <= config.fade_ms < math.inf:
         raise PixelarmError(f"fade_ms must be finite and not negative, got {config.fade_ms}")
-    if deadline_ms < period_ms:
+    if not beside_the_ticks(contract, deadline_ms):
         return
     words = f"deadline_ms {deadline_ms:g} must be shorter than the period, {period_ms:g} ms"
     if contract.chunk == 1:

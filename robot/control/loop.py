@@ -35,7 +35,7 @@ from robot.actions import Reference, Target
 from robot.contract import Contract
 from robot.control import inference
 from robot.control.asking import Asking, Plans
-from robot.control.config import LoopConfig, require_supported
+from robot.control.config import LoopConfig, beside_the_ticks, require_supported
 from robot.control.inference import Policy, Worker
 from robot.control.limits import Context, Limits
 from robot.control.mailbox import Mailbox, ObservationSet
@@ -82,7 +82,7 @@ class ControlLoop:
         self._asking = Asking(
             self.contract, self.deadline_ms, self.config.max_errors, self._worker, self.clock, self.stages, self._count
         )
-        beside = self.deadline_ms >= 1e3 * self.contract.period_s  # inference beside the ticks
+        beside = beside_the_ticks(self.contract, self.deadline_ms)
         fade_s = self.config.fade_ms * 1e-3 if beside else 0.0
         self.schedule = Schedule(self.contract.action.kind, self.contract.period_s, fade_s)
         self._plans = Plans(self._asking, self.schedule) if beside else None

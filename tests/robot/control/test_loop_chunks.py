@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from loop_rig import CONTRACT, HERE, LIMITS, Rig
 
+from robot.control.config import longest_inference_ms
 from robot.control.limits import LimitConfig
 from robot.control.rules import RULES
 from robot.errors import PixelarmError
@@ -242,6 +243,12 @@ def test_a_deployment_may_have_another_deadline_than_the_contract() -> None:
     quick = Rig(deadline_ms=20.0)  # also a shorter one: images come 15 ms after their stamp, inference takes 10 ms
     quick.run(5)
     assert quick.loop.rules["deadline_missed"] >= 3 and quick.sent == []
+
+
+def test_beside_the_ticks_an_answer_waits_for_the_next_one() -> None:
+    """Of 400 ms at 10 Hz, 300 are left for inference; of a deadline within the period, all of it."""
+    assert longest_inference_ms(CHUNKED, 400.0) == 300.0
+    assert longest_inference_ms(CHUNKED, 80.0) == 80.0
 
 
 @pytest.mark.parametrize("settings", [{"deadline_ms": -1.0}, {"deadline_ms": np.nan}, {"fade_ms": -1.0}])
