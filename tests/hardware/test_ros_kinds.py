@@ -129,6 +129,23 @@ def test_a_yaw_turns_the_hand_and_keeps_it_upright(tmp_path: Path) -> None:
         assert driving.loop.rules["box"] == 0
 
 
+@pytest.mark.parametrize("arm_name", ["sim_so101", "sim_so101_joints"])
+def test_poses_lead_an_arm_of_servos_to_a_goal(arm_name: str, tmp_path: Path) -> None:
+    """Solved by the simulated arm itself, or by the node for an arm that says joint states and takes positions alone."""
+    from sim.arms import ARMS
+    from sim.tasks import make_task
+
+    goal = np.array([0.25, 0.06, 0.12])
+    path = policy(tmp_path, make_task("lift", arm=ARMS["so101"]).contract, "eef_pos", -0.5, 0.5 * goal, (1.0,))
+    with nodes(path, "lift", arm_name) as (driving, arm):
+        world = arm.world
+        # deltas count from the last target: what the arm sags by is made up for
+        assert until(lambda: bool(np.linalg.norm(world.eef_position() - goal) < 0.01)), world.eef_position()
+        stats = driving.loop.stats()
+        assert ("unreachable" in stats["limits"]) == (arm_name == "sim_so101_joints")
+        assert stats["rules"]["unreachable"] == 0
+
+
 @pytest.mark.parametrize("kind_of_message", ["joint_trajectory", "float64_multi_array"])
 def test_joint_positions_lead_the_panda_to_a_goal(
     kind_of_message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
