@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from robot import bundle
 from robot.contract import Contract
 from robot.history import History, stack
 
+Seen = list[dict[str, np.ndarray]]
+"""The observations that a policy sees at one moment, the newest last."""
+
 
 def to_tensors(observation: dict[str, np.ndarray]) -> Observation:
     """One observation as a batch of one: images ``(1, C, H, W)`` uint8, vectors ``(1, n)`` float32."""
@@ -25,35 +29,50 @@ def to_tensors(observation: dict[str, np.ndarray]) -> Observation:
     }
 
 
-def to_batch(seen: list[dict[str, np.ndarray]]) -> Observation:
+def to_batch(seen: Seen) -> Observation:
     """All that a policy sees at one moment, the newest last, as a batch of one."""
     tensors = [to_tensors(observation) for observation in seen]
     return {name: torch.cat([one[name] for one in tensors], dim=1) for name in tensors[0]}
 
 
-class GreedyPolicy:
-    """A policy's best action, the first of its chunk. Remembers what it has seen: ``reset`` between episodes."""
+class Acting:
+    """Actions, one a control step: the policy is asked, and ``contract.execute`` actions of its answer are carried out
+    before it is asked again. Remembers what it has seen, and what is left to do: ``reset`` between episodes.
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy, self.contract = policy, policy.contract
-        self._history: History[dict[str, np.ndarray]] = History(policy.contract.history)
-        self.reset = self._history.clear
+    Args:
+        answer: from all that the policy sees at one moment, the newest last, to a chunk ``(chunk, A)``.
+    """
 
-    def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        return self.policy.act(to_batch(self._history.add(observation)), sample=False)[0, 0]
+    def __init__(self, contract: Contract, answer: Callable[[Seen], np.ndarray]) -> None:
+        self.contract, self.answer = contract, answer
+        self._history: History[dict[str, np.ndarray]] = History(contract.history)
+        self._left: list[np.ndarray] = []
 
-
-class BundledPolicy:
-    """An exported policy's first action. Remembers what it has seen: ``reset`` between episodes."""
-
-    def __init__(self, policy: bundle.Policy) -> None:
-        self.policy, self.contract = policy, policy.contract
-        self._history: History[dict[str, np.ndarray]] = History(policy.contract.history)
-        self.reset = self._history.clear
+    def reset(self) -> None:
+        self._history.clear()
+        self._left = []
 
     def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         seen = self._history.add(observation)
-        return self.policy.act(observation if len(seen) == 1 else stack(seen))[0]
+        if not self._left:
+            self._left = list(self.answer(seen)[: self.contract.execute])
+        return self._left.pop(0)
+
+
+class GreedyPolicy(Acting):
+    """A policy's best actions."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy.contract, lambda seen: policy.act(to_batch(seen), sample=False)[0])
+        self.policy = policy
+
+
+class BundledPolicy(Acting):
+    """An exported policy's actions."""
+
+    def __init__(self, policy: bundle.Policy) -> None:
+        super().__init__(policy.contract, lambda seen: policy.act(seen[0] if len(seen) == 1 else stack(seen)))
+        self.policy = policy
 
 
 def load_policy(folder: Path, expect: Contract | None = None) -> tuple[Policy, TrainConfig]:

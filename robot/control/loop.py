@@ -3,7 +3,8 @@
 No ROS inside: a node (or a test with a clock of its own) hands in observations with ``put_image`` and ``put_proprio``
 and gets commands through a callback. At each tick the loop takes the newest complete set of observations, asks the
 policy for an action, turns it into a target for the arm's own controller (``robot.actions``), passes it through the
-safety limits and publishes it. When a rule of ``RULES`` fires instead, the loop *holds*: it publishes its last target
+safety limits and publishes it; where a contract says ``execute``, so many actions of an answer, one a tick, before it
+asks again. When a rule of ``RULES`` fires instead, the loop *holds*: it publishes its last target
 again (never the measured position, and nothing at all before the first command; velocities become zero, since an arm
 that is told its last velocity again goes on moving), counts the rule and says why.
 Holding ends by itself when good data return; only an emergency stop and repeated inference errors latch, until
@@ -27,6 +28,7 @@ from robot import actions, rotations
 from robot.actions import Reference, Target
 from robot.contract import Contract
 from robot.control import inference
+from robot.control.chunks import Chunk
 from robot.control.config import LoopConfig, require_supported
 from robot.control.inference import Policy, Result, Worker
 from robot.control.limits import Context, Limits
@@ -42,14 +44,6 @@ class Command:
 
     obs_stamp_ns: int  # stamp of the observation it answers
     target: Target
-
-
-@dataclass
-class _Chunk:
-    """Actions ``(chunk, size)``; entry k is meant for ``stamp_ns + k * period``."""
-
-    stamp_ns: int
-    actions: np.ndarray
 
 
 class ControlLoop:
@@ -79,7 +73,7 @@ class ControlLoop:
         self._worker = worker or Worker(policy.act, self.clock)
         self._pacer = Pacer(self.contract.period_s, lead_s=self.config.grace_ms / 4e3)
         self._history: History[dict[str, np.ndarray]] = History(self.contract.history, 1e9 * self.contract.period_s)
-        self._chunk: _Chunk | None = None
+        self._chunk: Chunk | None = None
         self._last: Command | None = None
         self._job = 0
         self._silent_ticks = 2  # ticks without a fresh set; from two on, the next arrival sets the phase
@@ -243,10 +237,14 @@ class ControlLoop:
         if isinstance(found, Stop):
             return self._rest_of_chunk(found) if found.rule == "repeated_observation" else found
         deadline_s = start_s + (self.contract.deadline_ms - found.age_ms) * 1e-3
+        k = self._next_of_chunk(found)
+        if k:
+            self._stacked(found)  # the policy's history goes on, whether it is asked or not
+            return self._send(found, start_s, deadline_s, k)
         result = self._infer(found, deadline_s)
         if isinstance(result, Stop):
             return self._rest_of_chunk(result, found) if result.rule == "deadline_missed" else result
-        self._chunk = _Chunk(found.stamp_ns, result)
+        self._chunk = Chunk(found.stamp_ns, result, self.contract)
         outcome = self._send(found, start_s, deadline_s)
         return self._rest_of_chunk(outcome, found) if outcome and outcome.rule == "deadline_missed" else outcome
 
@@ -308,7 +306,7 @@ class ControlLoop:
         self._last, self._hold_since, self._rule, self._anew = verdict, None, "", False
         self.commands += 1
         if k:
-            return None  # a bridged tick answers no observation of its own
+            return None  # decided before: it answers no observation of its own
         latency = found.age_ms + (self.clock.steady() - start_s) * 1e3
         self.latency.add(latency)
         if latency > self.contract.deadline_ms:
@@ -340,13 +338,21 @@ class ControlLoop:
             return None
         return self._last.target
 
+    def _next_of_chunk(self, found: ObservationSet) -> int:
+        """The entry of the last answer to go on with; 0 to ask the policy: at first, after a hold, and when
+        ``contract.execute`` entries are done.
+        """
+        if self._chunk is None or self._hold_since is not None:
+            return 0
+        return self._chunk.next(found.stamp_ns)
+
     def _rest_of_chunk(self, why: Stop, found: ObservationSet | None = None) -> Stop | None:
         """Bridge a missed inference with the part of the last chunk meant for now; ``why`` when there is none."""
         found = found or self.mailbox.last
-        if self._chunk is None or found is None or self.contract.chunk == 1:
+        if self._chunk is None or found is None:
             return why
-        k = int((self.clock.now_ns() - self._chunk.stamp_ns) * 1e-9 / self.contract.period_s)
-        if not 0 < k < self.contract.chunk:
+        k = self._chunk.bridge(self.clock.now_ns())
+        if not k:
             return why
         self._count(why.rule)
         return self._send(found, self.clock.steady(), float("inf"), k)
