@@ -20,6 +20,7 @@ from robot.actions import JOINT_POSITION, JOINT_VELOCITY, KINDS, POSE, PROPRIO
 from robot.contract import Contract
 from robot.control.limits import LimitConfig
 from robot.errors import PixelarmError, UnknownName
+from robot.kinematics.chain import Chain
 
 QOS = ("best_effort", "reliable")
 IMAGE_TYPES = ("image", "compressed")
@@ -173,6 +174,8 @@ class ArmProfile:
     home_xyzw: tuple[float, ...] | None = (
         None  # orientation of eef_pose with the arm at home: eef_delta_position_yaw's yaw of 0
     )
+    # file of the joints and the tip ("pixelarm kinematics"), beside the profile; limits.min_height_m needs it
+    kinematics: str | None = None
     limits: LimitConfig = field(default_factory=LimitConfig)
     enable: EnableConfig = field(default_factory=EnableConfig)
     estop: EstopConfig = field(default_factory=EstopConfig)
@@ -192,6 +195,28 @@ class ArmProfile:
         norm = sum(v * v for v in self.home_xyzw) if self.home_xyzw else 1.0
         if (self.home_xyzw is not None and len(self.home_xyzw) != 4) or abs(norm - 1.0) > 1e-6:
             raise PixelarmError(f"home_xyzw must be a unit quaternion x, y, z, w, got {self.home_xyzw}")
+        if self.limits.min_height_m is not None and self.kinematics is None:
+            raise PixelarmError(
+                f"arm profile {self.name!r}: limits.min_height_m needs the arm's kinematics: name their file with the "
+                f"key kinematics ('pixelarm kinematics' writes one), or leave the limit out"
+            )
+
+    def read_chain(self) -> Chain | None:
+        """The arm's kinematics, read from their file.
+
+        Raises:
+            PixelarmError: the file cannot be read, or its joints are not ``joint_names`` in that order.
+        """
+        if self.kinematics is None:
+            return None
+        where = f"kinematics {self.kinematics}"
+        chain = Chain.from_rows(_read_yaml(Path(self.kinematics), where), where)
+        if chain.names != self.joint_names:
+            raise PixelarmError(
+                f"{where}: the joints are {', '.join(chain.names)}, and the joint_names of the arm profile "
+                f"{self.name!r} are {', '.join(self.joint_names)}: they must be the same in one order"
+            )
+        return chain
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -261,11 +286,11 @@ class ArmProfile:
     def load(path: str | Path) -> ArmProfile:
         """Read a profile file. Raises PixelarmError with the file's name and the key that is wrong."""
         path = Path(path)
-        try:
-            data = yaml.safe_load(path.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise PixelarmError(f"cannot read the arm profile {path}: {error}") from error
-        return ArmProfile.from_dict(data, f"arm profile {path}")
+        made = ArmProfile.from_dict(_read_yaml(path, f"arm profile {path}"), f"arm profile {path}")
+        if made.kinematics is not None:
+            made = dataclasses.replace(made, kinematics=str(path.parent / made.kinematics))
+            made.read_chain()  # what does not fit is refused now
+        return made
 
 
 def find(name_or_path: str, folder: Path | None) -> Path:
@@ -285,6 +310,13 @@ def shipped() -> Path | None:
     """The folder of pixelarm's own profiles, found by its place so that ``robot`` imports nothing of ``hardware``."""
     folder = Path(__file__).resolve().parents[1] / "hardware" / "arms"
     return folder if folder.is_dir() else None
+
+
+def _read_yaml(path: Path, where: str) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PixelarmError(f"cannot read the {where}: {error}") from error
 
 
 def _one_of(what: str, value: str, valid: tuple[str, ...]) -> None:

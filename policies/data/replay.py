@@ -134,12 +134,16 @@ class Replay:
             self._proposal[slots] = prior(self._observations(slots)).cpu().numpy()
 
     def add_episode(self, episode: Episode) -> None:
-        """A recorded episode. Where a person took over, only that person's actions are examples to follow."""
-        follow = examples(episode)
+        """A recorded episode. Where a person took over, only that person's actions are examples to follow.
+
+        Actions are clipped to the contract's bounds, as they were when the arm carried them out: what a device or a
+        script wanted beyond them happened to nobody, and no policy can learn it.
+        """
+        follow, executed = examples(episode), self.contract.clip_action(episode.actions)
         self.start(episode.observation(0))
         for t in range(len(episode)):
             done, observation = bool(episode.terminated[t]), episode.observation(t + 1)
-            self.add(episode.actions[t], float(episode.rewards[t]), done, observation, imitate=bool(follow[t]))
+            self.add(executed[t], float(episode.rewards[t]), done, observation, imitate=bool(follow[t]))
 
     def copy_last_episode(self, source: Replay) -> None:
         """Append the newest episode of another memory, as far as that memory still holds it,

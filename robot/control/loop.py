@@ -6,7 +6,8 @@ policy for an action, turns it into a target for the arm's own controller (``rob
 safety limits and publishes it; where a contract says ``execute``, so many actions of an answer, one a tick, before it
 asks again. When a rule of ``RULES`` fires instead, the loop *holds*: it publishes its last target
 again (never the measured position, and nothing at all before the first command; velocities become zero, since an arm
-that is told its last velocity again goes on moving), counts the rule and says why.
+that is told its last velocity again goes on moving), counts the rule and says why. Where the limits know accelerations,
+a hold publishes targets that come to rest within them instead, except after an emergency stop.
 Holding ends by itself when good data return; only an emergency stop and repeated inference errors latch, until
 ``clear``.
 
@@ -162,7 +163,8 @@ class ControlLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop ticking; returns when the tick in progress has ended and the arm has been told to hold."""
+        """Stop ticking; returns when the tick in progress has ended and the arm has been told to hold, and where the
+        limits know accelerations, has been told to come to rest."""
         self._stopping = True
         self.clock.notify()
         if self._thread is None:
@@ -171,14 +173,17 @@ class ControlLoop:
             self._thread.join(timeout=2.0)
         self._thread = None
         self._publish_hold()
+        while self._last is not None and not self.limits.resting:
+            self.clock.wait(lambda: False, self.clock.steady() + self.contract.period_s)
+            self._publish_hold()
 
     def _publish_hold(self) -> None:
-        """Publish the last target once more, if there is one, without its velocities:
+        """Publish what follows the last target, if there is one, in a hold (see ``Limits.hold``):
         what a hold and ``stop`` leave behind.
         """
         if self._last is None:
             return
-        held = self._last.target.to_hold()
+        held = self.limits.hold(self._last.target, at_once=self._estop or self._rule == "estop")
         if held is not self._last.target:
             self._last = dataclasses.replace(self._last, target=held)
         self._publish(self._last, True)

@@ -23,6 +23,8 @@ RULES: dict[str, str] = {
     "length": "a command of the wrong length",
     "box": "the arm stands outside its workspace",
     "joint_range": "a joint of the arm stands outside its limits",
+    "height": "the arm stands lower than it may",
+    "carried_away": "the arm is far from its last target: the motion ends, and a new one begins where the arm is",
     "expiry": "a command came too late to be right",
     "tick_overrun": "the loop itself fell behind and skipped ticks",
 }
@@ -30,7 +32,7 @@ RULES: dict[str, str] = {
 # After a hold by one of these the arm may stand anywhere: actions that count from the last target begin at what is
 # measured, whatever other rules held it since. So they do after what latched, and after any hold that lasted for
 # LoopConfig.slow_stop_after_s.
-LATCH_ANEW = ("enable", "estop", "operator_hold", "arm_contract", "box", "joint_range")
+LATCH_ANEW = ("enable", "estop", "operator_hold", "arm_contract", "box", "joint_range", "height", "carried_away")
 
 
 @dataclass(frozen=True)

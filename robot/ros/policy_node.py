@@ -142,7 +142,7 @@ class PolicyNode(LifecycleNode):
         required = self._choice("require_enable", arm.enable.required)
         self.loop = ControlLoop(
             policy,
-            default_limits(self._limits(arm.limits), policy.contract),
+            default_limits(self._limits(arm.limits), policy.contract, arm.read_chain()),
             self._publish,
             LoopConfig(
                 max_age_ms=float(self.get_parameter("max_age_ms").value) or None,

@@ -154,12 +154,11 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def expert(self, seed: int) -> Act:
         expert, action = self.task.expert(np.random.default_rng(seed)), self.contract.action
 
-        def act() -> np.ndarray:  # experts count from what is measured
+        def act() -> np.ndarray:  # experts count from what is measured, and may want more than an action can say
             wanted = expert.act(self.world)
-            if action.counts_from == actions.MEASURED:
-                return wanted
-            recounted = actions.recount(action.kind, wanted, self._observed, self._origin())
-            return self.contract.clip_action(recounted)
+            if action.counts_from != actions.MEASURED:
+                wanted = actions.recount(action.kind, wanted, self._observed, self._origin())
+            return self.contract.clip_action(wanted)
 
         return act
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,47 @@ def test_a_contract_that_is_not_one_for_an_arm_is_refused() -> None:
         changed().require_contract(
             dataclasses.replace(contract(), action=dataclasses.replace(contract().action, kind="normalized"))
         )
+
+
+# -------------------------------------------------------------------------------------------- smooth motion, kinematics
+def kinematics(*names: str) -> str:
+    joint = {
+        "position": [0.0, 0.0, 0.1],
+        "xyzw": [0.0, 0.0, 0.0, 1.0],
+        "axis": [0.0, 1.0, 0.0],
+        "low": -2.0,
+        "high": 2.0,
+    }
+    tip = {"position": [0.0, 0.0, 0.1], "xyzw": [0.0, 0.0, 0.0, 1.0]}
+    return yaml.safe_dump({"joints": [{"name": name, **joint} for name in names], "tip": tip})
+
+
+def smooth_panda() -> dict:
+    """The simulated Panda's profile with the limits that its comments show, and its kinematics in a file beside it."""
+    text = (ARMS / "sim_panda.yaml").read_text()
+    shown = re.sub(r"^  # (m\w+: [\d\[])", r"  \1", text, flags=re.MULTILINE)
+    return {**yaml.safe_load(shown), "kinematics": "rows.yaml"}
+
+
+def test_the_smooth_limits_that_the_comments_show_are_valid(tmp_path: Path) -> None:
+    data = smooth_panda()
+    (tmp_path / "arm.yaml").write_text(yaml.safe_dump(data))
+    (tmp_path / "rows.yaml").write_text(kinematics(*data["joint_names"]))
+    arm = ArmProfile.load(tmp_path / "arm.yaml")
+    assert arm.limits.max_jerk_m_s3 == 40.0 and arm.limits.min_height_m == 0.05
+    assert len(arm.limits.max_joint_jerk_rad_s3) == 7 and arm.limits.max_joint_step_rad == 0.2
+    chain = arm.read_chain()
+    assert chain is not None and chain.names == arm.joint_names
+    assert ArmProfile.load(ARMS / "sim_panda.yaml").read_chain() is None
+
+
+def test_kinematics_that_do_not_fit_are_refused_when_the_profile_is_read(tmp_path: Path) -> None:
+    data = smooth_panda()
+    (tmp_path / "arm.yaml").write_text(yaml.safe_dump(data))
+    with pytest.raises(PixelarmError, match="cannot read the kinematics .*rows.yaml"):
+        ArmProfile.load(tmp_path / "arm.yaml")
+    (tmp_path / "rows.yaml").write_text(kinematics(*data["joint_names"][::-1]))
+    with pytest.raises(PixelarmError, match="the joints are panda_joint7, .* the same in one order"):
+        ArmProfile.load(tmp_path / "arm.yaml")
+    with pytest.raises(PixelarmError, match="min_height_m needs the arm's kinematics: name their file with the key"):
+        ArmProfile.from_dict({**data, "kinematics": None})

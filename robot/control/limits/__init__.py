@@ -21,17 +21,50 @@ Joint positions:
 - every joint of ``t`` lies between ``joint_low`` and ``joint_high``, ``joint_margin_rad`` away from both;
 - ``|t - m| <= max_joint_reach_rad`` plus what ``m`` lies beyond that range, and no arm is moved with a joint further
   than ``max_joint_reach_rad`` outside ``joint_low`` and ``joint_high``;
-- ``|t - p| <= max_joint_speed_rad_s * period_s``, with the same exception for an arm that was carried away.
+- ``|t - p| <= max_joint_speed_rad_s * period_s``, and ``max_joint_step_rad`` if it is given, with the same exception
+  for an arm that was carried away.
 
 Joint velocities:
 
-- no joint is faster than ``max_joint_speed_rad_s``;
+- no joint is faster than ``max_joint_speed_rad_s``, nor than ``max_joint_step_rad / period_s`` if that is given;
 - none leads over ``joint_margin_rad`` within a control period, and a joint that stands beyond it may only come back.
 
-Joint targets know no box: that needs the arm's kinematics, which are not here.
+Joint targets know no box. They know the height of the arm, if its kinematics are given (see below).
+
+Smooth motion
+-------------
+
+Where the profile gives accelerations (``max_acceleration_m_s2`` and ``max_jerk_m_s3``;
+``max_turn_acceleration_rad_s2``; ``max_joint_acceleration_rad_s2`` and ``max_joint_jerk_rad_s3``), targets are steps of
+motions. A motion begins at rest at the measured position, with the first command, and when the arm was carried away.
+Let ``t`` be all that is published from there on, commands and holds, after three times the position where it began,
+and ``d`` a difference of successive ones divided by ``period_s``. Then, up to rounding
+(``tests/robot/control/test_smooth.py``):
+
+- ``|d t|``, ``|d d t|`` and ``|d d d t|`` keep the limits of speed, acceleration and jerk *without exception*: lengths
+  of vectors for the end effector, each joint its own, and angular velocities in the base frame for its rotation. Of a
+  joint velocity ``u``: ``|u|``, ``|d u|`` and ``|d d u|``. The jerk of a rotation is limited by
+  ``max_turn_acceleration_rad_s2 / period_s``. An emergency stop, which stops at once, is no part of a motion;
+- ``t`` lies in the box, or in the range of the joints; of a motion that began outside, a number that is outside lies
+  between where it began and the nearest edge, and comes back. Of a joint velocity: an arm that follows it stays in the
+  range;
+- what stays wanted is reached exactly. From rest it is not passed, and each axis or joint takes the least time that
+  its limits allow; in motion no joint, and no axis of a position, passes what it can stop before. The three axes of a
+  position and of a turn have ``1 / sqrt(3)`` of the limits each, so that the lengths keep them. Joints, and x, y and z
+  of a position, arrive one after another: a path is not straight. A turn from rest is the shortest one;
+- a hold comes to rest within ``v * a / j`` and the way to stop from ``v``, ``v * (v / (2 a) + a / (2 j))`` (or ``v *
+  sqrt(v / j)`` where ``v < a * a / j``), with v, a and j the limits: ``robot.control.limits.jerk_limited``;
+- ``|t - m|`` is at most what it is above plus that distance; else the arm was carried away. Then the rule
+  ``carried_away`` stops the motion, and if the arm is still away when it rests, the next command begins a new motion.
+
+With ``min_height_m``, which needs smooth joints and a chain: the tip and every joint's frame that can move up or down
+stay so high above the base's plane at every target, and on the way to rest from there. One that is lower when a motion
+begins may only rise above that height, and an arm with one more than ``max_reach_m`` too low is not moved at all.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -40,18 +73,29 @@ from robot.contract import Contract
 from robot.control.limits.always import EmergencyStop, Enable, Expiry, Finite, GripperRange, Length
 from robot.control.limits.base import Context, Limit, Limits
 from robot.control.limits.config import LimitConfig
+from robot.control.limits.height import Height
+from robot.control.limits.jerk_limited import Bounds
 from robot.control.limits.motion import JOINTS, POSITION, ROTATION, Reach, Speed, SpeedScale, VelocityLimit
+from robot.control.limits.smooth import SmoothPosition, SmoothRotation, SmoothVelocity
 from robot.control.limits.workspace import Box, JointRange
+from robot.errors import PixelarmError
+from robot.kinematics.chain import Chain
 
 __all__ = ["Context", "Limit", "LimitConfig", "Limits", "default_limits"]
 
 
-def default_limits(config: LimitConfig, contract: Contract) -> Limits:
+Made = tuple[dict[str, tuple[int, ...]], list[Limit]]  # fields of a target -> their shapes, and filters
+
+
+def default_limits(config: LimitConfig, contract: Contract, chain: Chain | None = None) -> Limits:
     """The list that every arm starts with, for the contract's kind of action.
+
+    Args:
+        chain: the arm's kinematics, of its joints in the order of its actions; ``min_height_m`` needs it.
 
     Raises:
         PixelarmError: the contract is not one for an arm, or the configuration lacks a number that this kind of action
-            needs.
+            needs, or has one that needs a chain.
     """
     contract.require_arm()
     kind = KINDS[contract.action.kind]
@@ -59,38 +103,76 @@ def default_limits(config: LimitConfig, contract: Contract) -> Limits:
         shapes, motion = _pose_limits(config, contract, kind.turns)
     else:
         config.require_joints(contract.action.kind, contract.action.size - 1)
-        shapes, motion = _joint_limits(config, contract, kind.target == JOINT_POSITION)
+        shapes, motion = _joint_limits(config, contract, kind.target == JOINT_POSITION, _height(config, chain))
     measured = {"joint_positions" if field == "joint_velocities" else field: shape for field, shape in shapes.items()}
-    refuse: list[Limit] = [Finite(), Length(shapes, measured), EmergencyStop(), Enable()]
-    return Limits([*refuse, GripperRange(), *motion, Expiry(config.expiry_s)])
+    refuse: list[Limit] = [Finite(), Length(shapes, measured), EmergencyStop(), Enable(), Expiry(config.expiry_s)]
+    return Limits([*refuse, GripperRange(), *motion])
 
 
-def _pose_limits(
-    config: LimitConfig, contract: Contract, turns: bool
-) -> tuple[dict[str, tuple[int, ...]], list[Limit]]:
+def _pose_limits(config: LimitConfig, contract: Contract, turns: bool) -> Made:
     reach, turn, period_s = config.max_reach_m, config.max_turn_rad, contract.period_s
     near: list[Limit] = [Reach(POSITION, reach, "reach")]
-    slow: list[Limit] = [Speed(POSITION, config.max_speed_m_s, reach, period_s, "speed")]
     shapes: dict[str, tuple[int, ...]] = {"position": (3,)}
+    slow: list[Limit] = []
     if turns:
         near.append(Reach(ROTATION, turn, "turn_reach"))
-        slow.append(Speed(ROTATION, config.max_turn_speed_rad_s, turn, period_s, "turn_speed"))
+        slow.append(_slow_turn(config, period_s))
         shapes["rotation"] = (3, 3)
-    box = Box(np.asarray(config.box_low), np.asarray(config.box_high), reach)
-    scale = SpeedScale(config.speed_scale)
+    low, high = np.asarray(config.box_low), np.asarray(config.box_high)
+    box, scale = Box(low, high, reach), SpeedScale(config.speed_scale)
     # a motion is scaled from what it counts from: within reach of the arm if that is what is measured, else perhaps not
     scaled = [*near, scale] if contract.action.counts_from == MEASURED else [scale, *near]
-    return shapes, [*scaled, *slow, box]
+    if config.max_acceleration_m_s2 is None or config.max_jerk_m_s3 is None:
+        return shapes, [*scaled, Speed(POSITION, config.max_speed_m_s, reach, period_s, "speed"), *slow, box]
+    bounds = _of_each_axis(config.max_speed_m_s, config.max_acceleration_m_s2, config.max_jerk_m_s3)
+    return shapes, [*scaled, box, SmoothPosition(POSITION, bounds, low, high, reach, period_s, "motion"), *slow]
 
 
-def _joint_limits(
-    config: LimitConfig, contract: Contract, positions: bool
-) -> tuple[dict[str, tuple[int, ...]], list[Limit]]:
+def _slow_turn(config: LimitConfig, period_s: float) -> Limit:
+    speed, acceleration, turn = config.max_turn_speed_rad_s, config.max_turn_acceleration_rad_s2, config.max_turn_rad
+    if acceleration is None:
+        return Speed(ROTATION, speed, turn, period_s, "turn_speed")
+    return SmoothRotation(_of_each_axis(speed, acceleration, acceleration / period_s), turn, period_s, "turn_motion")
+
+
+def _of_each_axis(*lengths: float) -> list[Bounds]:
+    """Bounds of x, y and z by which vectors keep theirs."""
+    return [Bounds(*(length / math.sqrt(3.0) for length in lengths))] * 3
+
+
+def _joint_limits(config: LimitConfig, contract: Contract, positions: bool, height: Height | None) -> Made:
     low, high, speed = (np.asarray(v) for v in (config.joint_low, config.joint_high, config.max_joint_speed_rad_s))
-    reach, scale = config.max_joint_reach_rad, SpeedScale(config.speed_scale)
-    within = JointRange(low, high, config.joint_margin_rad, reach, contract.period_s)
-    if not positions:
-        return {"joint_velocities": low.shape}, [scale, VelocityLimit(speed), within]
-    near = Reach(JOINTS, reach, "joint_reach")
-    slow = Speed(JOINTS, speed, reach, contract.period_s, "joint_speed")
-    return {"joint_positions": low.shape}, [near, scale, slow, within]
+    reach, margin, period_s = config.max_joint_reach_rad, config.joint_margin_rad, contract.period_s
+    if config.max_joint_step_rad is not None:
+        speed = np.minimum(speed, config.max_joint_step_rad / period_s)
+    within = JointRange(low, high, margin, reach, period_s)
+    shaped: list[Limit] = [Reach(JOINTS, reach, "joint_reach")] if positions else []
+    shaped += [SpeedScale(config.speed_scale)] if positions else [SpeedScale(config.speed_scale), VelocityLimit(speed)]
+    shapes: dict[str, tuple[int, ...]] = {"joint_positions" if positions else "joint_velocities": low.shape}
+    if not config.smooth_joints:
+        slow = [Speed(JOINTS, speed, reach, period_s, "joint_speed")] if positions else []
+        return shapes, [*shaped, *slow, within]
+    numbers = zip(speed.tolist(), config.max_joint_acceleration_rad_s2, config.max_joint_jerk_rad_s3)
+    bounds, inner = [Bounds(*n) for n in numbers], (low + margin, high - margin)
+    smooth: Limit = (
+        SmoothPosition(JOINTS, bounds, *inner, reach, period_s, "joint_motion", height)
+        if positions
+        else SmoothVelocity(bounds, *inner, reach, period_s, "joint_motion", height)
+    )
+    return shapes, [*shaped, within, *([height] if height else []), smooth]
+
+
+def _height(config: LimitConfig, chain: Chain | None) -> Height | None:
+    if config.min_height_m is None:
+        return None
+    if chain is None:
+        raise PixelarmError(
+            "limit min_height_m needs the arm's kinematics, and there are none: name their file in the arm's profile "
+            "(key kinematics; 'pixelarm kinematics' writes one), or leave the limit out"
+        )
+    if len(chain.joints) != len(config.joint_low):
+        raise PixelarmError(
+            f"limit min_height_m: the kinematics have {len(chain.joints)} joints, and the limits are for "
+            f"{len(config.joint_low)}"
+        )
+    return Height(chain, config.min_height_m, config.max_reach_m)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from robot.actions import Reference, Target
 from robot.control.rules import Stop
@@ -32,6 +32,18 @@ class Limit(Protocol):
     def apply(self, target: Target, context: Context) -> Target | Stop: ...
 
 
+@runtime_checkable
+class Braking(Protocol):
+    """A filter that knows how the arm moves: it brings a motion to rest."""
+
+    @property
+    def resting(self) -> bool:
+        """The last target that this filter made is the end of its motion."""
+
+    def brake(self, held: Target, previous: Target, at_once: bool) -> Target:
+        """``held`` with the next value on the way from ``previous`` to rest; ``at_once``: rest now."""
+
+
 @dataclass
 class Limits:
     """The list, applied in order; the first ``Stop`` ends it."""
@@ -45,6 +57,23 @@ class Limits:
                 return verdict
             target = verdict
         return target
+
+    def hold(self, previous: Target, at_once: bool = False) -> Target:
+        """The target that holds an arm which was given ``previous``, the last one published.
+
+        The same target again, without velocities; where a filter limits acceleration, the next target on the way to
+        rest, except ``at_once``. Published once per control period, these come to rest (``resting``).
+        """
+        held = previous.to_hold()
+        for limit in self.filters:
+            if isinstance(limit, Braking):
+                held = limit.brake(held, previous, at_once)
+        return held
+
+    @property
+    def resting(self) -> bool:
+        """Nothing moves after the last target of ``hold``."""
+        return all(limit.resting for limit in self.filters if isinstance(limit, Braking))
 
     def counts(self) -> dict[str, int]:
         """How often each filter acted."""

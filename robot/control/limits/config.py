@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import pi
+from math import inf, isfinite, pi
 
 from robot.errors import PixelarmError
 
@@ -12,6 +12,8 @@ JOINT_LIMITS = {
     "joint_high": "rad",
     "max_joint_speed_rad_s": "rad/s",
 }  # no arm's number fits another
+SMOOTH_JOINTS = {"max_joint_acceleration_rad_s2": "rad/s^2", "max_joint_jerk_rad_s3": "rad/s^3"}
+LONGEST_STOP_S = 2.0  # an arm that takes longer to come to rest is not held by a hold
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,17 @@ class LimitConfig:
     max_joint_speed_rad_s: tuple[float, ...] = ()  # rad/s, fastest each joint may turn
     max_joint_reach_rad: float = 0.2  # furthest a target may lie from a joint's measured position
     joint_margin_rad: float = 0.05  # targets keep this far from joint_low and joint_high
+    # smooth motion, each part off until its numbers are given. Holds then come to rest within the same numbers
+    max_acceleration_m_s2: float | None = None  # of successive targets; needs max_jerk_m_s3
+    max_jerk_m_s3: float | None = None  # change of that acceleration / control period
+    max_turn_acceleration_rad_s2: float | None = None  # of successive targets; reached over one control period
+    max_joint_acceleration_rad_s2: tuple[float, ...] = ()  # one for each of joint_names; needs max_joint_jerk_rad_s3
+    max_joint_jerk_rad_s3: tuple[float, ...] = ()  # one for each of joint_names
+    max_joint_step_rad: float | None = None  # furthest a joint target may lie from the one before
+    min_height_m: float | None = None  # of tip and joints above the base's plane; needs smooth joints and kinematics
 
     def __post_init__(self) -> None:
-        for name in ("box_low", "box_high", *JOINT_LIMITS):
+        for name in ("box_low", "box_high", *JOINT_LIMITS, *SMOOTH_JOINTS):
             object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
         for name in (
             "max_reach_m", "max_speed_m_s", "expiry_s", "max_turn_rad", "max_turn_speed_rad_s", "max_joint_reach_rad",
@@ -51,6 +61,7 @@ class LimitConfig:
                 f"limit max_turn_rad must be at most a quarter turn, {0.5 * pi:.3f}, got {self.max_turn_rad}"
             )
         self._check_joints()
+        self._check_smooth()
 
     def _check_joints(self) -> None:
         low, high, margin = self.joint_low, self.joint_high, self.joint_margin_rad
@@ -67,13 +78,55 @@ class LimitConfig:
                 f"limit max_joint_speed_rad_s must be positive and finite, got {self.max_joint_speed_rad_s}"
             )
 
+    def _check_smooth(self) -> None:
+        """Numbers that may be left out: positive, and together where they need each other."""
+        for name in ("max_acceleration_m_s2", "max_jerk_m_s3", "max_turn_acceleration_rad_s2", "max_joint_step_rad"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < inf:
+                raise PixelarmError(f"limit {name} must be positive and finite, got {value}")
+        for name in SMOOTH_JOINTS:
+            if not all(0 < v < inf for v in getattr(self, name)):
+                raise PixelarmError(f"limit {name} must be positive and finite, got {getattr(self, name)}")
+        for names in (("max_acceleration_m_s2", "max_jerk_m_s3"), tuple(SMOOTH_JOINTS)):
+            given = [name for name in names if getattr(self, name) not in (None, ())]
+            if len(given) == 1:
+                raise PixelarmError(f"limits {names[0]} and {names[1]} need each other, got only {given[0]}")
+        if self.min_height_m is not None and not isfinite(self.min_height_m):
+            raise PixelarmError(f"limit min_height_m must be finite, got {self.min_height_m}")
+        if self.min_height_m is not None and not self.smooth_joints:
+            raise PixelarmError(
+                "limit min_height_m needs max_joint_acceleration_rad_s2 and max_joint_jerk_rad_s3 too: without them it "
+                "is not known where the arm comes to rest"
+            )
+        self._check_stop()
+
+    def _check_stop(self) -> None:
+        """Refuse numbers by which a hold would take long."""
+        stops = {"max_turn_acceleration_rad_s2": (self.max_turn_speed_rad_s, self.max_turn_acceleration_rad_s2, inf)}
+        stops["max_acceleration_m_s2"] = (self.max_speed_m_s, self.max_acceleration_m_s2, self.max_jerk_m_s3 or inf)
+        for i, numbers in enumerate(zip(self.max_joint_speed_rad_s, *(getattr(self, name) for name in SMOOTH_JOINTS))):
+            stops[f"max_joint_acceleration_rad_s2 of joint {i + 1}"] = numbers
+        for name, (speed, acceleration, jerk) in stops.items():
+            stop_s = 0.0 if acceleration is None else speed / acceleration + acceleration / jerk
+            if stop_s > LONGEST_STOP_S:
+                raise PixelarmError(
+                    f"limit {name}: at {acceleration:g} a stop from the greatest speed {speed:g} may take {stop_s:.1f} "
+                    f"s, and {LONGEST_STOP_S:g} s are allowed: lower the speed, or raise acceleration and jerk"
+                )
+
+    @property
+    def smooth_joints(self) -> bool:
+        """Joint targets are limited in acceleration and jerk."""
+        return bool(self.max_joint_acceleration_rad_s2)
+
     def require_joints(self, kind: str, joints: int) -> None:
         """Raise PixelarmError unless every limit that is a joint's own is given for all ``joints``
         of an action ``kind``.
         """
+        needed = JOINT_LIMITS | SMOOTH_JOINTS if self.smooth_joints else JOINT_LIMITS
         lacking = [
             f"{name} ({unit}): {len(getattr(self, name)) or 'none'} given"
-            for name, unit in JOINT_LIMITS.items()
+            for name, unit in needed.items()
             if len(getattr(self, name)) != joints
         ]
         if lacking:

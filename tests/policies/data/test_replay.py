@@ -130,6 +130,15 @@ def test_an_episode_becomes_transitions():
     assert np.array_equal(batch.action.numpy(), episode.actions)
 
 
+def test_what_was_wanted_beyond_the_bounds_is_learned_as_it_was_carried_out():
+    contract = tiny_contract()
+    replay, episode = Replay(contract, 50), random_episode(contract, 7)
+    high = np.asarray(contract.action.high, np.float32)
+    episode.actions[3] = 8 * high
+    replay.add_episode(episode)
+    assert np.array_equal(everything(replay).action[3].numpy(), high)
+
+
 def test_joining_keeps_the_first_rows_first():
     contract = tiny_contract()
     replay = Replay(contract, 50)
