@@ -19,8 +19,8 @@ class Windows(Dataset[Batch]):
     """Every moment of some episodes whose action is an example to follow.
 
     A row's ``obs`` ends at its moment, stacked as ``contract.history`` says. ``actions`` ``(B, chunk, A)`` begin there;
-    ``valid`` ``(B, chunk)`` says which of them are examples of the same episode. After its end the last one is repeated,
-    and not valid; neither is what a policy did where a person took over from it.
+    ``valid`` ``(B, chunk)`` says which of them are examples of the same episode. After its end the last one is
+    repeated, and not valid; neither is what a policy did where a person took over from it.
 
     Args:
         contract: with the policy's history and chunk.
@@ -34,7 +34,8 @@ class Windows(Dataset[Batch]):
         self._follow = np.concatenate([examples(e) for e in episodes]) if episodes else np.zeros(0, bool)
         self._left = np.concatenate([np.arange(len(e), 0, -1) for e in episodes]) if episodes else np.zeros(0, int)
         self._rows = np.flatnonzero(self._follow)
-        self._actions = np.concatenate([e.actions for e in episodes]) if episodes else np.zeros((0, 0), np.float32)
+        actions = [contract.clip_action(e.actions) for e in episodes]  # as the memory has them
+        self._actions = np.concatenate(actions) if episodes else np.zeros((0, contract.action.size), np.float32)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -54,10 +55,12 @@ class Windows(Dataset[Batch]):
 
     def all_actions(self) -> torch.Tensor:
         """Every action that is an example to follow, ``(N, A)`` float32."""
-        return torch.from_numpy(self._actions[self._rows].astype(np.float32))
+        return torch.from_numpy(self._actions[self._rows])
 
     def all_proprio(self) -> torch.Tensor:
-        """What the policy sees of the arm's state at each of those moments, ``(N, history * size)``; N x 0 if nothing."""
+        """What the policy sees of the arm's state at each of those moments, ``(N, history * size)``; N x 0 if there is
+        nothing.
+        """
         return self.memory.all_proprio()[self._rows]
 
 

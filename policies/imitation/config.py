@@ -38,7 +38,7 @@ class ImitationConfig(OptimiserConfig):
     history: int = 1  # observations the policy sees, the newest last
     chunk: int = 8  # actions it answers with, one a control step
     execute: int = 1  # of them, how many are carried out before it is asked again
-    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(convs="compact", feature_size=64, tanh=True))
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)  # not read where the contract has no cameras
     augmentation: list[Any] = field(default_factory=list)  # of policies.augment.AUGMENTATIONS, in the order they apply
     # half of each batch's rows have left and right swapped, pictures, positions and actions alike: for scenes, arms and
     # cameras that are symmetrical about the arm's x-z plane (policies/augment/mirror.py)

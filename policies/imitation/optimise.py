@@ -65,9 +65,7 @@ class Fit(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         options = self.options
-        return torch.optim.AdamW(
-            self.policy.parameters(), options.learning_rate, weight_decay=options.weight_decay
-        )
+        return torch.optim.AdamW(self.policy.parameters(), options.learning_rate, weight_decay=options.weight_decay)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)

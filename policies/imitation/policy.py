@@ -31,7 +31,8 @@ class Eyes(nn.Module):
         super().__init__()
         self.normalizer = ProprioNormalizer(contract)
         self.augmentation = make_augmentation(cfg.augmentation)
-        self.encoder = self.trunk = None
+        self.encoder: PixelEncoder | None = None
+        self.trunk: Trunk | None = None
         if not contract.cameras:
             self.size = len(self.normalizer.mean)
             if not self.size:
@@ -88,9 +89,9 @@ class ImitationPolicy(nn.Module):
         """Of windows: features of random views ``(B, F)``, the chunk to answer with ``(B, chunk, A)`` as the network
         has it, and which of its actions count ``(B, chunk)`` bool.
         """
-        assert batch.actions is not None and batch.valid is not None
         if self.mirror is not None:
             batch = self.mirror(batch)
+        assert batch.actions is not None and batch.valid is not None
         seed = int(torch.randint(2**62, ()))
         features = self.eyes(batch.obs, torch.Generator(batch.actions.device).manual_seed(seed))
         return features, self.actions.to_network(batch.actions), batch.valid
@@ -122,7 +123,8 @@ class Deployed(nn.Module):
     def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
         """Cameras ``(history, H, W, C)`` uint8, then proprioception ``(history, n)`` float32, to ``(chunk, A)``."""
         contract = self.policy.contract
-        named = dict(zip([item.name for item in (*contract.cameras, *contract.proprio)], arrays))
+        names = [*(camera.name for camera in contract.cameras), *(entry.name for entry in contract.proprio)]
+        named = dict(zip(names, arrays))
         seen = {c.name: named[c.name].permute(0, 3, 1, 2).flatten(0, 1)[None] for c in contract.cameras}
         seen |= {p.name: named[p.name].flatten()[None] for p in contract.proprio}
         return self.policy(seen)[0]

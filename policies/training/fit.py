@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import OmegaConf
-from torch import nn
 from tqdm import tqdm
 
 from policies.config import TrainConfig
@@ -71,7 +71,10 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
     validation = Validation(cfg, env, folder, log)
     callbacks = [Metrics(log, cfg.trainer.log_every), validation, _checkpoints(cfg, saved), RandomStreams()]
     trainer = _trainer(cfg, fabric, folder, callbacks)
-    trainer.fit(module, loader, ckpt_path=last)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's
+        warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
+        trainer.fit(module, loader, ckpt_path=last)
     if fabric.is_global_zero:
         save(cfg, folder / "last", module.best, int(module.updates), None)
         if not np.isfinite(validation.best):  # never validated: the last policy is the policy

@@ -1,5 +1,5 @@
-"""``experiment=chunk_bc`` from demonstrations to the robot: trained, resumed to the bit, evaluated, exported, run by the
-control loop.
+"""``experiment=chunk_bc`` from demonstrations to the robot: trained, resumed to the bit, evaluated, exported, run by
+the control loop.
 """
 
 import json
@@ -143,8 +143,8 @@ def test_it_is_evaluated_and_exported(run, tmp_path):
 
 
 def test_the_control_loop_does_what_the_policy_does_in_simulation(run, tmp_path):
-    """The same observations, one a period, to the torch policy and to the loop with the exported bundle: the targets lie
-    ahead of the measured position by the policy's actions, to 1e-4 of half their range; two actions of each chunk.
+    """The same observations, one a period, to the torch policy and to the loop with the exported bundle: the targets
+    lie ahead of the measured position by the policy's actions, to 1e-4 of half their range; two actions of each chunk.
     """
     policy, _ = load_policy(run / "policy")
     reference, observations, actions = GreedyPolicy(policy), [], []
