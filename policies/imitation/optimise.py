@@ -86,6 +86,10 @@ def decay_at(decay: float, updates: int) -> float:
 
 @torch.no_grad()
 def follow(average: nn.Module, policy: nn.Module, decay: float) -> None:
-    """Move the weights of ``average`` towards those of ``policy``: decay * average + (1 - decay) * policy."""
+    """Move the weights of ``average`` towards those of ``policy``: decay * average + (1 - decay) * policy. Buffers are
+    copied.
+    """
     mine, theirs = list(average.parameters()), [p.detach() for p in policy.parameters()]
     torch._foreach_lerp_(mine, theirs, 1.0 - decay)
+    for own, other in zip(average.buffers(), policy.buffers()):
+        own.copy_(other)

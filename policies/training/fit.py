@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import lightning
 import numpy as np
 from lightning.fabric import Fabric
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import OmegaConf
@@ -69,10 +71,10 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
     loader = ResumableLoader(windows, draws, cfg.seed, collate_fn=_as_it_is)
     module = Fit(policy, optimiser_options(cfg.algo), cfg.recipe.fit_updates, cfg.seed)
     validation = Validation(cfg, env, folder, log)
-    callbacks = [Metrics(log, cfg.trainer.log_every), validation, _checkpoints(cfg, saved), RandomStreams()]
+    metrics, checkpoints = Metrics(log, cfg.trainer.log_every), Checkpoints(saved, cfg.trainer.checkpoint_every)
+    callbacks = [metrics, validation, RandomStreams(), checkpoints]
     trainer = _trainer(cfg, fabric, folder, callbacks)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a resumed run's
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
         trainer.fit(module, loader, ckpt_path=last)
     if fabric.is_global_zero:
@@ -159,17 +161,22 @@ def save(cfg: TrainConfig, folder: Path, policy: Any, updates: int, validation: 
     checkpoint.save_policy(folder, policy.state_dict(), cfg, policy.contract, about)
 
 
-def _checkpoints(cfg: TrainConfig, folder: Path) -> ModelCheckpoint:
-    """The newest state, every so many updates."""
-    keep = ModelCheckpoint(
-        folder,
-        filename="step_{step:09d}",
-        auto_insert_metric_name=False,
-        every_n_train_steps=cfg.trainer.checkpoint_every,
-        save_on_train_epoch_end=False,
-    )
-    keep.FILE_EXTENSION = ""  # a folder, see policies/runs/checkpoint_io.py
-    return keep
+class Checkpoints(Callback):
+    """The state of the run every so many updates and after the last; the two newest stay. Stands last among the
+    callbacks, whose states it keeps.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.folder, self.every = folder, every
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        step = trainer.global_step
+        if step % self.every and step != trainer.max_steps and not trainer.should_stop:
+            return
+        trainer.save_checkpoint(checkpoint.folder_of(self.folder, step))
+        if trainer.is_global_zero:
+            for old in checkpoint.steps(self.folder)[:-2]:
+                shutil.rmtree(checkpoint.folder_of(self.folder, old))
 
 
 class Launched(LightningEnvironment):
@@ -180,7 +187,7 @@ class Launched(LightningEnvironment):
         return True
 
 
-def _trainer(cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: list[Callback]) -> lightning.Trainer:
+def _trainer(cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence[Callback]) -> lightning.Trainer:
     several = fabric.world_size > 1
     clip = optimiser_options(cfg.algo).clip
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it greets with devices and tips
@@ -192,13 +199,14 @@ def _trainer(cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: list[Cal
         strategy=DDPStrategy(cluster_environment=Launched()) if several else "auto",
         precision=cfg.trainer.precision,
         gradient_clip_val=clip or None,
-        callbacks=callbacks,
+        callbacks=list(callbacks),
         plugins=[FolderCheckpoints()],
         default_root_dir=folder,
         logger=False,
         use_distributed_sampler=False,  # ``Draws`` has the rank
         enable_model_summary=False,
         enable_progress_bar=False,
+        enable_checkpointing=False,  # ``Checkpoints`` does it
     )
 
 

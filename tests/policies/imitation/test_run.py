@@ -114,6 +114,15 @@ train(compose(sys.argv[1:]))
         assert logs[0] == logs[1]
 
 
+def test_a_run_that_ended_is_not_begun_anew(run, demos):
+    """Its last update is a checkpoint, whatever trainer.checkpoint_every says; two of them stay."""
+    assert [path.name for path in sorted((run / "checkpoints" / "rank0").iterdir())] == [
+        "step_000000020", "step_000000040",
+    ]  # fmt: skip
+    with pytest.raises(PixelarmError, match="holds a run already; add resume=true"):
+        train(compose([*TINY, f"demos={demos}", f"run={run}"]))
+
+
 def test_perfect_validations_end_it(demos, tmp_path, monkeypatch):
     from policies.training import fit
 
@@ -123,6 +132,7 @@ def test_perfect_validations_end_it(demos, tmp_path, monkeypatch):
     folder = train(compose([*TINY, "trainer.eval_every=5", "trainer.patience=3", f"demos={demos}", f"run={tmp_path}"]))
     assert [line["step"] for line in read_log(folder, "eval")] == [5, 10, 15]
     assert read_json(folder / "last" / "policy.json")["updates"] == 15
+    assert (folder / "checkpoints" / "rank0" / "step_000000015").exists()
 
 
 def _expert_like():
