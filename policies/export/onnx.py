@@ -21,7 +21,6 @@ from robot import bundle
 from robot.contract import Contract
 from robot.errors import BundleError, PixelarmError
 from robot.files import require_folder
-from robot.history import History
 from sim.envs.make import make_env_for
 
 TOLERANCE = 1e-4  # largest accepted difference between ONNX Runtime and torch, as a share of each action's half range
@@ -58,11 +57,8 @@ def check_parity(exported: bundle.Policy, policy: Policy, observations: list[dic
     """
     mine, reference = BundledPolicy(exported), GreedyPolicy(policy)
     half = (np.array(policy.contract.action.high) - np.array(policy.contract.action.low)) / 2
-    history: History[dict[str, np.ndarray]] = History(policy.contract.history)
-    differences = []
-    for observation in observations:  # one after the other: histories too
-        seen = history.add(observation)
-        differences.append(np.abs(mine.answer(seen) - reference.answer(seen)) / half)
+    # one after the other: histories too
+    differences = [np.abs(mine.see(o)() - reference.see(o)()) / half for o in observations]
     worst = float(np.max(differences))  # of a NaN, NaN
     if not worst <= TOLERANCE:
         raise BundleError(

@@ -40,7 +40,7 @@ class Acting:
     before it is asked again. Remembers what it has seen, and what is left to do: ``reset`` between episodes.
 
     Args:
-        answer: from all that the policy sees at one moment, the newest last, to a chunk ``(chunk, A)``.
+        answer: from all that the policy sees at one moment to a chunk ``(chunk, A)``.
     """
 
     def __init__(self, contract: Contract, answer: Callable[[Seen], np.ndarray]) -> None:
@@ -52,10 +52,15 @@ class Acting:
         self._history.clear()
         self._left = []
 
-    def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+    def see(self, observation: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
+        """What asks the policy about an observation, and those before it, for its actions ``(chunk, A)``."""
         seen = self._history.add(observation)
+        return lambda: self.answer(seen)
+
+    def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        ask = self.see(observation)
         if not self._left:
-            self._left = list(self.answer(seen)[: self.contract.execute])
+            self._left = list(ask()[: self.contract.execute])
         return self._left.pop(0)
 
 
