@@ -85,10 +85,12 @@ class TrainerConfig:
     publish_every: int = 30
     # room for an asynchronous actor's frames; when it is full, the rest of the episode is dropped
     frames_waiting: int = 2048
-    eval_every: int = 500  # environment steps between evaluations on the validation seeds
-    eval_episodes: int = 30  # episodes of one evaluation
+    # environment steps between evaluations on the validation seeds; this and the next two: of a policy that is fitted
+    # to demonstrations, updates
+    eval_every: int = 500
     checkpoint_every: int = 1000  # environment steps between checkpoints
     log_every: int = 100  # environment steps between log lines
+    eval_episodes: int = 30  # episodes of one evaluation
     patience: int = 3  # stop when so many evaluations in a row are perfect, once the actor learns from values; 0: never
 
 

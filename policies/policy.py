@@ -32,7 +32,7 @@ history * n)`` float32.
 class Policy(Protocol):
     """From observations to chunks of actions, in the units of its contract."""
 
-    contract: Contract  # its history and chunk are this policy's own choice
+    contract: Contract  # its history, chunk and execute are this policy's own choice
 
     def act(self, observations: Observation, sample: bool) -> np.ndarray:
         """Actions ``(B, chunk, A)`` float32 in the contract's units:
@@ -96,10 +96,11 @@ class Family:
     """A kind of policy.
 
     Args:
-        config: dataclass of the options under ``algo``; its fields ``family``, ``history`` and ``chunk`` name this
-            family, the observations that the policy sees, and the actions that it returns at a time.
+        config: dataclass of the options under ``algo``; its fields ``family``, ``history``, ``chunk`` and ``execute``
+            name this family, the observations that the policy sees, the actions that it returns at a time, and how many
+            of them are carried out before it is asked again. The last two may be left out, and are then 1.
         policy: ``(contract, config, seed)`` to a new policy, to fit or to load weights into. The contract has the
-            policy's history and chunk.
+            policy's history, chunk and execute.
         agent: ``(contract, config, fabric, seed, compile)`` to a new agent; None of policies that are fitted to
             demonstrations.
 
@@ -122,13 +123,17 @@ class Family:
 
     def make_policy(self, contract: Contract, cfg: Any, seed: int) -> Policy:
         """A new policy; ``contract`` is the environment's or the policy's."""
-        return resolve(self.policy)(contract.for_policy(cfg.history, getattr(cfg, "chunk", 1)), cfg, seed)
+        return resolve(self.policy)(as_seen(contract, cfg), cfg, seed)
 
     def make_agent(self, contract: Contract, cfg: Any, fabric: Any, seed: int, compile: str = "off") -> Any:
         """A new agent; ``contract`` is the environment's or the policy's."""
         assert self.agent is not None, "this family is fitted to demonstrations"
-        contract = contract.for_policy(cfg.history, getattr(cfg, "chunk", 1))
-        return resolve(self.agent)(contract, cfg, fabric, seed, compile)
+        return resolve(self.agent)(as_seen(contract, cfg), cfg, fabric, seed, compile)
+
+
+def as_seen(contract: Contract, cfg: Any) -> Contract:
+    """A contract as the policy of these options reads it."""
+    return contract.for_policy(cfg.history, getattr(cfg, "chunk", 1), getattr(cfg, "execute", 1))
 
 
 POLICIES: dict[str, Family] = {}  # filled by policies.families; outsiders may add their own

@@ -102,6 +102,7 @@ class Contract:
     max_age_ms: float  # an observation older than this at the tick is not used
     history: int = 1  # observations the policy sees
     chunk: int = 1  # actions the policy returns per call
+    execute: int = 1  # of them, how many are carried out before it is called again
     arm: str = "panda"  # whose end effector, joints and gripper these are
     schema: int = field(default=SCHEMA)
 
@@ -119,9 +120,11 @@ class Contract:
         ):
             if not value > 0:
                 raise PixelarmError(f"{what} must be positive, got {value}")
-        for value, what in ((self.history, "history"), (self.chunk, "chunk")):
+        for value, what in ((self.history, "history"), (self.chunk, "chunk"), (self.execute, "execute")):
             if value < 1:
                 raise PixelarmError(f"{what} must be at least 1, got {value}")
+        if self.execute > self.chunk:
+            raise PixelarmError(f"execute must be at most chunk, which is {self.chunk}, got {self.execute}")
 
     @property
     def period_s(self) -> float:
@@ -152,13 +155,15 @@ class Contract:
 
     # ------------------------------------------------------------------ text
     def to_dict(self) -> dict[str, Any]:
-        """As a file holds it. The arm, and what deltas count from, are left out where they are what all had before
-        there was a choice."""
+        """As a file holds it. The arm, what deltas count from, and how many actions are carried out are left out where
+        they are what all had before there was a choice."""
         data = json.loads(json.dumps(dataclasses.asdict(self)))  # tuples become lists
         if self.action.counts_from == MEASURED:
             del data["action"]["counts_from"]
         if data["arm"] == Contract.arm:
             del data["arm"]
+        if self.execute == Contract.execute:
+            del data["execute"]
         return data
 
     def to_yaml(self) -> str:
@@ -231,10 +236,12 @@ class Contract:
             lines = "\n  - ".join(words)
             raise ContractMismatch(f"the contract of {here} (here) differs from that of {there} (there):\n  - {lines}")
 
-    # history and chunk are the policy's choice; the rest is the task's and the arm's
-    def for_policy(self, history: int = 1, chunk: int = 1) -> Contract:
-        """The same contract as a policy reads it that sees ``history`` observations and returns ``chunk`` actions."""
-        return dataclasses.replace(self, history=history, chunk=chunk)
+    # history, chunk and execute are the policy's choice; the rest is the task's and the arm's
+    def for_policy(self, history: int = 1, chunk: int = 1, execute: int = 1) -> Contract:
+        """The same contract as a policy reads it that sees ``history`` observations and returns ``chunk`` actions, of
+        which ``execute`` are carried out before it is asked again.
+        """
+        return dataclasses.replace(self, history=history, chunk=chunk, execute=execute)
 
     def recorded(self) -> Contract:
         """What an environment, an arm or a recorded episode must agree with: one observation, one action."""

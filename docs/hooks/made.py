@@ -27,6 +27,7 @@ MARK = re.compile(r"^<!-- made: (\w+) ?(.*?) -->$", re.MULTILINE)
 CONFIGS = (
     "policies/config.py",
     "policies/rl/config.py",
+    "policies/imitation/config.py",
     "sim/envs/config.py",
     "robot/control/limits/config.py",
     "robot/profile/grippers.py",

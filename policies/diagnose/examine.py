@@ -86,7 +86,15 @@ def examine(subject: Subject, episodes: int) -> Examined:
 
 
 def _acts(policy: Any) -> Act:
-    return lambda seen: policy.act(seen, sample=False)[0, 0]
+    """The policy's actions in one episode, as evaluation carries them out."""
+    left: list[np.ndarray] = []
+
+    def act(seen: Observation) -> np.ndarray:
+        if not left:
+            left.extend(policy.act(seen, sample=False)[0][: policy.contract.execute])
+        return left.pop(0)
+
+    return act
 
 
 def _census(found: Examined, watch: Watch, policy: Policy, episodes: int) -> list[Played]:

@@ -76,6 +76,8 @@ class GroupCurve:
 # -------------------------------------------------------------------------------------------------------------- reading
 def read_curve(source: Source) -> tuple[RunCurve | None, str]:
     """The curve of a run and a remark for people, either of which may be absent."""
+    if source.config.get("recipe", {}).get("fit_updates"):
+        return None, f"{source.path} was fitted to demonstrations: it takes no environment steps, and has no curve"
     records = [r for r in read_log(source.path, "eval") if r.get("metric", "success") in r]
     if not records:
         return None, f"{source.path} has logged no evaluation: it has no curve"

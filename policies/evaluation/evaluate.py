@@ -162,8 +162,8 @@ def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[Action
 
 
 def _executed(act: Any, args: argparse.Namespace) -> ActionOf:
-    """A policy that acts by the first action of each chunk, or by more of them."""
-    if args.execute == 1 and args.inference_ms == 0.0:
+    """A policy that executes its chunks as its contract says, or as the command does."""
+    if args.execute is None and args.inference_ms == 0.0:
         return act
     from policies.rollout.chunked import Chunked
 
@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--against", type=Path, help="a second policy on the same seeds, compared in pairs")
     parser.add_argument(
-        "--execute", type=int, default=1, metavar="K", help="of each chunk carry out K actions (default 1)"
+        "--execute", type=int, metavar="K", help="of each chunk carry out K actions (default: as the contract says)"
     )
     parser.add_argument(
         "--inference-ms",
@@ -224,7 +224,7 @@ def main(argv: list[str]) -> int:
     report: dict[str, Any] = {
         "policy": str(args.policy),
         "seeds": [seeds[0], seeds[-1]],
-        "execute": args.execute,
+        "execute": contract.execute if args.execute is None else args.execute,
         "inference_ms": args.inference_ms,
         **result.to_dict(),
     }

@@ -49,14 +49,16 @@ def to_onnx(policy: Policy) -> bytes:
 
 
 def check_parity(exported: bundle.Policy, policy: Policy, observations: list[dict[str, np.ndarray]]) -> float:
-    """Largest difference between the two over ``observations``, as a share of each action's half range.
+    """Largest difference between the two over ``observations`` and whole chunks, as a share of each action's half
+    range.
 
     Raises:
         BundleError: it is more than ``TOLERANCE``.
     """
     mine, reference = BundledPolicy(exported), GreedyPolicy(policy)
     half = (np.array(policy.contract.action.high) - np.array(policy.contract.action.low)) / 2
-    differences = [np.abs(mine(o) - reference(o)) / half for o in observations]  # one after the other: histories too
+    # one after the other: histories too
+    differences = [np.abs(mine.see(o)() - reference.see(o)()) / half for o in observations]
     worst = float(np.max(differences))  # of a NaN, NaN
     if not worst <= TOLERANCE:
         raise BundleError(
@@ -90,11 +92,12 @@ def _random_observation(contract: Contract, rng: np.random.Generator) -> dict[st
 
 def latency_ms(policy: bundle.Policy, calls: int = 200) -> dict[str, float]:
     """Inference time of one call on this machine."""
-    observation, act = _random_observation(policy.contract, np.random.default_rng(0)), BundledPolicy(policy)
+    answer = BundledPolicy(policy).answer
+    seen = [_random_observation(policy.contract, np.random.default_rng(0))] * policy.contract.history
     times = []
     for _ in range(calls + 20):
         start = time.perf_counter()
-        act(observation)
+        answer(seen)
         times.append((time.perf_counter() - start) * 1e3)
     p50, p99 = np.percentile(times[20:], [50, 99])
     return {"p50": float(p50), "p99": float(p99), "calls": calls}

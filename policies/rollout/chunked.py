@@ -37,7 +37,7 @@ class Chunked:
 
     Args:
         actor: whose chunks are executed.
-        execute: fewest control steps between two questions.
+        execute: fewest control steps between two questions; None: as the contract says.
         inference_ms: from an observation to the first action that answers it.
         fade_ms: how long a new chunk takes to replace an old one.
     """
@@ -45,11 +45,12 @@ class Chunked:
     def __init__(
         self,
         actor: Actor,
-        execute: int = 1,
+        execute: int | None = None,
         inference_ms: float = 0.0,
         fade_ms: float = LoopConfig.fade_ms,
     ) -> None:
         contract = actor.contract
+        execute = contract.execute if execute is None else execute
         period_ms = 1e3 * contract.period_s
         if not 0 <= inference_ms < math.inf:
             raise PixelarmError(f"inference_ms must be finite and not negative, got {inference_ms}")

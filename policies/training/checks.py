@@ -81,6 +81,8 @@ ONLINE = (
     "replay_folder", "random_steps", "success_fraction", "episode_limit", "discount_from_demos", "head_start",
     "prior",
 )  # fmt: skip
+# options of TrainerConfig that only they read
+ACTING = ("compile", "num_envs", "asynchronous", "pace", "publish_every", "frames_waiting")
 ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")  # Lightning Fabric's
 
 
@@ -89,7 +91,7 @@ def check_recipe(cfg: TrainConfig, processes: int = 1) -> None:
     processes = max(processes, cfg.trainer.devices)
     problems = _problems_of_values(cfg)
     if not problems and family_of(cfg.algo).agent is None:
-        problems = _problems_of_fitting(cfg, processes)
+        problems = _problems_of_fitting(cfg)
     elif not problems:
         problems = [*_problems_of_parts(cfg, processes), *_problems_of_actors(cfg, processes)]
     if problems:
@@ -113,10 +115,11 @@ def _problems_of_values(cfg: TrainConfig) -> list[str]:
     return [problem for problem in problems if problem]
 
 
-def _problems_of_fitting(cfg: TrainConfig, processes: int) -> list[str]:
+def _problems_of_fitting(cfg: TrainConfig) -> list[str]:
     """Of a policy that is fitted to demonstrations: what an online agent alone would read must be left out."""
     problems, name = [], cfg.algo.family
     ignored = [f"recipe.{field}" for field in ONLINE if getattr(cfg.recipe, field) != getattr(RecipeConfig(), field)]
+    ignored += [f"trainer.{field}" for field in ACTING if getattr(cfg.trainer, field) != getattr(TrainerConfig, field)]
     if ignored:
         problems.append(
             f"algo.family={name} is fitted to demonstrations: {', '.join(ignored)} would do nothing, leave them out"
@@ -124,8 +127,6 @@ def _problems_of_fitting(cfg: TrainConfig, processes: int) -> list[str]:
     for field in ("demos", "fit_updates"):
         if getattr(cfg.recipe, field) < 1:
             problems.append(f"algo.family={name} is fitted to demonstrations: recipe.{field} must be at least 1")
-    if processes > 1:
-        problems.append(f"a policy is fitted on one device: trainer.devices must be 1, got {processes}")
     return problems
 
 

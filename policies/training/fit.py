@@ -1,22 +1,38 @@
-"""Fitting a policy to demonstrations, on Lightning's Trainer: families without an online agent."""
+"""Fitting a policy to demonstrations, on Lightning's Trainer: families without an online agent.
+
+Steps of such a run are updates. A run that is killed and resumed equals one that was not, on a CPU to the bit: what an
+update draws follows from its number (``policies/imitation/optimise.py``), and the rest is in the checkpoints.
+"""
 
 from __future__ import annotations
 
+import copy
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+import numpy as np
+from lightning.fabric import Fabric
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import OmegaConf
-from torch import nn
+from tqdm import tqdm
 
 from policies.config import TrainConfig
 from policies.data.batch import Batch
 from policies.data.resumable import ResumableLoader
 from policies.data.windows import Draws, Windows
 from policies.evaluation.evaluate import VALIDATION_SEED, evaluate
+from policies.imitation.config import optimiser_options
+from policies.imitation.optimise import Fit
+from policies.imitation.policy import ImitationPolicy
 from policies.policy import family_of
 from policies.rollout.acting import GreedyPolicy
 from policies.runs import checkpoint
@@ -29,99 +45,169 @@ from robot.files import write_text
 from sim.envs.task_env import TaskEnv
 
 
-class Fit(lightning.LightningModule):
-    """Minimises a policy's ``loss`` with Adam."""
+def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
+    """Fit the configured family's policy to demonstrations for ``recipe.fit_updates`` updates, and save in the run's
+    folder the best on the validation scenes, and the last.
 
-    def __init__(self, policy: nn.Module, learning_rate: float) -> None:
-        super().__init__()
-        self.policy, self.learning_rate = policy, learning_rate
-        self.metrics: dict[str, torch.Tensor] = {}
-
-    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        losses = self.policy.loss(batch)
-        self.metrics = {name: value.detach() for name, value in losses.items()}
-        return losses["loss"]
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.policy.parameters(), self.learning_rate)
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return batch.to(device)
-
-
-class Metrics(Callback):
-    """A line of the run's log every so many updates."""
-
-    def __init__(self, log: RunLog, every: int) -> None:
-        self.run_log, self.every = log, every
-
-    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        step = trainer.global_step
-        if step % self.every == 0 or step == trainer.max_steps:
-            self.run_log.write(step, "fit", **{name: float(value) for name, value in module.metrics.items()})
-
-
-def fit(cfg: TrainConfig, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
-    """Fit the configured family's policy to demonstrations for ``recipe.fit_updates`` updates,
-    and save it in the run's folder.
+    Args:
+        fabric: of this process, which may be one of several; each makes batches of its own.
     """
     saved = folder / "checkpoints" / "rank0"  # where a run of an agent has its own
     last = checkpoint.newest(saved) if cfg.resume else None
     if last:
         before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
         require_same_config(before, asdict(cfg), folder)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(cfg)))
-    log = RunLog(folder, resume_at=int(last.name.removeprefix("step_")) if last else None)
+    fabric.barrier()  # every process has read the old configuration
+    if fabric.is_global_zero:
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(cfg)))
+    done = int(last.name.removeprefix("step_")) if last else None
+    log = RunLog(folder, resume_at=done, enabled=fabric.is_global_zero)
     lightning.seed_everything(cfg.seed, verbose=False)
     policy: Any = family_of(cfg.algo).make_policy(env.contract, cfg.algo, cfg.seed)
     windows = Windows(policy.contract, demos[: cfg.recipe.demos])
-    draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, cfg.recipe.fit_updates)
+    if isinstance(policy, ImitationPolicy):
+        policy.measure(windows)
+    draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, cfg.recipe.fit_updates, fabric.global_rank)
     loader = ResumableLoader(windows, draws, cfg.seed, collate_fn=_as_it_is)
-    trainer = _trainer(cfg, folder, [Metrics(log, cfg.trainer.log_every), _checkpoints(cfg, saved), RandomStreams()])
-    trainer.fit(Fit(policy, cfg.algo.learning_rate), loader, ckpt_path=last)
-    if trainer.is_global_zero:
-        _judge_and_save(cfg, env, policy.eval().to("cpu"), folder, log)
+    module = Fit(policy, optimiser_options(cfg.algo), cfg.recipe.fit_updates, cfg.seed)
+    validation = Validation(cfg, env, folder, log)
+    metrics, checkpoints = Metrics(log, cfg.trainer.log_every), Checkpoints(saved, cfg.trainer.checkpoint_every)
+    callbacks = [metrics, validation, RandomStreams(), checkpoints]
+    trainer = _trainer(cfg, fabric, folder, callbacks)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
+        trainer.fit(module, loader, ckpt_path=last)
+    if fabric.is_global_zero:
+        save(cfg, folder / "last", module.best, int(module.updates), None)
+        if not np.isfinite(validation.best):  # never validated: the last policy is the policy
+            save(cfg, folder / "policy", module.best, int(module.updates), None)
     log.close()
 
 
-def _checkpoints(cfg: TrainConfig, folder: Path) -> ModelCheckpoint:
-    """The newest state, every so many updates."""
-    keep = ModelCheckpoint(
-        folder,
-        filename="step_{step:09d}",
-        auto_insert_metric_name=False,
-        every_n_train_steps=cfg.trainer.checkpoint_every,
-        save_on_train_epoch_end=False,
-    )
-    keep.FILE_EXTENSION = ""  # a folder, see policies/runs/checkpoint_io.py
-    return keep
+class Metrics(Callback):
+    """A progress bar, and a line of the run's log every so many updates."""
+
+    def __init__(self, log: RunLog, every: int) -> None:
+        self.run_log, self.every = log, every
+        self.bar: tqdm | None = None
+        self.since = (0, 0.0)  # updates, s: when the last line was written
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        done, total = trainer.global_step, trainer.max_steps
+        self.since = (done, time.perf_counter())
+        self.bar = tqdm(total=total, initial=done, desc="fitting", unit="update", disable=not trainer.is_global_zero)
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        step = trainer.global_step
+        assert self.bar is not None
+        self.bar.update(step - self.bar.n)
+        if step % self.every and step != trainer.max_steps:
+            return
+        numbers = {name: float(value) for name, value in module.metrics.items()}
+        now = time.perf_counter()
+        pace = (step - self.since[0]) / max(now - self.since[1], 1e-9)
+        self.since = (step, now)
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.run_log.write(step, "fit", **numbers, learning_rate=rate, updates_per_second=pace)
+        self.bar.set_postfix_str(f"loss {numbers['loss']:.3f}", refresh=False)
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
 
-def _trainer(cfg: TrainConfig, folder: Path, callbacks: list[Callback]) -> lightning.Trainer:
+class Validation(Callback):
+    """Plays the validation scenes every ``trainer.eval_every`` updates and after the last; keeps the best policy so
+    far, the later one of equals, and ends the run when ``trainer.patience`` validations in a row were perfect.
+    """
+
+    def __init__(self, cfg: TrainConfig, env: TaskEnv, folder: Path, log: RunLog) -> None:
+        self.cfg, self.env, self.folder, self.run_log = cfg, env, folder, log
+        self.best, self.perfect = -np.inf, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": float(self.best), "perfect": self.perfect}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.perfect = state_dict["best"], state_dict["perfect"]
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        step, options = trainer.global_step, self.cfg.trainer
+        if not options.eval_episodes or (step % options.eval_every and step != trainer.max_steps):
+            return
+        if trainer.is_global_zero:
+            self._judge(module, step)
+        self.perfect = int(trainer.strategy.broadcast(self.perfect))
+        if options.patience and self.perfect >= options.patience:
+            trainer.should_stop = True
+
+    def _judge(self, module: Fit, step: int) -> None:
+        policy: Any = copy.deepcopy(module.best).to("cpu").eval()  # as it will act when it is deployed
+        seeds = range(VALIDATION_SEED, VALIDATION_SEED + self.cfg.trainer.eval_episodes)
+        found = evaluate(self.env, GreedyPolicy(policy), seeds, after_steps=0, quiet=True)
+        record = found.record(self.env.metric)
+        self.run_log.write(step, "eval", **record)
+        tqdm.write(f"  update {step}: validation {found.words(self.env.metric)}")
+        perfect = self.env.metric == "success" and found.once.successes == found.once.n
+        self.perfect = self.perfect + 1 if perfect else 0
+        if record[self.env.metric] >= self.best:
+            self.best = record[self.env.metric]
+            save(self.cfg, self.folder / "policy", policy, step, record)
+
+
+def save(cfg: TrainConfig, folder: Path, policy: Any, updates: int, validation: dict[str, Any] | None) -> None:
+    """A policy for ``pixelarm eval`` and ``export``. It has taken no steps of its own."""
+    about = {"step": 0, "frames": 0, "robot_minutes": 0.0, "updates": updates, "validation": validation, **made_with()}
+    checkpoint.save_policy(folder, policy.state_dict(), cfg, policy.contract, about)
+
+
+class Checkpoints(Callback):
+    """The state of the run every so many updates and after the last; the two newest stay. Stands last among the
+    callbacks, whose states it keeps.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.folder, self.every = folder, every
+
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        step = trainer.global_step
+        if step % self.every and step != trainer.max_steps and not trainer.should_stop:
+            return
+        trainer.save_checkpoint(checkpoint.folder_of(self.folder, step))
+        if trainer.is_global_zero:
+            for old in checkpoint.steps(self.folder)[:-2]:
+                shutil.rmtree(checkpoint.folder_of(self.folder, old))
+
+
+class Launched(LightningEnvironment):
+    """The processes are there already: Fabric or torchrun has started them."""
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+
+def _trainer(cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence[Callback]) -> lightning.Trainer:
+    several = fabric.world_size > 1
+    clip = optimiser_options(cfg.algo).clip
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it greets with devices and tips
     return lightning.Trainer(
         max_steps=cfg.recipe.fit_updates,
         max_epochs=-1,
         accelerator=cfg.trainer.accelerator,
-        devices=cfg.trainer.devices,
+        devices=fabric.world_size,
+        strategy=DDPStrategy(cluster_environment=Launched()) if several else "auto",
         precision=cfg.trainer.precision,
-        callbacks=callbacks,
+        gradient_clip_val=clip or None,
+        callbacks=list(callbacks),
         plugins=[FolderCheckpoints()],
         default_root_dir=folder,
         logger=False,
+        use_distributed_sampler=False,  # ``Draws`` has the rank
         enable_model_summary=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,  # ``Checkpoints`` does it
     )
-
-
-def _judge_and_save(cfg: TrainConfig, env: TaskEnv, policy: Any, folder: Path, log: RunLog) -> None:
-    """Success on the validation seeds, and the policy with it."""
-    record = None
-    if cfg.trainer.eval_episodes:
-        seeds = range(VALIDATION_SEED, VALIDATION_SEED + cfg.trainer.eval_episodes)
-        record = evaluate(env, GreedyPolicy(policy), seeds, after_steps=0, quiet=True).record(env.metric)
-        log.write(cfg.recipe.fit_updates, "eval", **record)
-    about = {"step": 0, "frames": 0, "robot_minutes": 0.0, "validation": record, **made_with()}
-    for name in ("policy", "last"):
-        checkpoint.save_policy(folder / name, policy.state_dict(), cfg, policy.contract, about)
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -80,6 +80,7 @@ def check(cfg: TrainConfig, processes: int = 1, launched: bool = False) -> None:
 
 def check_options(cfg: TrainConfig, processes: int = 1) -> None:
     """What can be refused by reading the options alone."""
+    from policies.imitation.checks import check_fitted
     from policies.rl.checks import check_agent
     from policies.rl.config import PixelAgentConfig
     from policies.training.checks import check_recipe
@@ -87,6 +88,8 @@ def check_options(cfg: TrainConfig, processes: int = 1) -> None:
     check_recipe(cfg, processes)
     if isinstance(cfg.algo, PixelAgentConfig):
         check_agent(cfg.algo)
+    elif family_of(cfg.algo).agent is None:
+        check_fitted(cfg.algo)
 
 
 def _require_devices(accelerator: str, devices: int) -> None:
@@ -160,7 +163,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     if fabric.is_global_zero and notes:
         print("\n".join(notes), file=sys.stderr)
     if family_of(cfg.algo).agent is None:
-        fit(cfg, env, demos, folder)
+        fit(cfg, fabric, env, demos, folder)
         env.close()
         return
     run = Run(cfg, fabric, env, demos, folder, prior)

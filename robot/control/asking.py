@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot.contract import Contract
+from robot.control.config import LoopConfig
 from robot.control.inference import Result, Worker
 from robot.control.mailbox import ObservationSet
 from robot.control.rules import RULES, Stop
@@ -23,21 +24,20 @@ class Asking:
     """One question at a time.
 
     Args:
-        deadline_ms: from an observation's stamp to the command that answers it.
-        max_errors: after so many inferences in a row that fail, ``failed`` says so until somebody clears it.
+        config: after its ``max_errors`` inferences in a row that fail, ``failed`` says so until somebody clears it.
     """
 
     def __init__(
         self,
         contract: Contract,
-        deadline_ms: float,
-        max_errors: int,
+        config: LoopConfig,
         worker: Worker,
         clock: Clock,
         stages: StageTimes,
         count: Count,
     ) -> None:
-        self.contract, self.deadline_ms, self.max_errors = contract, deadline_ms, max_errors
+        self.contract, self.max_errors = contract, config.max_errors
+        self.deadline_ms = config.deadline_ms or contract.deadline_ms  # from an observation's stamp to its command
         self.worker, self.clock, self.stages, self.count = worker, clock, stages, count
         self.errors = 0  # in a row
         self.failed: Stop | None = None
@@ -103,9 +103,10 @@ class Question:
 class Plans:
     """A schedule that is filled beside the ticks: for inference that may take longer than a control period.
 
-    The policy is asked again as soon as it has answered. An answer whose first action cannot be commanded by
-    ``deadline_ms`` after its observation is a missed deadline, and is dropped whole; of one in time, the late actions
-    are. What was planned before goes on meanwhile, also when an inference fails.
+    The policy is asked again as soon as it has answered and ``contract.execute`` periods have passed. An answer whose
+    first action cannot be commanded by ``deadline_ms`` after its observation is a missed deadline, and is dropped
+    whole; of one in time, the late actions are. What was planned before goes on meanwhile, also when an inference
+    fails.
 
     An arm that rests has waited for its first plan where it was observed: that plan begins when it comes, with its
     first action, and not in its middle.
@@ -114,6 +115,7 @@ class Plans:
     def __init__(self, asking: Asking, schedule: Schedule) -> None:
         self.asking, self.schedule = asking, schedule
         self._asked: Question | None = None
+        self._asked_ns = 0  # stamp of the observation of the last question
         self._trouble = ""  # of the last inference
 
     def update(self, instant_ns: int, fresh: ObservationSet | None, waiting: bool) -> int | None:
@@ -131,12 +133,18 @@ class Plans:
         if fresh is None:
             return came
         seen = self.asking.see(fresh)  # also while the policy thinks, since its history is one of control periods
-        if self._asked is None and not self.asking.worker.busy:
+        if self._asked is None and not self.asking.worker.busy and self._done(fresh.stamp_ns):
             self.asking.drop_late()
+            self._asked_ns = fresh.stamp_ns
             deadline_s = self.asking.clock.steady() + (self.asking.deadline_ms - fresh.age_ms) * 1e-3
             self.asking.begin(seen)
             self._asked = Question(fresh.stamp_ns, deadline_s, waiting)
         return came
+
+    def _done(self, instant_ns: int) -> bool:
+        """Enough of the last answer was carried out, or nothing is planned."""
+        since = (instant_ns - self._asked_ns) / self.schedule.period_ns
+        return not -0.5 <= since < self.asking.contract.execute - 0.5 or self.schedule.at(instant_ns) is None
 
     def moved(self) -> None:
         """A command was sent."""

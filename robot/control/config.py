@@ -67,9 +67,10 @@ def _check_deadline(contract: Contract, config: LoopConfig) -> None:
     words = f"deadline_ms {deadline_ms:g} must be shorter than the period, {period_ms:g} ms"
     if contract.chunk == 1:
         raise PixelarmError(words)
-    needed = math.ceil(2.0 * deadline_ms / period_ms - 1e-9)
+    executed_ms = contract.execute * period_ms
+    cover = "twice the deadline" if executed_ms <= deadline_ms else f"execute, {executed_ms:g} ms, and the deadline"
+    needed = math.ceil((deadline_ms + max(deadline_ms, executed_ms)) / period_ms - 1e-9)
     if contract.chunk < needed:
         raise PixelarmError(
-            f"{words}, or chunks must cover twice the deadline: {needed} actions or more, and this policy returns "
-            f"{contract.chunk}"
+            f"{words}, or chunks must cover {cover}: {needed} actions or more, and this policy returns {contract.chunk}"
         )

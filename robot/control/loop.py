@@ -7,7 +7,8 @@ safety limits and publishes it.
 
 A tick waits for its action until the deadline. Where the deadline is longer than a control period it does not wait:
 inference then fills a ``robot.control.schedule`` beside the ticks, and each takes the action for its instant from it,
-which is the stamp of what it observes.
+which is the stamp of what it observes. Either way ``contract.execute`` actions are carried out, one a tick, before the
+policy is asked again.
 
 When a rule of ``RULES`` fires, the loop *holds*: it publishes its last target again (never the measured position, and
 nothing at all before the first command; velocities become zero, since an arm that is told its last velocity again goes
@@ -79,9 +80,7 @@ class ControlLoop:
         self.put_image, self.put_proprio = self.mailbox.put_image, self.mailbox.put_proprio
         self.stages = StageTimes(self.clock.steady)
         self._worker = worker or Worker(policy.act, self.clock)
-        self._asking = Asking(
-            self.contract, self.deadline_ms, self.config.max_errors, self._worker, self.clock, self.stages, self._count
-        )
+        self._asking = Asking(self.contract, self.config, self._worker, self.clock, self.stages, self._count)
         beside = beside_the_ticks(self.contract, self.deadline_ms)
         fade_s = self.config.fade_ms * 1e-3 if beside else 0.0
         self.schedule = Schedule(self.contract.action.kind, self.contract.period_s, fade_s)
@@ -169,8 +168,7 @@ class ControlLoop:
     def start(self) -> None:
         """Tick in a thread until ``stop``. Nothing of an earlier run is commanded again."""
         self.clear()
-        self._last = self._hold_since = None
-        self._rule = ""
+        self._last, self._hold_since, self._rule = None, None, ""
         self._asking.forget()
         self.schedule.clear()
         if self._plans is not None:
@@ -259,6 +257,10 @@ class ControlLoop:
             return blocked
         if isinstance(found, Stop):
             return self._rest_of_chunk(found) if found.rule == "repeated_observation" else found
+        planned = self.schedule.rest(found.stamp_ns, self.contract.execute) if self._hold_since is None else None
+        if planned is not None:
+            self._asking.see(found)  # the policy's history goes on, whether it is asked or not
+            return self._send(planned, found)
         deadline_s = start_s + (self.deadline_ms - found.age_ms) * 1e-3
         answer = self._asking.by(found, deadline_s)
         if isinstance(answer, Stop):
@@ -276,11 +278,10 @@ class ControlLoop:
         instant, ordered = self._instant(fresh), self._blocked()
         waiting = self._last is None or (self._hold_since is not None and self.limits.resting)
         answered_ns = plans.update(instant, None if ordered else fresh, waiting)
-        blocked = self._blocked()  # also by too many inferences in a row that failed
-        if blocked is not None:
-            return blocked
-        if isinstance(found, Stop) and found.rule != "repeated_observation":
-            return found
+        unusable = found if isinstance(found, Stop) and found.rule != "repeated_observation" else None
+        stop = self._blocked() or unusable  # now also blocked by too many inferences in a row that failed
+        if stop is not None:
+            return stop
         action, seen = self.schedule.at(instant), fresh or self.mailbox.last
         if action is None or seen is None:
             return plans.exhausted
@@ -391,9 +392,8 @@ class ControlLoop:
             "stages": self.stages.to_dict(),
             "warm_up_ms": self.warm,
             "contract_hash": self.contract.hash,
+            "schedule": self.schedule.counts(),
         }
-        if self.contract.chunk > 1:
-            report["schedule"] = self.schedule.counts()
         if raw:
             report["latency_samples_ms"] = [round(v, 3) for v in self.latency.raw]
         return report

@@ -38,7 +38,9 @@ class Schedule:
 
     def __init__(self, kind: str, period_s: float, fade_s: float = 0.0) -> None:
         self.kind, self.period_ns, self.fade_ns = kind, 1e9 * period_s, 1e9 * fade_s
-        self._begins_ns = 0  # instant of the first action that is kept
+        self._begins_ns = self._newest_ns = (
+            0  # instants of the first action that is kept, and of the newest chunk's own
+        )
         self._actions: list[np.ndarray] = []  # (size,) each, a period apart
         self.chunks = self.late = self.blended = 0  # that came; actions dropped, and actions made of two chunks
         self.voided = 0  # chunks that were not joined, since the arm may have been moved while they were inferred
@@ -61,7 +63,7 @@ class Schedule:
         first_ns = begins_ns + round(late * self.period_ns)
         instants = [first_ns + round(k * self.period_ns) for k in range(len(chunk) - late)]
         joined = [self._joined(instant, action, now_ns) for instant, action in zip(instants, chunk[late:])]
-        self._begins_ns, self._actions = first_ns, joined
+        self._newest_ns, self._begins_ns, self._actions = begins_ns, first_ns, joined
 
     def _joined(self, instant_ns: int, new: np.ndarray, now_ns: int) -> np.ndarray:
         share = (instant_ns - now_ns + self.period_ns) / (self.fade_ns + self.period_ns) if self.fade_ns else 1.0
@@ -82,6 +84,12 @@ class Schedule:
         before = int(place)
         after = min(before + 1, last)
         return actions.between(self.kind, self._actions[before], self._actions[after], place - before)
+
+    def rest(self, instant_ns: int, execute: int) -> np.ndarray | None:
+        """The action ``(size,)`` for an instant of the first ``execute`` of the newest chunk, but not for its very
+        first; else None."""
+        k = round((instant_ns - self._newest_ns) / self.period_ns)
+        return self.at(instant_ns) if 0 < k < execute else None
 
     def counts(self) -> dict[str, int]:
         """For a report."""

@@ -11,6 +11,7 @@ import pytest
 from conftest_policies import tiny_contract
 from conftest_runs import run_compare, write_run
 
+from policies.config import RecipeConfig
 from policies.evaluation.curves import RunCurve, draw, group_curve, make_curves
 from policies.runs.find import find, make_groups
 
@@ -60,6 +61,15 @@ def test_what_a_log_lacks_is_said_in_words(tmp_path):
         f"{empty} has logged no evaluation: it has no curve",
         f"{early} stopped early at step 1000: held at its last value up to step 2000",
     ]
+
+
+def test_what_was_fitted_to_demonstrations_has_no_curve_over_environment_steps(tmp_path):
+    """Its log counts updates."""
+    recipe = RecipeConfig(demos=10, fit_updates=2000)
+    fitted = write_run(tmp_path / "fitted", "chunk_bc", 1, [(500, 10), (2000, 20)], steps=0, recipe=recipe)
+    curves, notes = make_curves(make_groups(find([fitted])[0])[0])
+    assert curves == []
+    assert notes == [f"{fitted} was fitted to demonstrations: it takes no environment steps, and has no curve"]
 
 
 def test_returns_and_successes_never_share_an_axis(tmp_path):

@@ -88,7 +88,7 @@ def played(monkeypatch):
         seen.append(policy)
         return evaluate(env, act, seeds, films=options.get("films", 0), quiet=True)
 
-    contract = SimpleNamespace(rate_hz=10)
+    contract = SimpleNamespace(rate_hz=10, execute=1)
     env = ScriptedEnv(set(range(3, 20)))
     env.close = lambda: None
     monkeypatch.setattr(module, "load_actor", lambda path, expect=None: (str(path), contract, {}))
@@ -115,7 +115,7 @@ def test_both_policies_are_loaded_before_the_first_is_played(played, monkeypatch
     def load(path, expect=None):
         if expect is not None:
             raise PixelarmError("no such policy")
-        return "first", SimpleNamespace(rate_hz=10), {}
+        return "first", SimpleNamespace(rate_hz=10, execute=1), {}
 
     monkeypatch.setattr(module, "load_actor", load)
     with pytest.raises(PixelarmError, match="no such policy"):
@@ -145,7 +145,7 @@ def test_what_was_played_is_printed_when_it_cannot_be_written_and_the_rest_is_wr
 def test_chunks_are_executed_as_the_command_says(played, tmp_path, monkeypatch):
     """A policy that returns eight actions: each step's own by default, three of a chunk, or 150 ms late at 20 Hz."""
     contract = SimpleNamespace(
-        rate_hz=20, period_s=0.05, chunk=8, action=SimpleNamespace(kind="joint_velocity")
+        rate_hz=20, period_s=0.05, chunk=8, execute=1, action=SimpleNamespace(kind="joint_velocity")
     )  # fmt: skip
     actor = SimpleNamespace(contract=contract, reset=lambda: None, see=lambda observation: None)
     monkeypatch.setattr(module, "load_actor", lambda path, expect=None: (actor, contract, {}))

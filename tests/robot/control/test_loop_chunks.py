@@ -26,8 +26,10 @@ DELAY_S = 0.25  # the answer is used at the third tick after the observation's, 
 class ChunkRig(Rig):
     """Inference takes between two and three control periods."""
 
-    def __init__(self, limits: LimitConfig = LIMITS, chunk: int = 8, **config: Any) -> None:
-        super().__init__(dataclasses.replace(CHUNKED, chunk=chunk), limits, **{"fade_ms": 0.0, **config})
+    def __init__(self, limits: LimitConfig = LIMITS, chunk: int = 8, execute: int = 1, **config: Any) -> None:
+        super().__init__(
+            dataclasses.replace(CHUNKED, chunk=chunk, execute=execute), limits, **{"fade_ms": 0.0, **config}
+        )
         self.worker.latency_s = DELAY_S
         self.asked: list[int] = []  # the image of each inference
 
@@ -68,6 +70,23 @@ def test_inference_longer_than_a_period_commands_at_every_tick_and_never_a_late_
     assert [seen for seen, _ in steps] == list(range(steps[0][0], steps[0][0] + 60))  # type: ignore[index, misc]
     assert rig.fired() == {}
     assert set(np.diff(rig.asked[-10:])) == {3}
+
+
+def test_the_policy_is_not_asked_before_enough_of_its_answer_was_executed() -> None:
+    rig = running(chunk=16, execute=5)
+    rig.run(40)
+    assert set(np.diff(rig.asked[-6:])) == {5} and rig.fired() == {}
+    assert all(step and step[0] == step[1] for step in rig.steps())
+
+
+def test_after_a_plan_has_ended_nobody_waits_for_execute() -> None:
+    rig = running(chunk=16, execute=12)
+    rig.loop.hold(True)
+    rig.run(1)
+    held = rig.frame
+    assert rig.loop.clear() == ""
+    rig.run(6)
+    assert rig.loop.state == "running" and held <= rig.asked[-1] <= held + 4
 
 
 def test_the_dropped_parts_are_counted_and_the_latency_is_to_the_first_action() -> None:
@@ -233,6 +252,8 @@ def test_one_missed_deadline_is_bridged_by_a_chunk_that_is_long_enough() -> None
 def test_a_chunk_that_cannot_cover_the_deadline_is_refused(chunk: int, deadline_ms: float, words: str) -> None:
     with pytest.raises(PixelarmError, match=words):
         Rig(contract=dataclasses.replace(CONTRACT, chunk=chunk), deadline_ms=deadline_ms)
+    with pytest.raises(PixelarmError, match="execute, 900 ms, and the deadline: 13 actions or more"):
+        Rig(contract=dataclasses.replace(CONTRACT, chunk=12, execute=9), deadline_ms=400.0)
 
 
 def test_a_deployment_may_have_another_deadline_than_the_contract() -> None:
