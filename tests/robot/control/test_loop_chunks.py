@@ -11,11 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_loop_kinds as kinds
 from loop_rig import CONTRACT, HERE, LIMITS, Rig
 
-from robot import actions, rotations
-from robot.actions import COMMANDED, MEASURED, Reference
 from robot.control.config import longest_inference_ms
 from robot.control.limits import LimitConfig
 from robot.control.rules import RULES
@@ -141,37 +138,6 @@ def test_history_is_one_of_control_periods_and_not_of_inferences() -> None:
     rig.run(20)
     frames = [tuple(int(v) for v in seen["front"][:, 0, 0, 0]) for seen in rig.seen]
     assert len(frames) >= 5 and all((b - a, c - b) == (1, 1) for a, b, c in frames[1:])
-
-
-@kinds.BY_KIND
-def test_every_kind_of_action_means_in_a_chunk_what_it_means_alone(kind: str) -> None:
-    made = dataclasses.replace(kinds.contract(kind), chunk=8, deadline_ms=400.0)
-    rig = Rig(contract=made, home_xyzw=kinds.HOME)
-    rig.worker.latency_s = DELAY_S
-    rig.measured = {p.name: kinds.MEASURED[p.name].copy() for p in made.proprio}
-    rig.action = np.tile(np.float32([kinds.ACTIONS[kind]]), (8, 1))
-    rig.run(20)
-    wanted = actions.target(
-        kind, Reference.of(kinds.MEASURED, rotations.from_quaternion(np.array(kinds.HOME))), rig.action[0]
-    )
-    assert len(rig.sent) >= 12
-    for _, command, hold in rig.sent:
-        np.testing.assert_allclose(kinds.values(command.target), kinds.values(wanted), atol=1e-7)
-        assert not hold
-
-
-def test_deltas_count_at_each_tick_from_what_the_contract_says() -> None:
-    """An arm that is blocked: 1 cm from where it is measured, or 1 cm further at each tick up to the leash of 5 cm."""
-    ways = {}
-    for counts_from in (MEASURED, COMMANDED):
-        action = dataclasses.replace(CHUNKED.action, counts_from=counts_from)
-        rig = Rig(contract=dataclasses.replace(CHUNKED, action=action))
-        rig.worker.latency_s = DELAY_S
-        rig.action = np.tile(np.float32([0.01, 0.0, 0.0, -1.0]), (8, 1))
-        rig.run(14)
-        ways[counts_from] = [round(float(c.target.position[0] - HERE[0]), 4) for _, c, _ in rig.sent]
-    assert ways[MEASURED][:8] == [0.01] * 8
-    assert ways[COMMANDED][:8] == [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.06, 0.06]
 
 
 # ------------------------------------------------------------------ the end of the buffer
