@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loop_rig import CONTRACT, LIMITS, Rig, running
+from loop_rig import CONTRACT, HERE, LIMITS, Rig, running
 
 from robot import actions, rotations
-from robot.actions import KINDS, PROPRIO, Reference, Target
+from robot.actions import KINDS, ORIGINS, PROPRIO, Reference, Target
 from robot.contract import Action, Contract, Proprio
 from robot.control.limits import default_limits
 from robot.control.loop import Command, ControlLoop
@@ -151,3 +151,36 @@ def test_a_benchmarks_actions_are_refused() -> None:
     action = dataclasses.replace(CONTRACT.action, kind="normalized")
     with pytest.raises(PixelarmError, match="no arm takes 'normalized' actions"):
         running(contract=dataclasses.replace(CONTRACT, action=action))
+
+
+# ------------------------------------------------------------------ chunks, with inference beside the ticks
+CHUNKED: dict[str, Any] = {"chunk": 8, "deadline_ms": 400.0}
+
+
+@BY_KIND
+def test_every_kind_of_action_means_in_a_chunk_what_it_means_alone(kind: str) -> None:
+    made = dataclasses.replace(contract(kind), **CHUNKED)
+    rig = Rig(contract=made, home_xyzw=HOME)
+    rig.worker.latency_s = 0.25
+    rig.measured = {p.name: MEASURED[p.name].copy() for p in made.proprio}
+    rig.action = np.tile(np.float32([ACTIONS[kind]]), (8, 1))
+    rig.run(20)
+    wanted = actions.target(kind, Reference.of(MEASURED, rotations.from_quaternion(np.array(HOME))), rig.action[0])
+    assert len(rig.sent) >= 12
+    for _, command, hold in rig.sent:
+        np.testing.assert_allclose(values(command.target), values(wanted), atol=1e-7)
+        assert not hold
+
+
+def test_deltas_count_at_each_tick_from_what_the_contract_says() -> None:
+    """An arm that is blocked: 1 cm from where it is measured, or 1 cm further at each tick up to the leash of 5 cm."""
+    ways = {}
+    for counts_from in ORIGINS:
+        action = dataclasses.replace(CONTRACT.action, counts_from=counts_from)
+        rig = Rig(contract=dataclasses.replace(CONTRACT, action=action, **CHUNKED))
+        rig.worker.latency_s = 0.25
+        rig.action = np.tile(np.float32([0.01, 0.0, 0.0, -1.0]), (8, 1))
+        rig.run(14)
+        ways[counts_from] = [round(float(c.target.position[0] - HERE[0]), 4) for _, c, _ in rig.sent]
+    assert ways["measured"][:8] == [0.01] * 8
+    assert ways["commanded"][:8] == [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.06, 0.06]
