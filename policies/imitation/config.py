@@ -46,10 +46,7 @@ class ImitationConfig(OptimiserConfig):
     # least standard deviation that proprioception is divided by, in its own units: a coordinate that hardly moved in
     # the demonstrations is not blown up
     state_floor: float = 0.01
-    # noise on proprioception in learning, in its standard deviations: what is done must then follow from the pictures,
-    # and not from where along a demonstration the arm is
-    state_noise: float = 0.0
-    # least standard deviation that actions are divided by, as a share of half their range
+    # the same of actions, as a share of half their range
     action_floor: float = 0.1
     # classify | regress: how numbers that were only ever at one of their bounds, such as the gripper's, are learned
     two_valued: str = "classify"

@@ -29,7 +29,7 @@ class Eyes(nn.Module):
 
     def __init__(self, contract: Contract, cfg: ImitationConfig) -> None:
         super().__init__()
-        self.normalizer, self.noise = ProprioNormalizer(contract), cfg.state_noise
+        self.normalizer = ProprioNormalizer(contract)
         self.augmentation = make_augmentation(cfg.augmentation)
         self.encoder: PixelEncoder | None = None
         self.trunk: Trunk | None = None
@@ -46,10 +46,8 @@ class Eyes(nn.Module):
         self.size = self.trunk.size
 
     def forward(self, observations: Observation, generator: torch.Generator | None = None) -> torch.Tensor:
-        """``(B, size)``; of what is seen as it is, or with a ``generator`` of random views and a noisy state."""
+        """``(B, size)``; of pictures as they are, or with a ``generator`` of random views."""
         proprio = self.normalizer(observations)
-        if generator is not None and self.noise:
-            proprio = proprio + self.noise * torch.randn(proprio.shape, generator=generator, device=proprio.device)
         if self.encoder is None or self.trunk is None:
             return proprio
         see = self.augmentation

@@ -84,16 +84,6 @@ def test_pictures_are_augmented_in_learning_alone():
     assert np.array_equal(policy.act(batch.obs, sample=True), policy.act(batch.obs, sample=False))
 
 
-def test_the_state_is_noisy_in_learning_alone():
-    """Without cameras features are the normalised state: of 400 numbers, noise of half a standard deviation."""
-    policy, windows = measured(without_cameras(tiny_contract()), state_noise=0.5)
-    batch = windows.__getitems__([0] * 100)
-    plain = policy.eyes(batch.obs)
-    noisy = policy.eyes(batch.obs, torch.Generator().manual_seed(0))
-    assert float((noisy - plain).std()) == pytest.approx(0.5, rel=0.1)
-    assert torch.equal(policy.eyes(batch.obs), plain)
-
-
 def test_mirrored_rows_are_answered_for():
     policy, windows = measured(tiny_contract(), mirror=True)
     batch = windows.__getitems__([0, 0])
