@@ -214,6 +214,7 @@ ROOMS = {
         "arms",
         "tasks",
         "envs",
+        "kitchen",
         "demonstrations commands",
         "bench",
     ],
