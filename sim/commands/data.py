@@ -49,13 +49,17 @@ def make(args: argparse.Namespace) -> int:
             steps += length
             bar.update()
     print(f"{total - there} new episodes, {steps} steps, {there} were there already")
-    for role, wanted in jobs.items():
-        size = sum(path.stat().st_size for path in episode_files(wanted[0].path.parent))
-        print(f"{wanted[0].path.parent}: {len(episode_files(wanted[0].path.parent))} episodes, {size / 1e6:.1f} MB ({role})")
+    for wanted in jobs.values():
+        print(_contents(wanted[0].path.parent))
     held_out = split_named(args.split).held_out
     if held_out:
         print(f"{held_out} is held out: its object never moves in {args.out / PRETRAINING}")
     return 0
+
+
+def _contents(folder: Path) -> str:
+    files = episode_files(folder)
+    return f"{folder}: {len(files)} episodes, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB"
 
 
 def _at_least(option: str, value: int, least: int) -> None:
@@ -133,8 +137,7 @@ def _render(source: Path, target: Path, drawing: Drawing, workers: int) -> None:
             for _ in work(start, jobs, workers):
                 bar.update()
         write_index(target)
-    size = sum(path.stat().st_size for path in episode_files(target))
-    print(f"{target}: {len(headers)} episodes, {size / 1e6:.1f} MB, cameras {', '.join(painter.cameras)}")
+    print(f"{_contents(target)}, cameras {', '.join(painter.cameras)}")
 
 
 # -------------------------------------------------------------------------------------------------------------- parser
@@ -211,7 +214,7 @@ def _render_options(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) 
         nargs="+",
         default=[],
         metavar="NAME",
-        help="of the contract or of the scene (default: the contract's agentview and eye_in_hand, which training wants)",
+        help="of the contract or of the scene (default: agentview and eye_in_hand, which training wants)",
     )
     parser.add_argument("--size", type=int, default=64, help="height and width in pixels (default 64)")
     parser.add_argument("--look", default=LOOKS[0], help=f"of the pictures: {', '.join(LOOKS)} (default {LOOKS[0]})")

@@ -10,7 +10,6 @@ begun is gone on with; nothing in it is ever replaced.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -67,8 +66,8 @@ def _require_same(headers: list[Header], like: Job, contract: Contract) -> None:
         differ += contract.diff(header.contract)
         if differ:
             raise DatasetError(
-                f"{header.path} (there) was made in another way than is wanted (here): {'; '.join(differ)}. Nothing was "
-                "written; choose another folder, or the same options to go on"
+                f"{header.path} (there) was made in another way than is wanted (here): {'; '.join(differ)}. Nothing "
+                "was written; choose another folder, or the same options to go on"
             )
 
 

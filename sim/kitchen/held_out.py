@@ -43,7 +43,9 @@ def moved_in(episode: Episode, path: Path, objects: Objects, subtasks: Iterable[
     qpos = episode.simulation.get(QPOS)
     if qpos is None or qpos.shape[1] != objects.size:
         what = "no true states" if qpos is None else f"states of {qpos.shape[1]} numbers, not the kitchen's"
-        raise DatasetError(f"{path} has {what}, so nobody can tell what it moves; `pixelarm data make kitchen` keeps them")
+        raise DatasetError(
+            f"{path} has {what}, so nobody can tell what it moves; `pixelarm data make kitchen` keeps them"
+        )
     found = []
     for subtask in subtasks:
         travel = objects.travel(qpos, subtask)
