@@ -120,7 +120,7 @@ def undrawn(source: Path, target: Path, headers: Sequence[Header], painter: Pain
             differ.append("it is another episode")
         if differ:
             raise DatasetError(
-                f"{path} (there) is not {header.path} drawn like this (here): {'; '.join(differ)}. Nothing was written; "
-                "choose another folder, or the same options to go on"
+                f"{path} (there) is not {header.path} drawn like this (here): {'; '.join(differ)}. Nothing was "
+                "written; choose another folder, or the same options to go on"
             )
     return jobs

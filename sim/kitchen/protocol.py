@@ -62,7 +62,7 @@ class Score:
             found[f"{when}_{limit}_{threshold}"] = {
                 "completed": done.sum(axis=1).tolist(),
                 "mean_completed": float(done.sum(axis=1).mean()),
-                **{subtask: rate(done[:, i]).to_dict() for i, subtask in enumerate(self.subtasks)},
+                **{subtask: rate(done[:, i].tolist()).to_dict() for i, subtask in enumerate(self.subtasks)},
             }
         return found
 
@@ -111,8 +111,8 @@ def _columns() -> list[tuple[int, str, str]]:
 def table(scores: Sequence[Score]) -> str:
     """The scores of one policy, or of several training seeds of it on the same scenes, as Markdown.
 
-    Completed subtasks have 95 % bootstrap intervals, over training seeds and episodes where there are several; the rates
-    of each subtask have Wilson intervals over all episodes.
+    Completed subtasks have 95 % bootstrap intervals, over training seeds and episodes where there are several; the
+    rates of each subtask have Wilson intervals over all episodes.
     """
     first = scores[0]
     for other in scores[1:]:
@@ -149,5 +149,5 @@ def _mean(scores: Sequence[Score], limit: int, when: str, threshold: str) -> str
 
 def _rate(scores: Sequence[Score], subtask: int, limit: int, when: str, threshold: str) -> str:
     done = np.concatenate([score.completed(limit, when, threshold)[:, subtask] for score in scores])
-    found = rate(done)
+    found = rate(done.tolist())
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"

@@ -45,7 +45,9 @@ def record(
     observation, _ = env.reset(seed=seed)
     data, period_ns = env.world.data, round(1e9 / env.contract.rate_hz)
     seen, qpos, qvel = [observation], [data.qpos.copy()], [data.qvel.astype(np.float32)]
-    actions, executed, rewards, ended, subtasks = [], [], [], [], []
+    actions: list[np.ndarray] = []
+    ended: list[bool] = []
+    executed, rewards, subtasks = [], [], []
     while len(actions) < limit and (endless or not any(ended)):
         wanted = expert.act(env.world)
         action = disturbed(wanted, expert, env, rng)
