@@ -13,9 +13,9 @@ SUITES: dict[str, str] = {
     "sim": "sim.bench.stock:main",
     "tasks": "sim.bench.tasks:main",
     "demo": "sim.bench.demo:main",
-    "kitchen": "sim.bench.kitchen:main",
     "kinematics": "sim.bench.kinematics:main",
     "learner": "policies.bench.learner:main",
+    "kitchen": "sim.bench.kitchen:main",
 }
 
 
