@@ -216,6 +216,7 @@ ROOMS = {
         "arms",
         "tasks",
         "envs",
+        "kitchen",
         "demonstrations commands",
         "bench",
     ],
