@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from robot.control.loop import ControlLoop
+from robot.control.timing import StageTimes
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
@@ -37,12 +38,15 @@ class Inputs:
         ``on_orientation`` hears every ``(4,)`` xyzw.
         """
         self._arm, self._loop, self._on_orientation = arm, loop, on_orientation
+        self.stages = StageTimes(loop.clock.steady)  # of what is done to each image as it arrives
         for camera in loop.contract.cameras:
             source = arm.cameras[camera.name]
             message, decode = (
                 (Image, messages.from_image) if source.type == "image" else (CompressedImage, messages.from_compressed)
             )
-            subscribe(message, source.topic, partial(self.on_image, camera.name, decode), 1, source.qos == "reliable")
+            fit = partial(source.fit, height=camera.height, width=camera.width)
+            on_image = partial(self.on_image, camera.name, partial(decode, fit=fit))
+            subscribe(message, source.topic, on_image, 1, source.qos == "reliable")  # the newest: an older one is late
         if arm.eef_pose and self._wanted("eef_pos", "eef_quat"):
             subscribe(PoseStamped, arm.eef_pose.topic, self.on_pose, 5)
         readers: dict[str, list[Reader]] = {}  # one topic may have both: it is read once
@@ -54,8 +58,10 @@ class Inputs:
             subscribe(JointState, topic, partial(_each, found), 10)
 
     def on_image(self, name: str, decode: Callable[[Any], np.ndarray], message: Any) -> None:
+        """``decode`` makes the contract's picture of the message."""
         try:
-            pixels = decode(message)
+            with self.stages.measure("decode"):
+                pixels = decode(message)
         except PixelarmError as error:
             self._loop.mailbox.fault(name, f"{name!r}: {error}")
             return

@@ -247,7 +247,9 @@ class PolicyNode(LifecycleNode):
         write_text(Path(path), json.dumps({**where, **self._stats(loop, raw=True)}) + "\n")
 
     def _stats(self, loop: ControlLoop, raw: bool = False) -> dict[str, Any]:
-        return {**loop.stats(raw), "gripper": self._outputs.gripper.counts()}
+        found = loop.stats(raw)
+        found["stages"] = {**self._inputs.stages.to_dict(), **found["stages"]}
+        return {**found, "gripper": self._outputs.gripper.counts()}
 
     # ------------------------------------------------------------------ topics
     def _connect(self, loop: ControlLoop, arm: ArmProfile, enable_required: bool) -> None:
