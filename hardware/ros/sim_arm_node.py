@@ -1,8 +1,9 @@
 """The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/simulated/arm.py`` for what it
 does.
 
-Out: one image per camera, of the size and type that the profile says, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
-(JSON), and the contract of the scene, latched, where the profile names a topic for it.
+Out: one image per camera, of the size and type that the profile says; PoseStamped at the camera rate with the images'
+stamp, JointState at 50 Hz, ``~/episode`` (JSON), and the contract of the scene, latched, where the profile names a
+topic for it.
 In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's in
 the type of the profile (``hardware/ros/gripper_input.py``). A target without a stamp counts from its arrival. Service
 ``~/reset`` (std_srvs/Trigger): the next seed.
@@ -32,6 +33,7 @@ from robot.packages import require_ours
 from robot.profile import OUTPUTS, ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
+from robot.ros.shared_memory import Watch
 from robot.ros.waiting import Stream, Waiting
 
 runtime.require_rclpy()
@@ -124,6 +126,10 @@ class SimArmNode(Node):
             )
             for name, source in sources.items()
         }
+        watch = Watch(self.get_logger().warning)
+        for source in sources.values():
+            if source.large and source.size:
+                watch.image(source.topic, 3 * source.size[0] * source.size[1])
         self._frame_ids = {c.name: c.frame_id for c in self.arm.world.contract.cameras}
         self._pose = self.create_publisher(PoseStamped, arm.eef_pose.topic, 10) if arm.eef_pose else None
         states = {source.topic for source in (arm.gripper_state, arm.joint_state) if source}

@@ -15,6 +15,7 @@ SUITES: dict[str, str] = {
     "demo": "sim.bench.demo:main",
     "kinematics": "sim.bench.kinematics:main",
     "learner": "policies.bench.learner:main",
+    "cameras": "robot.commands.cameras:main",
 }
 
 

@@ -20,7 +20,10 @@ HARMLESS = {"renderer": "the renderers' pictures differ by less than 3 of 255 on
 def of(provenance: dict[str, Any]) -> dict[str, Any]:
     """How an episode with this provenance was recorded. Older recorders wrote ``hold_steps`` alone, or nothing."""
     former = {name: provenance[name] for name in ("hold_steps",) if name in provenance}
-    return {**former, **provenance.get(KEY, {})}
+    found = {**former, **provenance.get(KEY, {})}
+    if "look" in found:  # of a simulation, whose pictures were all drawn at the contract's size once
+        found.setdefault("cameras", {})
+    return found
 
 
 def differences(here: dict[str, Any], there: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -14,6 +14,7 @@ from robot.errors import PixelarmError
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import stamp_ns
+from robot.ros.shared_memory import Watch
 
 runtime.require_rclpy()
 
@@ -32,11 +33,17 @@ class Inputs:
     """Hands what is measured to a loop; what cannot be used becomes a named fault of its stream."""
 
     def __init__(
-        self, subscribe: Subscribe, arm: ArmProfile, loop: ControlLoop, on_orientation: Callable[[np.ndarray], None]
+        self,
+        subscribe: Subscribe,
+        arm: ArmProfile,
+        loop: ControlLoop,
+        on_orientation: Callable[[np.ndarray], None],
+        say: Callable[[str], object] = lambda words: None,
     ) -> None:
         """``arm`` feeds this loop's contract (``ArmProfile.require_contract``);
-        ``on_orientation`` hears every ``(4,)`` xyzw.
+        ``on_orientation`` hears every ``(4,)`` xyzw; ``say`` takes a warning.
         """
+        self._watch = Watch(say)
         self._arm, self._loop, self._on_orientation = arm, loop, on_orientation
         self.stages = StageTimes(loop.clock.steady)  # of what is done to each image as it arrives
         for camera in loop.contract.cameras:
@@ -59,6 +66,8 @@ class Inputs:
 
     def on_image(self, name: str, decode: Callable[[Any], np.ndarray], message: Any) -> None:
         """``decode`` makes the contract's picture of the message."""
+        if isinstance(message, Image):
+            self._watch.image(self._arm.cameras[name].topic, len(message.data))
         try:
             with self.stages.measure("decode"):
                 pixels = decode(message)

@@ -285,7 +285,7 @@ class PolicyNode(LifecycleNode):
         self._outputs = Outputs(
             publisher, arm, loop.contract, None if self.dry_run else action_client, self.get_logger().warning
         )
-        self._inputs = Inputs(subscribe, arm, loop, self._outputs.measured)
+        self._inputs = Inputs(subscribe, arm, loop, self._outputs.measured, self.get_logger().warning)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._entities.append((self.destroy_publisher, self._diagnostics))
         self._entities.append((self.destroy_timer, self.create_timer(1.0, self._diagnose)))
