@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,11 @@ class Fit:
             raise PixelarmError(f"crop must be left, top, width and height in pixels, got {list(self.crop)}")
         if self.size is not None:
             self._require_inside(*self.size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as files hold it."""
+        size, crop = (None if numbers is None else list(numbers) for numbers in (self.size, self.crop))
+        return {"size": size, "crop": crop, "resize": self.resize, "rotate": self.rotate}
 
     @property
     def changes(self) -> bool:

@@ -10,7 +10,6 @@ It meets ``sim.envs.interface.Environment``. Beyond that:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import gymnasium
@@ -98,7 +97,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "actuation_delay_ms": self._delay_ms,
             "randomise": sorted(term.name for term in self._randomiser.terms),
             "hold_steps": self.hold_steps,
-            "cameras": {name: asdict(fit) for name, fit in self.world.fits.items() if fit.size},
+            "cameras": {name: fit.to_dict() for name, fit in self.world.fits.items() if fit.size},
         }
 
     def reset(
