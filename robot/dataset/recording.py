@@ -20,15 +20,14 @@ HARMLESS = {"renderer": "the renderers' pictures differ by less than 3 of 255 on
 def of(provenance: dict[str, Any]) -> dict[str, Any]:
     """How an episode with this provenance was recorded. Older recorders wrote ``hold_steps`` alone, or nothing."""
     former = {name: provenance[name] for name in ("hold_steps",) if name in provenance}
-    found = {**former, **provenance.get(KEY, {})}
-    if "look" in found:  # of a simulation, whose pictures were all drawn at the contract's size once
-        found.setdefault("cameras", {})
-    return found
+    return {**former, **provenance.get(KEY, {})}
 
 
 def differences(here: dict[str, Any], there: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """``{name: (here, there)}`` of every name that both have with different values."""
-    mine, theirs = json.loads(json.dumps([here, there]))  # as files hold them: tuples are lists
+    # a simulation that does not say what its pictures went through drew them at the contract's size
+    said = [{"cameras": {}, **side} if "look" in side else side for side in (here, there)]
+    mine, theirs = json.loads(json.dumps(said))  # as files hold them: tuples are lists
     return {name: (mine[name], theirs[name]) for name in mine if name in theirs and mine[name] != theirs[name]}
 
 
