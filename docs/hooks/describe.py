@@ -14,7 +14,7 @@ from typing import Any
 
 from robot import cli
 
-SUITES = ("sim", "tasks", "demo", "learner", "kinematics")  # of `pixelarm bench`
+SUITES = ("sim", "tasks", "demo", "learner", "kinematics", "cameras")  # of `pixelarm bench`
 # option -> (registry of its parts, leading parameters of a part that are not options)
 PARTS = {
     "algo.actor": ("policies.rl.actors:ACTORS", 3),
