@@ -16,6 +16,7 @@ SUITES: dict[str, str] = {
     "kinematics": "sim.bench.kinematics:main",
     "learner": "policies.bench.learner:main",
     "kitchen": "sim.bench.kitchen:main",
+    "cameras": "robot.commands.cameras:main",
 }
 
 
