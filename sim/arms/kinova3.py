@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.arms.table import ROBOTIQ_85, TABLE_WORKSPACE
+from sim.arms.table import ROBOTIQ_85
 from sim.physics.arm import Arm
 
 KINOVA3 = Arm(
@@ -16,11 +16,12 @@ KINOVA3 = Arm(
     joints=tuple(f"robot0_Actuator{i}" for i in range(1, 8)),
     actuators=tuple(f"robot0_torq_j{i}" for i in range(1, 8)),
     reported=tuple(f"joint_{i}" for i in range(1, 8)),  # ros2_kortex's names
-    # the end effector at the Panda's home, the gripper straight down, its fingers closing along y
-    home=(-0.0572, 0.5915, 0.0042, 1.7664, -0.0033, 0.7838, -1.6222),
+    # the end effector at the Panda's home and leaning as there, by 7 degrees; the fingers close along y
+    home=(-0.0637, 0.5297, 0.0059, 1.9049, 0.0083, 0.58, -1.6363),
     home_noise=0.02,
     gripper=ROBOTIQ_85,
-    workspace=TABLE_WORKSPACE,
+    juts_from=0.142,  # the camera on its bracelet
+    workspace=((0.2, -0.4, -0.10), (0.76, 0.4, 0.6)),  # further away its elbow is straight
     out_of_reach=("robot0_base", "robot0_fixed_base_link", "robot0_shoulder_link", "robot0_HalfArm1_Link"),
     mesh_grids=(("gripper", 0.004),),
 )
