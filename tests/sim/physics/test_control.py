@@ -87,6 +87,8 @@ def test_parity_with_robosuite(arm):
     model.site_bodyid[named_id(model, "site", "robot0_right_center")] = named_id(model, "body", arm.base)
     gripper_as_described(model, arm)  # without armature Robotiq's linkage turns rounding into millimetres
     assert (world.model.nq, world.model.nv) == (model.nq, model.nv)
+    cube = model.jnt_qposadr[named_id(model, "joint", "cube_joint0")]
+    data.qpos[cube : cube + 2] = (0.25, -0.3)  # out of the way: robosuite draws its size too
     mujoco.mj_resetData(world.model, world.data)
     world.data.qpos[:], world.data.qvel[:] = data.qpos, data.qvel
     mujoco.mj_forward(world.model, world.data)
