@@ -15,8 +15,8 @@ SAWYER = Arm(
     joints=tuple(f"robot0_right_j{i}" for i in range(7)),
     actuators=tuple(f"robot0_torq_right_j{i}" for i in range(7)),
     reported=tuple(f"right_j{i}" for i in range(7)),  # intera's names
-    # the end effector at the Panda's home and leaning as there, by 7 degrees; the fingers close along y. The elbow stands
-    # to the left of the forearm, whose motor would otherwise touch what is at the arm's right
+    # the end effector at the Panda's home and leaning as there, by 7 degrees; the fingers close along y. The elbow
+    # stands to the left of the forearm, whose motor would otherwise touch what is at the arm's right
     home=(-0.1097, -1.1468, -0.2759, 2.3898, 0.6228, 0.2705, -2.3476),
     home_noise=0.02,
     gripper=Gripper(
