@@ -12,6 +12,7 @@ from robot.errors import UnknownName
 SUITES: dict[str, str] = {
     "sim": "sim.bench.stock:main",
     "tasks": "sim.bench.tasks:main",
+    "experts": "sim.bench.experts:main",
     "demo": "sim.bench.demo:main",
     "kinematics": "sim.bench.kinematics:main",
     "learner": "policies.bench.learner:main",

@@ -144,6 +144,11 @@ def configured_task(cfg: TaskConfig) -> Task:
     return task
 
 
+def takes_arms(name: str) -> bool:
+    """Whether a task of ``TASKS`` is done by any arm on the table; the kitchen brings its own."""
+    return not name.startswith("kitchen")
+
+
 def _arm_for(cfg: TaskConfig) -> Arm:
     """The arm that a configuration names.
 
@@ -152,7 +157,7 @@ def _arm_for(cfg: TaskConfig) -> Arm:
         PixelarmError: the task's scene brings its own arm, or the gripper opens less than the object is wide.
     """
     arm = arm_named(cfg.arm)
-    if cfg.name.startswith("kitchen"):
+    if not takes_arms(cfg.name):
         raise PixelarmError(f"{cfg.name} has an arm of its own, a Panda: leave arm={cfg.arm} out")
     wide = getattr(resolve(TASKS[cfg.name]), "widest", 0.0)
     if wide > arm.gripper.stroke:
