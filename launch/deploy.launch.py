@@ -47,6 +47,9 @@ ARGUMENTS = [
         "max_age_ms", default_value="0.0", description="oldest observation used; 0.0: as the contract says"
     ),
     DeclareLaunchArgument(
+        "deadline_ms", default_value="0.0", description="from observation to command; 0.0: as the contract says"
+    ),
+    DeclareLaunchArgument(
         "allow_slow", default_value="false", choices=YES_NO, description="activate even when inference is too slow"
     ),
     DeclareLaunchArgument(
@@ -88,6 +91,7 @@ def generate_launch_description() -> LaunchDescription:
                 "require_enable": setting("require_enable", str),
                 "speed_scale": setting("speed_scale", float),
                 "max_age_ms": setting("max_age_ms", float),
+                "deadline_ms": setting("deadline_ms", float),
                 "allow_slow": setting("allow_slow", bool),
                 "autostart": setting("autostart", bool),
                 "stats_path": setting("stats", str),

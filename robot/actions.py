@@ -205,6 +205,7 @@ class Kind:
     turns: bool = False  # its target has a rotation
     deltas: bool = False  # it counts from something: see ORIGINS
     needs_home: bool = False  # it counts from the rotation at home
+    axis_angle: slice | None = None  # its numbers that are an axis times an angle, if there are such
 
     def units_of(self, size: int) -> tuple[str, ...]:
         """The units of an action of ``size`` numbers; of another length if the kind has no actions of that size."""
@@ -220,6 +221,7 @@ KINDS: dict[str, Kind] = {
     "eef_delta_pose": Kind(
         "metres and axis-angle radians added to the end effector's pose; last entry is the gripper",
         _delta_pose, POSE, (*METRES, "rad", "rad", "rad"), needs=("eef_pos", "eef_quat"), turns=True, deltas=True,
+        axis_angle=slice(3, 6),
     ),
     "eef_delta_position_yaw": Kind(
         "metres added to the end effector's position, radians about the vertical; last entry is the gripper",
@@ -290,3 +292,22 @@ def recount(name: str, action: np.ndarray, counted_from: Reference, counts_from:
         else:
             numbers += [*rotations.to_axis_angle(wanted.rotation @ rotation.T)]
     return np.array([*numbers, wanted.gripper], np.float32)
+
+
+def between(name: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+    """The action ``(size,)`` that is ``share`` (0 to 1) of the way from one to another, both of the kind ``name``.
+
+    Numbers change along a line, and an axis times an angle along the shortest turn between the two turns. The gripper
+    is a decision and never in the middle: it is that of the nearer action.
+    """
+    if share <= 0.0:
+        return first
+    if share >= 1.0:
+        return second
+    mixed = first + share * (second.astype(np.float64) - first)
+    mixed[-1] = first[-1] if share < 0.5 else second[-1]
+    turn = kind(name).axis_angle
+    if turn is not None:
+        start, goal = rotations.from_axis_angle(first[turn]), rotations.from_axis_angle(second[turn])
+        mixed[turn] = rotations.to_axis_angle(rotations.part_of_turn(start, goal, share))
+    return mixed

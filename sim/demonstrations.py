@@ -18,7 +18,7 @@ from sim.arms import ARMS
 from sim.envs.config import LARGEST_IMAGE, TaskConfig
 from sim.envs.interface import Environment
 from sim.envs.make import LOOKS, make_env
-from sim.envs.task_env import ACTUATION_DELAY_MS
+from sim.envs.task_env import ACTUATION_DELAY_MS, OBSERVATION_DELAY_MS
 from sim.scene.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS
 
@@ -80,7 +80,7 @@ def collect(
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     _check(args)
-    low, high = args.actuation_delay_ms
+    (low, high), (newest, oldest) = args.actuation_delay_ms, args.observation_delay_ms
     task = TaskConfig(
         name=args.task,
         arm=args.arm,
@@ -88,6 +88,7 @@ def main(argv: list[str]) -> int:
         image_size=args.image_size,
         look=args.look,
         actuation_delay_ms=(low, high),
+        observation_delay_ms=(newest, oldest),
         hold_steps=args.hold_steps,
         randomise=args.randomise,
         camera_profile=args.camera_profile,
@@ -152,6 +153,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="range of the delay between observing and acting, for training with task.actuation_delay_ms=[LOW,HIGH] "
         f"(default {low:g} {high:g})",
+    )
+    parser.add_argument(
+        "--observation-delay-ms",
+        type=float,
+        nargs=2,
+        default=OBSERVATION_DELAY_MS,
+        metavar=("LOW", "HIGH"),
+        help="range of the age of what is observed, one value an episode, for training with "
+        "task.observation_delay_ms=[LOW,HIGH] (default 0 0)",
     )
     parser.add_argument(
         "--counts-from",

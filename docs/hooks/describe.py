@@ -15,7 +15,7 @@ from typing import Any
 from robot import cli
 
 VERBS = {  # of the commands that have some
-    "bench": ("sim", "tasks", "demo", "learner", "kinematics", "kitchen", "cameras"),
+    "bench": ("sim", "tasks", "demo", "learner", "kinematics", "experts", "chunks", "kitchen", "cameras"),
     "data": ("make", "check", "render"),
 }
 # option -> (registry of its parts, leading parameters of a part that are not options)

@@ -15,6 +15,7 @@ SUITES: dict[str, str] = {
     "experts": "sim.bench.experts:main",
     "demo": "sim.bench.demo:main",
     "kinematics": "sim.bench.kinematics:main",
+    "chunks": "sim.bench.chunks:main",
     "learner": "policies.bench.learner:main",
     "kitchen": "sim.bench.kitchen:main",
     "cameras": "robot.commands.cameras:main",

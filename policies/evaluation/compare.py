@@ -190,11 +190,10 @@ def scene_differences(one: Source, two: Source, records: dict[Path, Record]) -> 
     """In words, why the same seed does not show two policies the same scene and job; empty when it does."""
     assert one.contract is not None and two.contract is not None  # both were played
     words = [w for w in one.contract.diff(two.contract) if not w.startswith(VIEW)]
-    delays = [
-        list(s.config.get("task", {}).get("actuation_delay_ms", TaskConfig().actuation_delay_ms)) for s in (one, two)
-    ]
-    if delays[0] != delays[1]:
-        words.append(f"actuation_delay_ms: {delays[0]} here, {delays[1]} there")
+    for name in ("actuation_delay_ms", "observation_delay_ms"):
+        here, there = (list(s.config.get("task", {}).get(name, getattr(TaskConfig(), name))) for s in (one, two))
+        if here != there:
+            words.append(f"{name}: {here} here, {there} there")
     metrics = [records[s.path]["metric"] for s in (one, two)]
     if metrics[0] != metrics[1]:
         words.append(f"measured by {metrics[0]} here, by {metrics[1]} there")

@@ -162,6 +162,15 @@ def load_actor(path: str | Path, expect: Contract | None = None) -> tuple[Action
     return GreedyPolicy(made), made.contract, asdict(config)
 
 
+def _executed(act: Any, args: argparse.Namespace) -> ActionOf:
+    """A policy that acts by the first action of each chunk, or by more of them."""
+    if args.execute == 1 and args.inference_ms == 0.0:
+        return act
+    from policies.rollout.chunked import Chunked
+
+    return Chunked(act, args.execute, args.inference_ms)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
@@ -176,6 +185,16 @@ def _parser() -> argparse.ArgumentParser:
         "--seed-start", type=int, default=EVAL_SEED, help=f"first seed (default {EVAL_SEED}, the test seeds)"
     )
     parser.add_argument("--against", type=Path, help="a second policy on the same seeds, compared in pairs")
+    parser.add_argument(
+        "--execute", type=int, default=1, metavar="K", help="of each chunk carry out K actions (default 1)"
+    )
+    parser.add_argument(
+        "--inference-ms",
+        type=float,
+        default=0.0,
+        metavar="MS",
+        help="the policy's chunks come so late, and are executed by time as on an arm (default 0)",
+    )
     parser.add_argument("--video", type=Path, metavar="FOLDER", help="write films of up to 3 successes and 3 failures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome as JSON")
     return parser
@@ -199,10 +218,17 @@ def main(argv: list[str]) -> int:
     _check(args)
     seeds = range(args.seed_start, args.seed_start + args.episodes)
     act, contract, config = load_actor(args.policy)
-    rival = load_actor(args.against, expect=contract)[0] if args.against else None
+    act = _executed(act, args)
+    rival = _executed(load_actor(args.against, expect=contract)[0], args) if args.against else None
     env = make_env_for(contract, config)
     result = evaluate(env, act, seeds, films=3 if args.video else 0, title=str(args.policy))
-    report: dict[str, Any] = {"policy": str(args.policy), "seeds": [seeds[0], seeds[-1]], **result.to_dict()}
+    report: dict[str, Any] = {
+        "policy": str(args.policy),
+        "seeds": [seeds[0], seeds[-1]],
+        "execute": args.execute,
+        "inference_ms": args.inference_ms,
+        **result.to_dict(),
+    }
     if env.metric == "return":
         print(f"{result.words('return')}, seeds {seeds[0]} to {seeds[-1]}")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,13 @@ class GreedyPolicy:
         self._history: History[dict[str, np.ndarray]] = History(policy.contract.history)
         self.reset = self._history.clear
 
+    def see(self, observation: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
+        """What asks the policy about an observation for its actions ``(chunk, size)``."""
+        batch = to_batch(self._history.add(observation))
+        return lambda: self.policy.act(batch, sample=False)[0]
+
     def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        return self.policy.act(to_batch(self._history.add(observation)), sample=False)[0, 0]
+        return self.see(observation)()[0]
 
 
 class BundledPolicy:
@@ -51,9 +57,13 @@ class BundledPolicy:
         self._history: History[dict[str, np.ndarray]] = History(policy.contract.history)
         self.reset = self._history.clear
 
-    def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+    def see(self, observation: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
+        """What asks the policy about an observation for its actions ``(chunk, size)``."""
         seen = self._history.add(observation)
-        return self.policy.act(observation if len(seen) == 1 else stack(seen))[0]
+        return lambda: self.policy.act(observation if len(seen) == 1 else stack(seen))
+
+    def __call__(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        return self.see(observation)()[0]
 
 
 def load_policy(folder: Path, expect: Contract | None = None) -> tuple[Policy, TrainConfig]:

@@ -164,4 +164,5 @@ def config_from_dict(data: dict[str, Any]) -> TrainConfig:
         raise PixelarmError(f"this is not a configuration of this version: {error}") from error
     assert isinstance(config, TrainConfig)
     config.task.actuation_delay_ms = tuple(config.task.actuation_delay_ms)  # type: ignore[assignment]
+    config.task.observation_delay_ms = tuple(config.task.observation_delay_ms)  # type: ignore[assignment]
     return config

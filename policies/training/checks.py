@@ -102,9 +102,10 @@ def _problems_of_values(cfg: TrainConfig) -> list[str]:
     problems = [bounds.problem(name, options[name]) for name, bounds in BOUNDS.items()]
     for name, step in (("start", 0), ("end", 2**62)):
         problems.append(Bounds(0).problem(f"the {name} of recipe.bc_weight", schedule(cfg.recipe.bc_weight, step)))
-    delay = cfg.task.actuation_delay_ms
-    if not (len(delay) == 2 and 0 <= delay[0] <= delay[1] < math.inf):
-        problems.append(f"task.actuation_delay_ms must be [LOW,HIGH] with 0 <= LOW <= HIGH, got {list(delay)}")
+    for name in ("actuation_delay_ms", "observation_delay_ms"):
+        delay = getattr(cfg.task, name)
+        if not (len(delay) == 2 and 0 <= delay[0] <= delay[1] < math.inf):
+            problems.append(f"task.{name} must be [LOW,HIGH] with 0 <= LOW <= HIGH, got {list(delay)}")
     for name, valid in (("trainer.accelerator", ACCELERATORS), ("trainer.compile", tuple(MODES))):
         if options[name] not in valid:
             problems.append(f"{name} must be one of {', '.join(valid)}, got {options[name]!r}")

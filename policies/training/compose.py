@@ -45,6 +45,7 @@ def typed(config: DictConfig) -> TrainConfig:
     assert isinstance(cfg, TrainConfig)
     _refuse_more(OmegaConf.to_container(config), cfg, "")
     cfg.task.actuation_delay_ms = tuple(cfg.task.actuation_delay_ms)  # type: ignore[assignment]
+    cfg.task.observation_delay_ms = tuple(cfg.task.observation_delay_ms)  # type: ignore[assignment]
     return cfg
 
 

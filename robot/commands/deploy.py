@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--speed-scale", type=float, metavar="S", help="shorten every motion, in (0, 1] (default: as the profile)")
     add("--max-age-ms", type=float, metavar="MS", help="oldest observation used (default: as the contract)")
+    add("--deadline-ms", type=float, metavar="MS", help="from observation to command (default: as the contract)")
     add("--allow-slow", action="store_true", help="start even if inference was measured too slow for the deadline")
     add("--stats", type=Path, metavar="FILE", help="write counters and latencies there (JSON) when it ends")
     add(
@@ -78,6 +79,8 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         raise PixelarmError(f"--speed-scale must lie in (0, 1], got {args.speed_scale}")
     if args.max_age_ms is not None and not 0 < args.max_age_ms <= 10_000:
         raise PixelarmError(f"--max-age-ms must lie in (0, 10000], got {args.max_age_ms}")
+    if args.deadline_ms is not None and not 0 < args.deadline_ms <= 10_000:
+        raise PixelarmError(f"--deadline-ms must lie in (0, 10000], got {args.deadline_ms}")
     if args.stats:
         require_file(args.stats)
     arm.require_contract(bundle.read(args.bundle)[1])
@@ -86,6 +89,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         "require_enable": args.require_enable,
         "speed_scale": args.speed_scale,
         "max_age_ms": args.max_age_ms,
+        "deadline_ms": args.deadline_ms,
         "stats_path": str(args.stats) if args.stats else None,
     }
     given = {name: value for name, value in wanted.items() if value is not None}

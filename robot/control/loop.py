@@ -3,12 +3,17 @@
 No ROS inside: a node (or a test with a clock of its own) hands in observations with ``put_image`` and ``put_proprio``
 and gets commands through a callback. At each tick the loop takes the newest complete set of observations, asks the
 policy for an action, turns it into a target for the arm's own controller (``robot.actions``), passes it through the
-safety limits and publishes it. When a rule of ``RULES`` fires instead, the loop *holds*: it publishes its last target
-again (never the measured position, and nothing at all before the first command; velocities become zero, since an arm
-that is told its last velocity again goes on moving), counts the rule and says why. Where the limits know accelerations,
-a hold publishes targets that come to rest within them instead, except after an emergency stop.
-Holding ends by itself when good data return; only an emergency stop and repeated inference errors latch, until
-``clear``.
+safety limits and publishes it.
+
+A tick waits for its action until the deadline. Where the deadline is longer than a control period it does not wait:
+inference then fills a ``robot.control.schedule`` beside the ticks, and each takes the action for its instant from it,
+which is the stamp of what it observes.
+
+When a rule of ``RULES`` fires, the loop *holds*: it publishes its last target again (never the measured position, and
+nothing at all before the first command; velocities become zero, since an arm that is told its last velocity again goes
+on moving), counts the rule and says why. Where the limits know accelerations, a hold publishes targets that come to
+rest within them instead, except after an emergency stop. Holding ends by itself when good data return; only an
+emergency stop and repeated inference errors latch, until ``clear``.
 
 Two clocks: stamps are compared with ``Clock.now_ns`` (the domain of the stamps, ROS time in the node); waiting and
 receive times use ``Clock.steady``, which no one sets.
@@ -17,6 +22,7 @@ receive times use ``Clock.steady``, which no one sets.
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,13 +34,14 @@ from robot import actions, rotations
 from robot.actions import Reference, Target
 from robot.contract import Contract
 from robot.control import inference
-from robot.control.config import LoopConfig, require_supported
-from robot.control.inference import Policy, Result, Worker
+from robot.control.asking import Asking, Plans
+from robot.control.config import LoopConfig, beside_the_ticks, require_supported
+from robot.control.inference import Policy, Worker
 from robot.control.limits import Context, Limits
 from robot.control.mailbox import Mailbox, ObservationSet
 from robot.control.rules import LATCH_ANEW, RULES, Stop
+from robot.control.schedule import Schedule
 from robot.control.timing import Clock, Pacer, Samples, StageTimes
-from robot.history import History, stack
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +50,6 @@ class Command:
 
     obs_stamp_ns: int  # stamp of the observation it answers
     target: Target
-
-
-@dataclass
-class _Chunk:
-    """Actions ``(chunk, size)``; entry k is meant for ``stamp_ns + k * period``."""
-
-    stamp_ns: int
-    actions: np.ndarray
 
 
 class ControlLoop:
@@ -74,18 +73,23 @@ class ControlLoop:
         home = self.config.home_xyzw
         self._home_rotation = None if home is None else rotations.from_quaternion(np.array(home))
         self.max_age_ms = self.config.max_age_ms or self.contract.max_age_ms
+        self.deadline_ms = self.config.deadline_ms or self.contract.deadline_ms
         self.rules = dict.fromkeys(RULES, 0)
         self.mailbox = Mailbox(self.contract, self.clock, self.max_age_ms, self._count, limits.needs)
         self.put_image, self.put_proprio = self.mailbox.put_image, self.mailbox.put_proprio
+        self.stages = StageTimes(self.clock.steady)
         self._worker = worker or Worker(policy.act, self.clock)
+        self._asking = Asking(
+            self.contract, self.deadline_ms, self.config.max_errors, self._worker, self.clock, self.stages, self._count
+        )
+        beside = beside_the_ticks(self.contract, self.deadline_ms)
+        fade_s = self.config.fade_ms * 1e-3 if beside else 0.0
+        self.schedule = Schedule(self.contract.action.kind, self.contract.period_s, fade_s)
+        self._plans = Plans(self._asking, self.schedule) if beside else None
         self._pacer = Pacer(self.contract.period_s, lead_s=self.config.grace_ms / 4e3)
-        self._history: History[dict[str, np.ndarray]] = History(self.contract.history, 1e9 * self.contract.period_s)
-        self._chunk: _Chunk | None = None
         self._last: Command | None = None
-        self._job = 0
         self._silent_ticks = 2  # ticks without a fresh set; from two on, the next arrival sets the phase
-        self._errors = 0
-        self._latched: Stop | None = None
+        self._estopped: Stop | None = None  # latched by the emergency stop
         self._operator_hold = self._estop = False
         self._unmatched = Stop("arm_contract", RULES["arm_contract"]) if self.config.compare_contract else None
         self._enable_s: float | None = None  # when the deadman was last seen held
@@ -93,7 +97,6 @@ class ControlLoop:
         self._anew = False  # a rule of LATCH_ANEW has held since the last command
         self._rule = ""
         self.ticks = self.commands = self.holds = 0
-        self.stages = StageTimes(self.clock.steady)
         self.latency = Samples()  # ms from the oldest observation stamp to command published
         self.warm: dict[str, Any] | None = None
         self._thread: threading.Thread | None = None
@@ -101,6 +104,10 @@ class ControlLoop:
 
     def _count(self, rule: str) -> None:
         self.rules[rule] += 1
+
+    @property
+    def _latched(self) -> Stop | None:
+        return self._estopped or self._asking.failed
 
     # ------------------------------------------------------------- operators
     def put_enable(self, held: bool) -> None:
@@ -111,7 +118,7 @@ class ControlLoop:
         """State of the emergency stop. Pressing latches; releasing alone does not restart the arm, ``clear`` does."""
         self._estop = pressed
         if pressed:
-            self._latched = Stop("estop", "the emergency stop was pressed; release it, then clear the hold")
+            self._estopped = Stop("estop", "the emergency stop was pressed; release it, then clear the hold")
 
     def put_contract(self, arm: Contract) -> None:
         """What the arm says of itself; commands wait for it. Raises ContractMismatch, and holds, unless it fits."""
@@ -129,7 +136,8 @@ class ControlLoop:
         """End an operator's hold and what is latched; returns why it could not, or an empty string."""
         if self._estop:
             return "the emergency stop is still pressed"
-        self._operator_hold, self._latched, self._errors = False, None, 0
+        self._operator_hold = False
+        self._estopped, self._asking.failed, self._asking.errors = None, None, 0
         return ""
 
     @property
@@ -161,9 +169,12 @@ class ControlLoop:
     def start(self) -> None:
         """Tick in a thread until ``stop``. Nothing of an earlier run is commanded again."""
         self.clear()
-        self._last = self._chunk = self._hold_since = None
+        self._last = self._hold_since = None
         self._rule = ""
-        self._history.clear()
+        self._asking.forget()
+        self.schedule.clear()
+        if self._plans is not None:
+            self._plans.void()
         self._silent_ticks, self._stopping = 2, False
         self._thread = threading.Thread(target=self._run, name="control-loop", daemon=True)
         self._thread.start()
@@ -184,9 +195,7 @@ class ControlLoop:
             self._publish_hold()
 
     def _publish_hold(self) -> None:
-        """Publish what follows the last target, if there is one, in a hold (see ``Limits.hold``):
-        what a hold and ``stop`` leave behind.
-        """
+        """Publish what follows the last target, if there is one, in a hold; see ``Limits.hold``."""
         if self._last is None:
             return
         held = self.limits.hold(self._last.target, at_once=self._estop or self._rule == "estop")
@@ -229,7 +238,8 @@ class ControlLoop:
         self._silent_ticks = 0 if fresh else self._silent_ticks + 1
         start = self.clock.steady()
         with self.stages.measure("assemble"):
-            self._drop_late()
+            if self._plans is None:
+                self._asking.drop_late()
             found = self.mailbox.newest()
         outcome = self._decide(found, start)
         if outcome is not None:
@@ -242,69 +252,66 @@ class ControlLoop:
 
     def _decide(self, found: ObservationSet | Stop, start_s: float) -> Stop | None:
         """Publish a command that answers ``found``, or say which rule forbids it."""
+        if self._plans is not None:
+            return self._planned(self._plans, found, start_s)
         blocked = self._blocked()
         if blocked is not None:
             return blocked
         if isinstance(found, Stop):
             return self._rest_of_chunk(found) if found.rule == "repeated_observation" else found
-        deadline_s = start_s + (self.contract.deadline_ms - found.age_ms) * 1e-3
-        result = self._infer(found, deadline_s)
-        if isinstance(result, Stop):
-            return self._rest_of_chunk(result, found) if result.rule == "deadline_missed" else result
-        self._chunk = _Chunk(found.stamp_ns, result)
-        outcome = self._send(found, start_s, deadline_s)
-        return self._rest_of_chunk(outcome, found) if outcome and outcome.rule == "deadline_missed" else outcome
+        deadline_s = start_s + (self.deadline_ms - found.age_ms) * 1e-3
+        answer = self._asking.by(found, deadline_s)
+        if isinstance(answer, Stop):
+            return self._rest_of_chunk(answer, found) if answer.rule == "deadline_missed" else answer
+        if self.contract.chunk > 1:
+            self.schedule.merge(found.stamp_ns, answer, found.stamp_ns)
+        outcome = self._send(answer[0], found, deadline_s)
+        if outcome is None:
+            self._add_latency(found.age_ms + (self.clock.steady() - start_s) * 1e3)
+        return outcome
+
+    def _planned(self, plans: Plans, found: ObservationSet | Stop, start_s: float) -> Stop | None:
+        """As ``_decide``, of what inference beside the ticks has planned."""
+        fresh, now_ns = None if isinstance(found, Stop) else found, self.clock.now_ns()
+        instant, ordered = self._instant(fresh), self._blocked()
+        waiting = self._last is None or (self._hold_since is not None and self.limits.resting)
+        answered_ns = plans.update(instant, None if ordered else fresh, waiting)
+        blocked = self._blocked()  # also by too many inferences in a row that failed
+        if blocked is not None:
+            return blocked
+        if isinstance(found, Stop) and found.rule != "repeated_observation":
+            return found
+        action, seen = self.schedule.at(instant), fresh or self.mailbox.last
+        if action is None or seen is None:
+            return plans.exhausted
+        if isinstance(found, Stop):
+            self._count(found.rule)
+        outcome = self._send(action, seen)
+        if outcome is None:
+            plans.moved()
+            if answered_ns is not None:
+                self._add_latency((now_ns - answered_ns) * 1e-6 + (self.clock.steady() - start_s) * 1e3)
+        return outcome
+
+    def _instant(self, fresh: ObservationSet | None) -> int:
+        """The instant that this tick executes: the stamp of what it observes, or where that would be by now."""
+        if fresh is not None:
+            return fresh.stamp_ns
+        return self.clock.now_ns() - round(1e6 * self.mailbox.last.age_ms if self.mailbox.last else 0.0)
 
     def _blocked(self) -> Stop | None:
         """What somebody ordered, whatever the sensors and the policy say."""
         ordered = Stop("operator_hold", RULES["operator_hold"]) if self._operator_hold else None
         return self._latched or ordered or self._unmatched
 
-    def _infer(self, found: ObservationSet, deadline_s: float) -> np.ndarray | Stop:
-        """Actions ``(chunk, size)`` for an observation, by its deadline."""
-        missed = Stop("deadline_missed", f"no command within {self.contract.deadline_ms:g} ms of the observation")
-        if not self.clock.wait(lambda: not self._worker.busy, deadline_s) or self.clock.steady() >= deadline_s:
-            return missed
-        self._drop_late()
-        self._job = self._worker.submit(self._stacked(found))
-        if not self.clock.wait(lambda: self._worker.finished, deadline_s):
-            return missed
-        result = self._worker.take()
-        assert result is not None and result.job == self._job
-        self.stages.add("infer", result.ms)
-        return self._checked(result)
-
-    def _checked(self, result: Result) -> np.ndarray | Stop:
-        if result.actions is None or result.actions.shape != (self.contract.chunk, self.contract.action.size):
-            words = result.error or "it returned actions of another shape than its contract says"
-            self._errors += 1
-            stop = Stop("inference_error", f"the policy failed ({self._errors} in a row): {words}")
-            if self._errors >= self.config.max_errors:
-                self._latched = dataclasses.replace(stop, words=stop.words + "; latched until cleared")
-            return stop
-        self._errors = 0
-        if not np.isfinite(result.actions).all():
-            return Stop("not_finite", f"the policy returned {result.actions.tolist()}")
-        return result.actions
-
-    def _drop_late(self) -> None:
-        while self._worker.take() is not None:
-            self._count("late_result")
-
-    def _stacked(self, found: ObservationSet) -> dict[str, np.ndarray]:
-        """The policy's input; see ``robot.history``."""
-        seen = self._history.add(found.values, found.stamp_ns)
-        return found.values if self.contract.history == 1 else stack(seen)
-
     # --------------------------------------------------------------- command
-    def _send(self, found: ObservationSet, start_s: float, deadline_s: float, k: int = 0) -> Stop | None:
-        """Publish action ``k`` of the chunk, relative to the position measured in ``found``."""
-        assert self._chunk is not None
+    def _send(self, action: np.ndarray, found: ObservationSet, deadline_s: float = math.inf) -> Stop | None:
+        """Publish an action ``(size,)`` that counts from the state measured in ``found``."""
         with self.stages.measure("limits"):
-            verdict = self._blocked() or self._limited(self._chunk.actions[k], found)  # ordered during inference?
+            verdict = self._blocked() or self._limited(action, found)  # ordered during inference?
         if isinstance(verdict, Stop):
             return verdict
-        if k == 0 and self.clock.steady() > deadline_s:
+        if self.clock.steady() > deadline_s:
             return Stop("deadline_missed", "the command was ready only after its deadline")
         with self.stages.measure("publish"):
             self._publish(verdict, False)
@@ -312,13 +319,13 @@ class ControlLoop:
             self._on_event("running", f"commanding again; {self._rule} had held the arm")
         self._last, self._hold_since, self._rule, self._anew = verdict, None, "", False
         self.commands += 1
-        if k:
-            return None  # a bridged tick answers no observation of its own
-        latency = found.age_ms + (self.clock.steady() - start_s) * 1e3
-        self.latency.add(latency)
-        if latency > self.contract.deadline_ms:
-            self._count("deadline_missed")  # it left the process late; counted, since it cannot be called back
         return None
+
+    def _add_latency(self, ms: float) -> None:
+        """From an observation to the command that answers it; the others answer none of their own."""
+        self.latency.add(ms)
+        if ms > self.deadline_ms:
+            self._count("deadline_missed")  # it left the process late; counted, since it cannot be called back
 
     def _limited(self, action: np.ndarray, found: ObservationSet) -> Command | Stop:
         measured = Reference.of(found.measured, self._home_rotation)
@@ -347,14 +354,11 @@ class ControlLoop:
 
     def _rest_of_chunk(self, why: Stop, found: ObservationSet | None = None) -> Stop | None:
         """Bridge a missed inference with the part of the last chunk meant for now; ``why`` when there is none."""
-        found = found or self.mailbox.last
-        if self._chunk is None or found is None or self.contract.chunk == 1:
-            return why
-        k = int((self.clock.now_ns() - self._chunk.stamp_ns) * 1e-9 / self.contract.period_s)
-        if not 0 < k < self.contract.chunk:
+        action, seen = self.schedule.at(self._instant(found)), found or self.mailbox.last
+        if action is None or seen is None:
             return why
         self._count(why.rule)
-        return self._send(found, self.clock.steady(), float("inf"), k)
+        return self._send(action, seen)
 
     def _hold(self, stop: Stop) -> None:
         self._count(stop.rule)
@@ -365,6 +369,10 @@ class ControlLoop:
         if stop.rule != self._rule:
             self._on_event(stop.rule, stop.words)
         self._rule = stop.rule
+        if self._anew or self.state == "stopped":  # nothing is resumed that was planned for another place
+            self.schedule.clear()
+            if self._plans is not None:
+                self._plans.void(but_waiting=True)
         self._publish_hold()
 
     # ---------------------------------------------------------------- report
@@ -373,7 +381,7 @@ class ControlLoop:
         report: dict[str, Any] = {
             "state": self.state,
             "latency_ms": self.latency.summary(),
-            "deadline_ms": self.contract.deadline_ms,
+            "deadline_ms": self.deadline_ms,
             "deadline_misses": self.rules["deadline_missed"],
             "ticks": self.ticks,
             "commands": self.commands,
@@ -384,6 +392,8 @@ class ControlLoop:
             "warm_up_ms": self.warm,
             "contract_hash": self.contract.hash,
         }
+        if self.contract.chunk > 1:
+            report["schedule"] = self.schedule.counts()
         if raw:
             report["latency_samples_ms"] = [round(v, 3) for v in self.latency.raw]
         return report

@@ -14,6 +14,7 @@ RULES: dict[str, str] = {
     "repeated_observation": "nothing new came since the last tick",
     "deadline_missed": "no command within deadline_ms of the observation's stamp",
     "late_result": "an inference that finished after its deadline was dropped",
+    "chunk_exhausted": "no action of a chunk is for this moment: it ended before the next one came, or none came yet",
     "inference_error": "the policy raised an exception or returned a wrong shape; repeated ones latch",
     "not_finite": "the policy returned nan or infinity",
     "enable": "the deadman is released or silent",

@@ -20,6 +20,7 @@ from typing import Any
 
 from robot import bundle, profile
 from robot.contract import Contract
+from robot.control.config import longest_inference_ms
 from robot.control.limits import LimitConfig, default_limits
 from robot.control.loop import Command, ControlLoop, LoopConfig
 from robot.control.timing import Clock
@@ -84,6 +85,7 @@ class PolicyNode(LifecycleNode):
             "speed_scale", 0.0, "shortens every motion, in (0, 1]; 0: as the profile says", floating_point_range=[scale]
         )
         declare("max_age_ms", 0.0, "oldest observation used, ms; 0: as the contract says", floating_point_range=[age])
+        declare("deadline_ms", 0.0, "from observation to command, ms; 0: contract's", floating_point_range=[age])
         declare("allow_slow", False, "activate even when inference was measured too slow for the deadline")
         declare("autostart", False, "configure and activate at start; exit when refused", read_only=True)
         declare("stats_path", "", "file for counters and times, written when the node ends", read_only=True)
@@ -153,6 +155,7 @@ class PolicyNode(LifecycleNode):
             self._publish,
             LoopConfig(
                 max_age_ms=float(self.get_parameter("max_age_ms").value) or None,
+                deadline_ms=float(self.get_parameter("deadline_ms").value) or None,
                 enable_timeout_s=arm.enable.timeout_s if required else None,
                 compare_contract=arm.contract is not None,
                 home_xyzw=arm.home_xyzw,
@@ -163,7 +166,7 @@ class PolicyNode(LifecycleNode):
         warm = self.loop.warm_up()
         self.get_logger().info(
             f"{path}: contract {policy.contract.hash}, inference p50 {warm['p50']} ms, p99 {warm['p99']} ms, deadline "
-            f"{policy.contract.deadline_ms:g} ms; arm {arm.name}{' (dry run)' if self.dry_run else ''}"
+            f"{self.loop.deadline_ms:g} ms; arm {arm.name}{' (dry run)' if self.dry_run else ''}"
         )
         self._connect(self.loop, arm, required)
 
@@ -201,11 +204,13 @@ class PolicyNode(LifecycleNode):
         assert self.loop is not None and self.loop.warm is not None
         if self._unfit:
             raise PixelarmError(self._unfit)
-        deadline, p99 = self.loop.contract.deadline_ms, self.loop.warm["p99"]
-        if p99 > deadline and not self.get_parameter("allow_slow").value:
+        deadline, p99 = self.loop.deadline_ms, self.loop.warm["p99"]
+        longest = longest_inference_ms(self.loop.contract, deadline)
+        if p99 > longest and not self.get_parameter("allow_slow").value:
             raise PixelarmError(
-                f"inference takes {p99} ms (p99 of {self.loop.warm['n']}) on this machine, longer than the deadline of "
-                f"{deadline:g} ms; use a smaller network or a faster machine, or set allow_slow to accept missed ones"
+                f"inference takes {p99} ms (p99 of {self.loop.warm['n']}) on this machine, longer than the "
+                f"{longest:g} ms that the deadline of {deadline:g} ms leaves; use a smaller network or a faster "
+                "machine, or set allow_slow to accept missed ones"
             )
         if self.arm.contract:
             self.get_logger().info(

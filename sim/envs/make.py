@@ -90,10 +90,11 @@ def make_env(cfg: TaskConfig, *, renderer: str = "auto", view_size: int = VIEW_S
     check_task(cfg.name)
     if cfg.name.startswith(DMC):
         return _deepmind_control(cfg, renderer, view_size)
-    low, high = cfg.actuation_delay_ms
+    (low, high), (newest, oldest) = cfg.actuation_delay_ms, cfg.observation_delay_ms
     return TaskEnv(
         configured_task(cfg),
         actuation_delay_ms=(low, high),
+        observation_delay_ms=(newest, oldest),
         view_size=view_size,
         randomise=cfg.randomise,
         renderer=renderer,
@@ -183,6 +184,10 @@ def _deepmind_control(cfg: TaskConfig, renderer: str, view_size: int) -> dmc.DMC
         raise PixelarmError(f"task.randomise draws what sim.tasks have; {cfg.name} has none of it")
     if cfg.hold_steps != TaskConfig.hold_steps:
         raise PixelarmError(f"task.hold_steps is of tasks with a success; {cfg.name} has returns alone")
+    if any(cfg.observation_delay_ms):
+        raise PixelarmError(
+            f"task.observation_delay_ms is of tasks with an arm; {cfg.name} shows what it draws at once"
+        )
     if cfg.time_limit:
         raise PixelarmError(
             f"task.time_limit cuts training episodes of other tasks; {cfg.name} has its published length"

@@ -9,6 +9,7 @@ It meets ``sim.envs.interface.Environment``. Beyond that:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -25,8 +26,11 @@ from sim.envs.task_world import build_world, reset_world
 from sim.scene.randomise import Randomiser, add_noise, make_terms
 from sim.tasks.common.base import Task
 
-ACTUATION_DELAY_MS = (0.0, 50.0)
+ACTUATION_DELAY_MS, OBSERVATION_DELAY_MS = (0.0, 50.0), (0.0, 0.0)
+LONGEST_OBSERVATION_DELAY_MS = 1000.0
 VIEW_SIZE = 256  # pixels, height and width of what people look at
+
+Seen = tuple[dict[str, np.ndarray], actions.Reference]  # an observation, and what actions count from that answer it
 
 
 class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
@@ -34,11 +38,14 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     A policy that runs beside a real arm acts on an observation that is already some tens of milliseconds old. Training
     sees the same: each action reaches the controller after a delay drawn uniformly from ``actuation_delay_ms``, while
-    the previous target is still being followed, and counts from the pose that was observed.
+    the previous target is still being followed, and counts from the pose that was observed. What is observed is itself
+    as old as ``observation_delay_ms`` says, which may be several control periods; what it showed at the start of an
+    episode is shown until something newer is old enough.
 
     Args:
         task: what to do, and the contract.
-        actuation_delay_ms: (low, high) of the delay; (0, 0) switches it off.
+        actuation_delay_ms: (low, high) of the delay, drawn for each action; (0, 0) switches it off.
+        observation_delay_ms: (low, high) of the age of observations, drawn for each episode; (0, 0) switches it off.
         randomise: names of ``sim.scene.randomise.TERMS`` to draw for each episode; what was drawn is in the reset's
             info.
         view_size: pixels, height and width of what ``render`` returns.
@@ -63,6 +70,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         hold_steps: int = HOLD_STEPS,
         time_limit: int = 0,
         fits: Mapping[str, Fit] | None = None,
+        observation_delay_ms: tuple[float, float] = OBSERVATION_DELAY_MS,
     ) -> None:
         if not 1 <= hold_steps <= task.max_steps:
             raise PixelarmError(f"hold_steps must be 1 to the task's {task.max_steps} steps, got {hold_steps}")
@@ -78,6 +86,14 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 f"{1e3 * self.contract.period_s:g} ms, got {actuation_delay_ms}"
             )
         self._delay = tuple(map(round, substeps))
+        newest, oldest = self._age_ms = [float(ms) for ms in observation_delay_ms]
+        if not 0 <= newest <= oldest <= LONGEST_OBSERVATION_DELAY_MS:
+            raise PixelarmError(
+                f"observation_delay_ms must be 0 <= low <= high <= {LONGEST_OBSERVATION_DELAY_MS:g}, "
+                f"got {observation_delay_ms}"
+            )
+        self._age = 0  # substeps, of observations in this episode
+        self._seen: deque[Seen] = deque()  # the newest last, the first is what was observed last
         self._randomiser = Randomiser(self.world.model, make_terms(randomise))
         self._steps = self._done_for = 0  # control steps so far; those in a row that the task has been done for
         self._observed = self.world.reference()
@@ -95,6 +111,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "look": "plain" if "plain_look" in self.task.recipe.terms else "textured",
             "renderer": self.world.drawn_by,
             "actuation_delay_ms": self._delay_ms,
+            "observation_delay_ms": self._age_ms,
             "randomise": sorted(term.name for term in self._randomiser.terms),
             "hold_steps": self.hold_steps,
             "cameras": {name: fit.to_dict() for name, fit in self.world.fits.items() if fit.size},
@@ -110,22 +127,30 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         reset_world(self.world, self.task, int(self.np_random.integers(2**31)) if seed is None else seed)
         self._steps = self._done_for = 0
         self._commanded = None
+        self._age = 0
+        if self._age_ms[1]:
+            self._age = round(float(self.np_random.uniform(*self._age_ms)) / 1000.0 / self.world.timestep)
+        self._seen.clear()
         info: dict[str, Any] = {"success": self._lasting_success()}
         if self._randomiser.terms:
             info["randomisation"] = self._randomiser.drawn
-        return self._observe(), info
+        self._look()
+        return self._observe(0), info
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         action = checked_action(self.contract, action)
-        delay = self._draw_delay()
-        self.world.advance(delay)
-        self._commanded = self.world.follow(actions.target(self.contract.action.kind, self._origin(), action))
-        seen = max(
-            delay, self._substeps - self._drawn_substeps("observation_delay")
-        )  # substep that the observation shows
-        self.world.advance(seen - delay)
-        observation = self._observe()
-        self.world.advance(self._substeps - seen)
+        target = actions.target(self.contract.action.kind, self._origin(), action)
+        delay, (periods, rest) = self._draw_delay(), divmod(self._observation_age(), self._substeps)
+        done, look = 0, self._substeps - rest  # substeps so far, and that an observation shows
+        for substep, acts in sorted([(delay, True), (look, False)], key=lambda event: event[0]):
+            self.world.advance(substep - done)
+            done = substep
+            if acts:
+                self._commanded = self.world.follow(target)
+            else:
+                self._look()
+        self.world.advance(self._substeps - done)
+        observation = self._observe(periods)
         self._steps += 1
         success = self._lasting_success()
         truncated = self._steps >= self.time_limit and not success
@@ -144,24 +169,36 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             return min(self._drawn_substeps("actuation_delay"), self._substeps - 1)
         return int(self.np_random.integers(self._delay[0], self._delay[1] + 1))
 
+    def _observation_age(self) -> int:
+        """Substeps between what an observation shows and the end of the step that returns it."""
+        return self._drawn_substeps("observation_delay") if "observation_delay" in self._randomiser.drawn else self._age
+
     def _drawn_substeps(self, term: str) -> int:
         return round((self._randomiser.number(term, "ms") or 0.0) / 1000.0 / self.world.timestep)
 
-    def _observe(self) -> dict[str, np.ndarray]:
-        self._observed = self.world.reference()
+    def _observe(self, periods: int) -> dict[str, np.ndarray]:
+        """What was seen so many control periods ago, or first; actions count from it until the next."""
+        while len(self._seen) > periods + 1:
+            self._seen.popleft()
+        observation, self._observed = self._seen[0]
+        return observation
+
+    def _look(self) -> None:
+        """See what there is now."""
         images = {c.name: self.world.render(c.name) for c in self.contract.cameras}
         sigma = self._randomiser.number("image_noise", "sigma")
         if sigma:
             images = {name: add_noise(image, sigma, self.np_random) for name, image in images.items()}
-        return {**images, **self.world.proprio()}
+        self._seen.append(({**images, **self.world.proprio()}, self.world.reference()))
 
     def expert(self, seed: int) -> Act:
         expert, action = self.task.expert(np.random.default_rng(seed)), self.contract.action
 
-        def act() -> np.ndarray:  # experts count from what is measured, and may want more than an action can say
+        def act() -> np.ndarray:  # experts count from where the arm is, and may want more than an action can say
             wanted = expert.act(self.world)
-            if action.counts_from != actions.MEASURED:
-                wanted = actions.recount(action.kind, wanted, self._observed, self._origin())
+            elsewhere = action.counts_from != actions.MEASURED or self._observation_age()
+            if elsewhere and actions.KINDS[action.kind].deltas:
+                wanted = actions.recount(action.kind, wanted, self.world.reference(), self._origin())
             return self.contract.clip_action(wanted)
 
         return act
@@ -174,8 +211,12 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     # ----------------------------------------------------------------- resume
     def state_dict(self) -> dict[str, Any]:
+        seen = list(self._seen) if self._observation_age() >= self._substeps else []  # else the next step shows its own
+        pictures = {f"seen/{i}/{name}": array for i, (images, _) in enumerate(seen) for name, array in images.items()}
         return {
-            "world": self.world.state_dict(),
+            "world": {**self.world.state_dict(), **pictures},
+            "age": self._age,
+            "seen": [_plain(reference) for _, reference in seen],
             "steps": self._steps,
             "done_for": self._done_for,
             "rng": self.np_random.bit_generator.state,
@@ -191,16 +232,25 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._steps = int(state["steps"])
         self._done_for = int(state.get("done_for", 0))  # a checkpoint from before hold_steps has none
         self.np_random.bit_generator.state = state["rng"]
+        self._age, self._seen = int(state.get("age", 0)), deque()  # checkpoints from before observation_delay_ms
+        for i, reference in enumerate(state.get("seen", [])):
+            names = (*(camera.name for camera in self.contract.cameras), *(p.name for p in self.contract.proprio))
+            images = {name: np.array(state["world"][f"seen/{i}/{name}"]) for name in names}
+            self._seen.append((images, _reference(reference)))
         seen = state["observed"]
         if isinstance(seen, list):  # a checkpoint from when only the pose was kept, which is what its kinds count from
             seen = {**vars(self.world.reference()), "position": seen[0], "rotation": seen[1]}
-        self._observed = actions.Reference(**{name: np.array(value) for name, value in seen.items()})
+        self._observed = _reference(seen)
         commanded = state.get("commanded")
         self._commanded = None
         if commanded is not None:
             gripper = float(commanded["gripper"])
             parts = {name: np.array(value) for name, value in commanded.items() if name != "gripper"}
             self._commanded = actions.Target(gripper, **parts)
+
+
+def _reference(plain: dict[str, Any]) -> actions.Reference:
+    return actions.Reference(**{name: np.array(value) for name, value in plain.items()})
 
 
 def _plain(of: actions.Reference | actions.Target) -> dict[str, Any]:

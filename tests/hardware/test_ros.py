@@ -171,6 +171,14 @@ def test_the_node_refuses_what_it_should(policy: Path, tmp_path: Path, ros: None
     assert made.trigger_cleanup() == done
     assert made.loop is None
     made.destroy_node()
+    made = node(bundle=str(policy), deadline_ms=30.0)  # 80 in the contract
+    assert made.trigger_configure() == done and made.loop.deadline_ms == 30.0
+    made.loop.warm["p99"] = 40.0
+    assert made.trigger_activate() == refused
+    made.destroy_node()
+    made = node(bundle=str(policy), deadline_ms=400.0)  # longer than a period, and the policy returns one action
+    assert made.trigger_configure() == refused
+    made.destroy_node()
 
 
 def test_a_node_that_others_start_refuses_to_activate_for_another_arm(policy: Path, ros: None) -> None:

@@ -18,6 +18,7 @@ from robot.ros import runtime
         (["--stats", "bundle"], "bundle is a folder, and a file is to be written there"),
         (["--max-age-ms", "-1"], r"--max-age-ms must lie in \(0, 10000\], got -1"),
         (["--max-age-ms", "nan"], "--max-age-ms must lie in"),
+        (["--deadline-ms", "0"], r"--deadline-ms must lie in \(0, 10000\], got 0"),
         (["--speed-scale", "2"], "--speed-scale must lie in"),
     ],
 )
@@ -30,6 +31,12 @@ def test_options_are_checked_before_ros_starts(
     (tmp_path / "bundle").mkdir()
     with pytest.raises(PixelarmError, match=words):
         deploy.main(["bundle", *options])
+
+
+def test_a_deadline_of_ones_own_reaches_the_node(lift_bundle: Path) -> None:
+    args = deploy.parser().parse_args([str(lift_bundle), "--deadline-ms", "400"])
+    assert deploy._overrides(args)["deadline_ms"] == 400.0
+    assert "deadline_ms" not in deploy._overrides(deploy.parser().parse_args([str(lift_bundle)]))
 
 
 def test_a_bundle_for_another_arm_is_refused_before_ros_starts(

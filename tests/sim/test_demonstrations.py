@@ -31,15 +31,16 @@ def test_how_demonstrations_were_recorded_is_recorded(tmp_path):
     """The defaults, and every option; the look shows in the pictures."""
     plain = record(tmp_path / "plain")[0]
     assert plain.provenance["recording"] == {
-        "look": "plain", "renderer": "opengl", "actuation_delay_ms": [0.0, 50.0], "randomise": [], "hold_steps": 5,
-        "cameras": {},
+        "look": "plain", "renderer": "opengl", "actuation_delay_ms": [0.0, 50.0], "observation_delay_ms": [0.0, 0.0],
+        "randomise": [], "hold_steps": 5, "cameras": {},
     }  # fmt: skip
-    options = ["--look", "textured", "--actuation-delay-ms", "10", "30", "--randomise", "mass", "lights"]
-    options += ["--camera-profile", "sim_panda_vga"]
+    options = ["--actuation-delay-ms", "10", "30", "--observation-delay-ms", "0", "25", "--look", "textured"]
+    options += ["--randomise", "mass", "lights", "--camera-profile", "sim_panda_vga"]
     camera = {"size": [640, 480], "crop": None, "resize": "center", "rotate": 0}
     other = record(tmp_path / "other", *options)[0]
     assert other.provenance["recording"] == {
-        "look": "textured", "renderer": "opengl", "actuation_delay_ms": [10.0, 30.0], "randomise": ["lights", "mass"],
+        "look": "textured", "renderer": "opengl", "actuation_delay_ms": [10.0, 30.0],
+        "observation_delay_ms": [0.0, 25.0], "randomise": ["lights", "mass"],
         "hold_steps": 5, "cameras": {"agentview": camera, "eye_in_hand": camera},
     }  # fmt: skip
     first = [episode.observation(0)["agentview"].astype(float) for episode in (plain, other)]

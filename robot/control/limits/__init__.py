@@ -5,7 +5,7 @@ emergency stop that removes power, and whatever the arm's own controller enforce
 
 A filter takes a ``Target`` and what is known of the arm (``Context``) and returns the target, a changed target, or a
 ``Stop``; each counts how often it acted. ``default_limits`` makes the list for a contract's kind of action. Of every
-target that it lets through it guarantees (``tests/robot/control/test_limits.py``):
+target that it lets through it guarantees (``tests/robot/control/limits/test_limits.py``):
 
 End-effector targets, with ``m`` the measured position, ``p`` the last target and ``box`` the workspace:
 
@@ -43,7 +43,7 @@ Where the profile gives accelerations (``max_acceleration_m_s2`` and ``max_jerk_
 motions. A motion begins at rest at the measured position, with the first command, and when the arm was carried away.
 Let ``t`` be all that is published from there on, commands and holds, after three times the position where it began,
 and ``d`` a difference of successive ones divided by ``period_s``. Then, up to rounding
-(``tests/robot/control/test_smooth.py``):
+(``tests/robot/control/limits/test_smooth.py``):
 
 - ``|d t|``, ``|d d t|`` and ``|d d d t|`` keep the limits of speed, acceleration and jerk *without exception*: lengths
   of vectors for the end effector, each joint its own, and angular velocities in the base frame for its rotation. Of a

@@ -158,3 +158,20 @@ def test_a_kitchen_is_also_scored_by_completed_subtasks(monkeypatch, tmp_path, c
     assert "| at 280 steps | 0.00 [0.00, 0.00] |" in said
     found = json.loads((tmp_path / "r.json").read_text())["subtasks"]
     assert found["subtasks"] == ["microwave", "kettle"] and found["ever_280_loose"]["completed"] == [0, 0]
+def test_chunks_are_executed_as_the_command_says(played, tmp_path, monkeypatch):
+    """A policy that returns eight actions: each step's own by default, three of a chunk, or 150 ms late at 20 Hz."""
+    contract = SimpleNamespace(
+        rate_hz=20, period_s=0.05, chunk=8, action=SimpleNamespace(kind="joint_velocity")
+    )  # fmt: skip
+    actor = SimpleNamespace(contract=contract, reset=lambda: None, see=lambda observation: None)
+    monkeypatch.setattr(module, "load_actor", lambda path, expect=None: (actor, contract, {}))
+    for options, every, delay in (([], None, None), (["--execute", "3"], 3, 0), (["--inference-ms", "150"], 3, 3)):
+        main(["policy", "--episodes", "2", *options, "--json", str(tmp_path / "r.json")])
+        if every is None:
+            assert played[-1] is actor
+        else:
+            assert (played[-1].actor, played[-1].every, played[-1].delay) == (actor, every, delay)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["execute"], report["inference_ms"]) == (1, 150.0)
+    with pytest.raises(PixelarmError, match="executed for 1 to 8 steps"):
+        main(["policy", "--execute", "9"])

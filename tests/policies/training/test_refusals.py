@@ -81,6 +81,7 @@ def test_bounds():
         ("recipe.episode_limit=-1", "recipe.episode_limit must be at least 0"),
         ("task.actuation_delay_ms=[50,0]", r"must be \[LOW,HIGH\] with 0 <= LOW <= HIGH, got \[50.0, 0.0\]"),
         ("task.actuation_delay_ms=[5]", r"must be \[LOW,HIGH\]"),
+        ("task.observation_delay_ms=[50,0]", r"task.observation_delay_ms must be \[LOW,HIGH\]"),
         ("recipe.demos=-1", "recipe.demos must be at least 0"),
         ("recipe.steps=-5", "recipe.steps must be at least 0, got -5"),
         ("recipe.frames=-5", "recipe.frames must be at least 0"),
