@@ -6,6 +6,7 @@ restarts the node that commands an arm: when it ends, the launch ends.
 """
 
 import sys
+from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
 from launch.conditions import IfCondition, UnlessCondition
@@ -18,6 +19,9 @@ from launch import LaunchDescription
 YES_NO = ["true", "false"]
 ASK_PROFILE = ["profile", "true", "false"]
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+# shared memory for large images, of Fast DDS; the first name up to Jazzy, the second later
+FAST_DDS_FILE = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+FAST_DDS = str(Path(__file__).parent / "fastdds.xml")
 
 ARGUMENTS = [
     DeclareLaunchArgument("bundle", description="folder of the policy bundle, as written by pixelarm export"),
@@ -104,6 +108,10 @@ def generate_launch_description() -> LaunchDescription:
             SetEnvironmentVariable(
                 RANGE, EnvironmentVariable(RANGE, default_value="LOCALHOST"), condition=UnlessCondition(network)
             ),
+            *[
+                SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=FAST_DDS))
+                for name in FAST_DDS_FILE
+            ],
             policy,
         ]
     )

@@ -13,7 +13,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/pixelarm"]),
         ("share/pixelarm", ["package.xml"]),
-        ("share/pixelarm/launch", ["deploy.launch.py", "sim.launch.py"]),
+        ("share/pixelarm/launch", ["deploy.launch.py", "sim.launch.py", "fastdds.xml"]),
     ],
     zip_safe=True,
     maintainer="pixelarm maintainers",

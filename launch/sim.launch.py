@@ -16,6 +16,9 @@ from launch import LaunchDescription
 
 YES_NO = ["true", "false"]
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+# shared memory for large images, of Fast DDS; the first name up to Jazzy, the second later
+FAST_DDS_FILE = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+FAST_DDS = str(Path(__file__).parent / "fastdds.xml")
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -71,6 +74,10 @@ def generate_launch_description() -> LaunchDescription:
             SetEnvironmentVariable(
                 RANGE, EnvironmentVariable(RANGE, default_value="LOCALHOST"), condition=UnlessCondition(network)
             ),
+            *[
+                SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=FAST_DDS))
+                for name in FAST_DDS_FILE
+            ],
             arm,
             policy,
         ]

@@ -68,6 +68,13 @@ COMMANDS: dict[str, Command] = {
     "collect": Command(
         "sim.demonstrations:main", "record demonstrations into a dataset", "--task lift --episodes 10", LEARN, ("sim",)
     ),
+    "data": Command(
+        "sim.commands.data:main",
+        "demonstrations of the kitchen in bulk, drawn when wanted",
+        "make kitchen --split no-kettle --out runs/no-kettle",
+        LEARN,
+        ("sim",),
+    ),
     "train": Command(
         "policies.training.train:main",
         "train a policy from pixels",

@@ -91,6 +91,7 @@ def main(argv: list[str]) -> int:
         observation_delay_ms=(newest, oldest),
         hold_steps=args.hold_steps,
         randomise=args.randomise,
+        camera_profile=args.camera_profile,
     )
     env = make_env(task)
     steps = collect(env, args.out, args.episodes, args.seed, args.append)
@@ -118,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--image-size", type=int, default=64, help="height and width of every camera in pixels (default 64)"
+    )
+    parser.add_argument(
+        "--camera-profile",
+        default="",
+        metavar="ARM",
+        help="arm profile whose cameras' size, crop, resize and rotate the pictures go through (default: none, they "
+        "are drawn at --image-size)",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demos"), help="dataset folder (default runs/demos)")
     parser.add_argument(

@@ -199,7 +199,7 @@ def test_only_the_simulated_arm_brings_the_simulator_into_hardware() -> None:
 ROOMS = {
     "robot": [
         "errors packages stats history provenance video",
-        "files rotations",
+        "files images rotations",
         "actions kinematics",
         "contract",
         "bundle control",
@@ -216,6 +216,7 @@ ROOMS = {
         "arms",
         "tasks",
         "envs",
+        "kitchen",
         "demonstrations commands",
         "bench",
     ],

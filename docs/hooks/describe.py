@@ -14,7 +14,10 @@ from typing import Any
 
 from robot import cli
 
-SUITES = ("sim", "tasks", "demo", "learner", "kinematics")  # of `pixelarm bench`
+VERBS = {  # of the commands that have some
+    "bench": ("sim", "tasks", "demo", "learner", "kinematics", "experts", "chunks", "kitchen", "cameras"),
+    "data": ("make", "check", "render"),
+}
 # option -> (registry of its parts, leading parameters of a part that are not options)
 PARTS = {
     "algo.actor": ("policies.rl.actors:ACTORS", 3),
@@ -36,12 +39,11 @@ def help_of(*argv: str) -> str:
 
 
 def commands() -> dict[str, str]:
-    """Name -> help text, each suite of `pixelarm bench` too."""
+    """Name -> help text, that of each verb too."""
     found = {}
     for name in cli.COMMANDS:
         found[name] = help_of(name)
-        if name == "bench":
-            found |= {f"bench {suite}": help_of("bench", suite) for suite in SUITES}
+        found |= {f"{name} {verb}": help_of(name, verb) for verb in VERBS.get(name, ())}
     return found
 
 

@@ -31,6 +31,7 @@ CONFIGS = (
     "sim/envs/config.py",
     "robot/control/limits/config.py",
     "robot/profile/grippers.py",
+    "robot/profile/topics.py",
     "robot/kinematics/inverse.py",
 )
 

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 from hardware.simulated.arm import Options
+from robot import profile
 from robot.errors import PixelarmError
 from robot.files import require_file, require_folder
-from robot.ros import runtime
+from robot.profile import ArmProfile
+from robot.ros import runtime, shared_memory
 
 
 def _path(text: str) -> Path | None:
@@ -67,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         require_file(args.results)
     if args.video_dir:
         require_folder(args.video_dir)
+    shared_memory.settle(ArmProfile.load(profile.find(args.arm, profile.shipped())).cameras.values())
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
     options = Options(

@@ -1,8 +1,9 @@
 """The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/simulated/arm.py`` for what it
 does.
 
-Out: one Image per camera, PoseStamped at the camera rate with the images' stamp, JointState at 50 Hz, ``~/episode``
-(JSON), and the contract of the scene, latched, where the profile names a topic for it.
+Out: one image per camera, of the size and type that the profile says; PoseStamped at the camera rate with the images'
+stamp, JointState at 50 Hz, ``~/episode`` (JSON), and the contract of the scene, latched, where the profile names a
+topic for it.
 In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's in
 the type of the profile (``hardware/ros/gripper_input.py``). A target without a stamp counts from its arrival. Service
 ``~/reset`` (std_srvs/Trigger): the next seed.
@@ -32,6 +33,7 @@ from robot.packages import require_ours
 from robot.profile import OUTPUTS, ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
+from robot.ros.shared_memory import Watch
 from robot.ros.waiting import Stream, Waiting
 
 runtime.require_rclpy()
@@ -39,7 +41,7 @@ runtime.require_rclpy()
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
-from sensor_msgs.msg import Image, JointState  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 from std_msgs.msg import Float64MultiArray, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
@@ -73,8 +75,8 @@ class SimArmNode(Node):
 
         check_task(options.task)
         task = configured_task(TaskConfig(options.task, options.image_size, arm=self.arm_profile.arm))
-        world = build_world(task)
-        self.arm_profile.require_contract(world.contract)
+        self.arm_profile.require_contract(task.contract)
+        world = build_world(task, fits={name: source.fit for name, source in self.arm_profile.cameras.items()})
         names = world.joint_state()[0]
         lacking = [n for n in (*self.arm_profile.joint_names, *self.arm_profile.gripper_state.joints) if n not in names]
         if lacking:
@@ -115,15 +117,19 @@ class SimArmNode(Node):
     def _connect(self, arm: ArmProfile) -> None:
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        cameras = [(c.name, arm.cameras[c.name]) for c in self.arm.world.contract.cameras]
-        if unsupported := [name for name, source in cameras if source.type != "image"]:
-            raise PixelarmError(
-                f"the simulated arm sends raw images; the profile wants {', '.join(unsupported)} compressed"
-            )
+        sources = {c.name: arm.cameras[c.name] for c in self.arm.world.contract.cameras}
         self._images = {
-            name: self.create_publisher(Image, source.topic, reliable if source.qos == "reliable" else newest)
-            for name, source in cameras
+            name: self.create_publisher(
+                Image if source.type == "image" else CompressedImage,
+                source.topic,
+                reliable if source.qos == "reliable" else newest,
+            )
+            for name, source in sources.items()
         }
+        watch = Watch(self.get_logger().warning)
+        for source in sources.values():
+            if source.large and source.size:
+                watch.image(source.topic, 3 * source.size[0] * source.size[1])
         self._frame_ids = {c.name: c.frame_id for c in self.arm.world.contract.cameras}
         self._pose = self.create_publisher(PoseStamped, arm.eef_pose.topic, 10) if arm.eef_pose else None
         states = {source.topic for source in (arm.gripper_state, arm.joint_state) if source}
@@ -219,7 +225,10 @@ class SimArmNode(Node):
             self._pose.publish(pose)
 
     def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
-        message = messages.to_image(Image(), pixels)
+        if self.arm_profile.cameras[camera].type == "image":
+            message = messages.to_image(Image(), pixels)
+        else:
+            message = messages.to_compressed(CompressedImage(), pixels)
         set_stamp(message.header, stamp_ns, self._frame_ids[camera])
         self._images[camera].publish(message)
 

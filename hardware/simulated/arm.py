@@ -51,7 +51,8 @@ class Listener(Protocol):
     def on_state(self, state: ArmState, with_pose: bool) -> None:
         """At 50 Hz; ``with_pose`` at the camera rate, with the very stamp of the images."""
 
-    def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None: ...
+    def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
+        """``(H, W, 3)`` uint8 as the camera sends it."""
 
     def on_episode(self, event: dict[str, Any]) -> None: ...
 
@@ -246,8 +247,10 @@ class SimArm:
                 continue
             images = []
             for name in names:
-                images.append(self.world.render(name, pending[1]))
-                self.listener.on_image(name, images[-1], pending[0])
+                native = self.world.render_native(name, pending[1])
+                self.listener.on_image(name, native, pending[0])
+                if self.frames is not None:
+                    images.append(self.world.fitted(name, native))
             frames = self.frames
             if frames is not None and images:
                 frames.append(np.concatenate(images, axis=1))

@@ -12,10 +12,13 @@ from robot.errors import UnknownName
 SUITES: dict[str, str] = {
     "sim": "sim.bench.stock:main",
     "tasks": "sim.bench.tasks:main",
+    "experts": "sim.bench.experts:main",
     "demo": "sim.bench.demo:main",
     "kinematics": "sim.bench.kinematics:main",
     "chunks": "sim.bench.chunks:main",
     "learner": "policies.bench.learner:main",
+    "kitchen": "sim.bench.kitchen:main",
+    "cameras": "robot.commands.cameras:main",
 }
 
 

@@ -22,6 +22,7 @@ from robot.files import require_file, require_folder, write_json, write_results
 from robot.stats import AFTER_STEPS, Rate, mcnemar, rate
 from sim.envs.make import make_env_for
 from sim.envs.task_env import TaskEnv
+from sim.kitchen import protocol
 
 EVAL_SEED = 10_000  # first seed of the test episodes: never used for training, demonstrations or validation
 VALIDATION_SEED = 20_000  # first seed of the episodes looked at during training
@@ -234,6 +235,10 @@ def main(argv: list[str]) -> int:
         print(f"success at any step {result.once}")
         print(f"success at the end  {result.end}, {AFTER_STEPS} steps after the first success")
         print(f"95 % Wilson intervals, seeds {seeds[0]} to {seeds[-1]}")
+    if protocol.counts_subtasks(env):
+        subtasks = protocol.score(env, act, seeds, title="completed subtasks")
+        report["subtasks"] = subtasks.to_dict()
+        print(f"\ncompleted subtasks, {protocol.table([subtasks])}\n")
     if rival is not None:
         other = evaluate(env, rival, seeds, title=str(args.against))
         here, there, p = mcnemar([o.success_once for o in result.outcomes], [o.success_once for o in other.outcomes])

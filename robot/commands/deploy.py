@@ -12,7 +12,7 @@ from robot.control.digest import digest
 from robot.errors import PixelarmError
 from robot.files import require_file
 from robot.profile import ArmProfile
-from robot.ros import runtime
+from robot.ros import runtime, shared_memory
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,6 +51,7 @@ def main(argv: list[str]) -> int:
     own, ros_args = runtime.split_ros_args(argv)
     args = parser().parse_args(own)
     overrides = _overrides(args)
+    shared_memory.settle(ArmProfile.load(overrides["profile"]).cameras.values())
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
     from robot.ros.policy_node import PolicyNode

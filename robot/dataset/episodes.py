@@ -16,7 +16,7 @@ Inside ``data/demo_0``, with N actions and N + 1 observations:
 * ``actions`` (N, A) float32 in the contract's units; ``rewards`` (N,) float32; ``dones`` (N,) uint8 (robomimic's end
   flag); ``terminated`` (N,) uint8 (the task ended, rather than the clock)
 * ``obs/NAME`` the first N observations; ``final_obs/NAME`` the last one, so that no frame is stored twice
-* ``stamps`` (N + 1,) int64, nanoseconds since the epoch
+* ``stamps`` (N + 1,) int64, nanoseconds since the epoch; ``simulation/NAME``: see ``robot.dataset.simulated``
 * attributes: ``success``, ``num_samples``, ``provenance`` (JSON: device, operator, task, seed, git commit, library
   versions, and how it was recorded, see ``robot.dataset.recording``)
 
@@ -40,7 +40,7 @@ import h5py
 import numpy as np
 
 from robot.contract import Contract
-from robot.dataset import recording
+from robot.dataset import recording, simulated
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 from robot.files import Claim, write_bytes
 
@@ -62,6 +62,7 @@ class Episode:
     stamps: np.ndarray  # (N + 1,) int64 ns
     success: bool
     provenance: dict[str, Any] = field(default_factory=dict)
+    simulation: dict[str, np.ndarray] = field(default_factory=dict)  # see robot.dataset.simulated
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -96,6 +97,7 @@ class Episode:
                 raise DatasetError(f"{name} holds numbers that are not finite")
         if np.any(np.diff(self.stamps) <= 0):
             raise DatasetError("stamps do not increase")
+        simulated.check(self.simulation, n)
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,7 @@ Described = TypeVar("Described", Episode, Header)
 
 
 class Recorder:
-    """Collects one episode after another and writes each as it ends. Scripted experts and teleoperation use the same
-    one.
+    """Collects one episode after another and writes each as it ends, for scripted experts and teleoperation alike.
 
     ``start(observation, stamp_ns)``, then ``add(action, reward, terminated, observation, stamp_ns)`` for each step,
     then ``end(success)`` to write it, or ``discard()``. Use it as a context manager: leaving with an episode open says
@@ -223,14 +224,13 @@ def write_episode(path: Path, episode: Episode) -> None:
         demo.attrs["provenance"] = json.dumps(episode.provenance, sort_keys=True)
         demo["actions"], demo["rewards"] = episode.actions, episode.rewards
         demo["terminated"] = episode.terminated.astype(np.uint8)
-        dones = episode.terminated.astype(np.uint8)
-        dones[-1] = 1
-        demo["dones"] = dones
+        demo["dones"] = np.append(episode.terminated[:-1], True).astype(np.uint8)
         demo["stamps"] = episode.stamps
         for name, values in episode.observations.items():
             options = {"compression": "gzip", "compression_opts": 1} if values.dtype == np.uint8 else {}
             demo.create_dataset(f"obs/{name}", data=values[:-1], **options)
             demo[f"final_obs/{name}"] = values[-1]
+        simulated.write(demo, episode.simulation)
 
     _write_atomically(path, fill)
 
@@ -267,11 +267,10 @@ def _write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:
     try:
         write_bytes(path, buffer.getvalue())
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DatasetError(
-                f"the disk is full: {path.name} was not written; what was written before is whole"
-            ) from error
-        raise
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        words = f"the disk is full: {path.name} was not written; what was written before is whole"
+        raise DatasetError(words) from error
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -338,6 +337,7 @@ def _parse(file: h5py.File) -> Episode:
         stamps=demo["stamps"][()],
         success=bool(demo.attrs["success"]),
         provenance=header.provenance,
+        simulation=simulated.read(demo),
     )
 
 

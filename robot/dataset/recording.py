@@ -25,7 +25,9 @@ def of(provenance: dict[str, Any]) -> dict[str, Any]:
 
 def differences(here: dict[str, Any], there: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """``{name: (here, there)}`` of every name that both have with different values."""
-    mine, theirs = json.loads(json.dumps([here, there]))  # as files hold them: tuples are lists
+    # a simulation that does not say what its pictures went through drew them at the contract's size
+    said = [{"cameras": {}, **side} if "look" in side else side for side in (here, there)]
+    mine, theirs = json.loads(json.dumps(said))  # as files hold them: tuples are lists
     return {name: (mine[name], theirs[name]) for name in mine if name in theirs and mine[name] != theirs[name]}
 
 

@@ -7,7 +7,7 @@ those that are valid, and a profile that nobody has tried says ``verified: false
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from robot.actions import JOINT_POSITION, JOINT_VELOCITY, KINDS, POSE, PROPRIO
 from robot.contract import Contract
 from robot.control.limits import LimitConfig
 from robot.errors import PixelarmError, UnknownName
+from robot.images import Fit
 from robot.kinematics.chain import Chain
 from robot.kinematics.inverse import Options
 from robot.profile.grippers import GripperCommand, GripperState
@@ -80,6 +81,7 @@ class ArmProfile:
             raise PixelarmError(
                 f"arm profile {self.name!r}: it must have at least one of {', '.join(OUTPUTS.values())}"
             )
+        self._each_camera(lambda name, fit: None)
         norm = sum(v * v for v in self.home_xyzw) if self.home_xyzw else 1.0
         if (self.home_xyzw is not None and len(self.home_xyzw) != 4) or abs(norm - 1.0) > 1e-6:
             raise PixelarmError(f"home_xyzw must be a unit quaternion x, y, z, w, got {self.home_xyzw}")
@@ -93,6 +95,14 @@ class ArmProfile:
                 f"arm profile {self.name!r}: limits.min_height_m needs the arm's kinematics: name their file with the "
                 f"key kinematics ('pixelarm kinematics' writes one), or leave the limit out"
             )
+
+    def _each_camera(self, check: Callable[[str, Fit], None]) -> None:
+        """Do something with each camera's fit; an error names the camera."""
+        for name, source in self.cameras.items():
+            try:
+                check(name, source.fit)
+            except PixelarmError as error:
+                raise PixelarmError(f"arm profile {self.name!r}: cameras.{name}: {error}") from error
 
     def read_chain(self) -> Chain | None:
         """The arm's kinematics, read from their file.
@@ -165,6 +175,8 @@ class ArmProfile:
             raise PixelarmError(
                 f"the arm profile {self.name!r} offers {has}, but the policy needs also: {', '.join(gaps)}"
             )
+        wanted = {c.name: (c.height, c.width) for c in contract.cameras}
+        self._each_camera(lambda name, fit: fit.require(*wanted[name]) if name in wanted else None)
 
     def _require_output(self, contract: Contract) -> None:
         kind = contract.action.kind

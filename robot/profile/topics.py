@@ -5,24 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from robot.errors import PixelarmError
+from robot.images import Fit
 from robot.profile.reading import one_of
 
 QOS = ("best_effort", "reliable")
 IMAGE_TYPES = ("image", "compressed")
 JOINT_TYPES = ("joint_trajectory", "float64_multi_array")
+LARGE_BYTES = 256 * 1024  # of one message: from there on Fast DDS as it comes loses some (docs/results/deployment.md)
 
 
 @dataclass(frozen=True)
 class CameraTopic:
-    """Where one camera of the contract comes from."""
+    """Where one camera of the contract comes from, and how its pictures become what the policy sees."""
 
     topic: str
     type: str = "image"  # sensor_msgs/Image, or compressed: sensor_msgs/CompressedImage (JPEG or PNG)
     qos: str = "best_effort"  # best_effort receives from any publisher
+    size: tuple[int, ...] | None = None  # [width, height] in pixels that the camera sends; without it, whatever comes
+    crop: tuple[int, ...] | None = None  # [left, top, width, height] in pixels of the part used, before all else
+    # exact: the contract's size or a refusal; stretch: area averages; center: the same of the largest centred part with
+    # the contract's proportions
+    resize: str = "exact"
+    rotate: int = 0  # degrees clockwise, the last step: 0, 90, 180 or 270
 
     def __post_init__(self) -> None:
         one_of("camera type", self.type, IMAGE_TYPES)
         one_of("camera qos", self.qos, QOS)
+
+    @property
+    def fit(self) -> Fit:
+        """Raises PixelarmError if its keys make no sense."""
+        return Fit(self.size, self.crop, self.resize, self.rotate)
+
+    @property
+    def large(self) -> bool:
+        """Are its messages known to be larger than the default settings of DDS pass on without losses?"""
+        return self.type == "image" and self.size is not None and 3 * self.size[0] * self.size[1] > LARGE_BYTES
 
 
 @dataclass(frozen=True)

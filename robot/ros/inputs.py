@@ -10,11 +10,13 @@ import numpy as np
 
 from robot import rotations
 from robot.control.loop import ControlLoop
+from robot.control.timing import StageTimes
 from robot.errors import PixelarmError
 from robot.kinematics.chain import Chain
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.messages import stamp_ns
+from robot.ros.shared_memory import Watch
 
 runtime.require_rclpy()
 
@@ -33,21 +35,30 @@ class Inputs:
     """Hands what is measured to a loop; what cannot be used becomes a named fault of its stream."""
 
     def __init__(
-        self, subscribe: Subscribe, arm: ArmProfile, loop: ControlLoop, on_orientation: Callable[[np.ndarray], None]
+        self,
+        subscribe: Subscribe,
+        arm: ArmProfile,
+        loop: ControlLoop,
+        on_orientation: Callable[[np.ndarray], None],
+        say: Callable[[str], object] = lambda words: None,
     ) -> None:
         """``arm`` feeds this loop's contract (``ArmProfile.require_contract``);
-        ``on_orientation`` hears every ``(4,)`` xyzw.
+        ``on_orientation`` hears every ``(4,)`` xyzw; ``say`` takes a warning.
         """
+        self._watch = Watch(say)
         self._arm, self._loop, self._on_orientation = arm, loop, on_orientation
         self._names = {p.name for p in loop.contract.proprio} | set(loop.limits.needs)
         # without a pose of the driver's own, it is that of the measured joints
         self._chain = arm.read_chain() if arm.eef_pose is None and self._wanted("eef_pos", "eef_quat") else None
+        self.stages = StageTimes(loop.clock.steady)  # of what is done to each image as it arrives
         for camera in loop.contract.cameras:
             source = arm.cameras[camera.name]
             message, decode = (
                 (Image, messages.from_image) if source.type == "image" else (CompressedImage, messages.from_compressed)
             )
-            subscribe(message, source.topic, partial(self.on_image, camera.name, decode), 1, source.qos == "reliable")
+            fit = partial(source.fit, height=camera.height, width=camera.width)
+            on_image = partial(self.on_image, camera.name, partial(decode, fit=fit))
+            subscribe(message, source.topic, on_image, 1, source.qos == "reliable")  # the newest: an older one is late
         if arm.eef_pose and self._wanted("eef_pos", "eef_quat"):
             subscribe(PoseStamped, arm.eef_pose.topic, self.on_pose, 5)
         readers: dict[str, list[Reader]] = {}  # one topic may have both: it is read once
@@ -59,8 +70,12 @@ class Inputs:
             subscribe(JointState, topic, partial(_each, found), 10)
 
     def on_image(self, name: str, decode: Callable[[Any], np.ndarray], message: Any) -> None:
+        """``decode`` makes the contract's picture of the message."""
+        if isinstance(message, Image):
+            self._watch.image(self._arm.cameras[name].topic, len(message.data))
         try:
-            pixels = decode(message)
+            with self.stages.measure("decode"):
+                pixels = decode(message)
         except PixelarmError as error:
             self._loop.mailbox.fault(name, f"{name!r}: {error}")
             return

@@ -6,7 +6,7 @@ Nothing here imports rclpy: functions take messages, or an empty message to fill
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,19 @@ ENCODINGS: dict[str, tuple[int, tuple[int, int, int]]] = {
     "rgba8": (4, (0, 1, 2)),
     "bgra8": (4, (2, 1, 0)),
 }
+JPEG_QUALITY = 95  # of 100, the default of ROS's image_transport
+PictureFit = Callable[[np.ndarray], np.ndarray]  # (H, W, C) uint8 to what is left of it: see robot.images
 
 
-def from_image(message: Any) -> np.ndarray:
-    """RGB of a raw image, honouring ``step`` and ``encoding``; raises PixelarmError for what it cannot read."""
+def unchanged(pixels: np.ndarray) -> np.ndarray:
+    return pixels
+
+
+def from_image(message: Any, fit: PictureFit = unchanged) -> np.ndarray:
+    """RGB of a raw image, honouring ``step`` and ``encoding``; raises PixelarmError for what it cannot read.
+
+    ``fit`` is done before colours are put in order, because less is left then.
+    """
     if message.encoding not in ENCODINGS:
         raise PixelarmError(f"image encoding {message.encoding!r} is not one of: {', '.join(ENCODINGS)}")
     size, order = ENCODINGS[message.encoding]
@@ -35,12 +44,12 @@ def from_image(message: Any) -> np.ndarray:
     if step < width * size or data.size != height * step:
         got = f"{height}x{width} {message.encoding} with step {step}"
         raise PixelarmError(f"an image of {got} cannot have {data.size} bytes")
-    pixels = data.reshape(height, step)[:, : width * size].reshape(height, width, size)
+    pixels = fit(data.reshape(height, step)[:, : width * size].reshape(height, width, size))
     return np.ascontiguousarray(pixels if order == (0, 1, 2) and size == 3 else pixels[..., order])
 
 
-def from_compressed(message: Any) -> np.ndarray:
-    """RGB of a JPEG or PNG."""
+def from_compressed(message: Any, fit: PictureFit = unchanged) -> np.ndarray:
+    """RGB of a JPEG or PNG, after ``fit``."""
     try:
         import io
 
@@ -49,9 +58,10 @@ def from_compressed(message: Any) -> np.ndarray:
         raise MissingDependency("compressed images need Pillow: pip install pillow") from error
     try:
         with Image.open(io.BytesIO(bytes(message.data))) as image:
-            return np.asarray(image.convert("RGB"))
+            pixels = np.asarray(image.convert("RGB"))
     except (OSError, ValueError) as error:
         raise PixelarmError(f"a compressed image ({message.format!r}) cannot be decoded: {error}") from error
+    return fit(pixels)
 
 
 def to_image(message: Any, pixels: np.ndarray) -> Any:
@@ -59,6 +69,20 @@ def to_image(message: Any, pixels: np.ndarray) -> Any:
     message.height, message.width = pixels.shape[:2]
     message.encoding, message.is_bigendian, message.step = "rgb8", 0, 3 * pixels.shape[1]
     message.data = np.ascontiguousarray(pixels).tobytes()
+    return message
+
+
+def to_compressed(message: Any, pixels: np.ndarray) -> Any:
+    """Fill an empty ``sensor_msgs/CompressedImage`` with ``(H, W, 3)`` uint8 RGB as a JPEG."""
+    import io
+
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingDependency("compressed images need Pillow: pip install pillow") from error
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY)
+    message.format, message.data = "jpeg", file.getvalue()
     return message
 
 

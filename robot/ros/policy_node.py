@@ -253,7 +253,9 @@ class PolicyNode(LifecycleNode):
         write_text(Path(path), json.dumps({**where, **self._stats(loop, raw=True)}) + "\n")
 
     def _stats(self, loop: ControlLoop, raw: bool = False) -> dict[str, Any]:
-        return {**loop.stats(raw), "gripper": self._outputs.gripper.counts()}
+        found = loop.stats(raw)
+        found["stages"] = {**self._inputs.stages.to_dict(), **found["stages"]}
+        return {**found, "gripper": self._outputs.gripper.counts()}
 
     # ------------------------------------------------------------------ topics
     def _connect(self, loop: ControlLoop, arm: ArmProfile, enable_required: bool) -> None:
@@ -289,7 +291,7 @@ class PolicyNode(LifecycleNode):
         self._outputs = Outputs(
             publisher, arm, loop.contract, None if self.dry_run else action_client, self.get_logger().warning
         )
-        self._inputs = Inputs(subscribe, arm, loop, self._outputs.measured)
+        self._inputs = Inputs(subscribe, arm, loop, self._outputs.measured, self.get_logger().warning)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._entities.append((self.destroy_publisher, self._diagnostics))
         self._entities.append((self.destroy_timer, self.create_timer(1.0, self._diagnose)))

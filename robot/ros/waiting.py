@@ -103,11 +103,20 @@ class Waiting:
 
     def _hint(self, stream: Stream) -> str:
         topic = self._node.resolve_topic_name(stream.topic)
-        publishers = self._node.get_publishers_info_by_topic(topic)
+        publishers = self._publishers(topic)
         if not publishers:
-            others = elsewhere(topic, stream.type, self._node.get_topic_names_and_types())
+            others = [name for name in self._foreign(topic, stream.type) if self._publishers(name)]
             return nobody(stream, others, f"{runtime.where()}, namespace {self._node.get_namespace()}")
         return unheard(stream, publishers)
+
+    def _publishers(self, topic: str) -> Sequence[Any]:
+        return self._node.get_publishers_info_by_topic(topic)
+
+    def _foreign(self, topic: str, kind: str) -> list[str]:
+        """Topics that ``topic`` may be mistaken for; another stream of this node's own is none."""
+        own = {self._node.resolve_topic_name(stream.topic) for stream in self.streams}
+        known = [found for found in self._node.get_topic_names_and_types() if found[0] not in own]
+        return elsewhere(topic, kind, known)
 
 
 def elsewhere(topic: str, kind: str, known: Iterable[tuple[str, Sequence[str]]]) -> list[str]:

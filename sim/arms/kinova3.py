@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.arms.table import ROBOTIQ_85, TABLE_WORKSPACE
+from sim.arms.table import ROBOTIQ_85
 from sim.physics.arm import Arm
 
 KINOVA3 = Arm(
@@ -16,11 +16,14 @@ KINOVA3 = Arm(
     joints=tuple(f"robot0_Actuator{i}" for i in range(1, 8)),
     actuators=tuple(f"robot0_torq_j{i}" for i in range(1, 8)),
     reported=tuple(f"joint_{i}" for i in range(1, 8)),  # ros2_kortex's names
-    # the end effector at the Panda's home, the gripper straight down, its fingers closing along y
-    home=(-0.0572, 0.5915, 0.0042, 1.7664, -0.0033, 0.7838, -1.6222),
+    # the end effector at the Panda's home, the fingers closing along y. The hand leans by 14 degrees, twice as much as
+    # the Panda's, its fingers away from the base: straight down it gets only 0.73 m far, where the elbow is straight
+    # and folds over
+    home=(-0.076, 0.4861, 0.0147, 2.0296, 0.023, 0.3823, -1.655),
     home_noise=0.02,
     gripper=ROBOTIQ_85,
-    workspace=TABLE_WORKSPACE,
+    juts_from=0.142,  # the camera on its bracelet
+    workspace=((0.2, -0.4, -0.10), (0.74, 0.4, 0.6)),  # further away its elbow is straight
     out_of_reach=("robot0_base", "robot0_fixed_base_link", "robot0_shoulder_link", "robot0_HalfArm1_Link"),
     mesh_grids=(("gripper", 0.004),),
 )

@@ -26,6 +26,7 @@ PANDA = Arm(  # as robosuite assembles it, with its home and its default noise
         open=(0.04, -0.04),
         pads=("gripper0_right_finger_joint1_tip", "gripper0_right_finger_joint2_tip"),
         reported=("panda_finger_joint1", "panda_finger_joint2"),
+        finger=0.048,
     ),
     workspace=TABLE_WORKSPACE,
     out_of_reach=tuple(f"robot0_link{i}" for i in range(5)),
@@ -51,6 +52,7 @@ KITCHEN_PANDA = Arm(  # as FrankaKitchen's own file has it, with its start, join
         open=(0.04, 0.04),
         pads=("panda0_leftfinger", "panda0_rightfinger"),
         reported=("panda_finger_joint1", "panda_finger_joint2"),
+        finger=0.048,
     ),
     # what FrankaKitchen keeps each joint's target within, as far as the joint's servo can follow
     servo_ranges=((-2.9, 2.9), (-1.8, 1.8), (-2.9, 2.9), (-3.1, 0.0), (-2.9, 2.9), (0.0, 2.1817), (-2.9, 2.9)),

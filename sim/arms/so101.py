@@ -62,6 +62,7 @@ SO101 = Arm(
         commands=((1.03, -0.17),),
         pads=("so101_gripper", "so101_moving_jaw_so101_v1"),
         reported=("gripper",),
+        finger=0.04,
     ),
     # at the table's height it reaches 0.10 to 0.36 m ahead, with the gripper upright up to 0.30 m
     workspace=((0.10, -0.18, 0.012), (0.36, 0.18, 0.25)),

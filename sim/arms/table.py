@@ -20,4 +20,5 @@ ROBOTIQ_85 = Gripper(  # robosuite's model, whose finger tips meet at 0.51 rad o
     damping=0.3,
     pads=("gripper0_right_left_inner_finger", "gripper0_right_right_inner_finger"),
     reported=("robotiq_85_left_knuckle_joint", "robotiq_85_right_knuckle_joint"),
+    finger=0.0525,
 )

@@ -18,8 +18,8 @@ UR5E = Arm(
     joints=tuple(f"robot0_{joint}" for joint in JOINTS),
     actuators=tuple(f"robot0_torq_j{i}" for i in range(1, 7)),
     reported=JOINTS,  # the driver's names
-    # the end effector at the Panda's home, the gripper straight down, its fingers closing along y
-    home=(-0.2974, -1.4978, 2.1723, -2.2454, -1.5708, -1.8682),
+    # the end effector at the Panda's home and leaning as there, by 7 degrees; the fingers close along y
+    home=(-0.3197, -1.5426, 2.2671, -2.4162, -1.5309, -1.8881),
     home_noise=0.02,
     gripper=ROBOTIQ_85,
     workspace=TABLE_WORKSPACE,

@@ -76,11 +76,11 @@ def play_all(task: Task, seeds: Sequence[int], tick: Tick) -> tuple[list[bool], 
     return list(successes), list(steps)
 
 
-def measure_expert(name: str, seeds: Sequence[int], tick: Tick) -> dict[str, Any]:
+def measure_expert(task: Task, seeds: Sequence[int], tick: Tick) -> dict[str, Any]:
     """Success with its interval, mean steps of an episode (a failure takes all there are),
     and the seeds that failed.
     """
-    successes, steps = play_all(make_task(name), seeds, tick)
+    successes, steps = play_all(task, seeds, tick)
     found = rate(successes)
     return {
         **found.to_dict(),
@@ -177,7 +177,7 @@ def measure(names: Sequence[str], seeds: int) -> tuple[dict[str, Any], dict[str,
     with tqdm(total=len(names) * (seeds + PICTURE_SEEDS * len(LOOKS)), unit="scene") as bar:
         for name in names:
             bar.set_description(f"{name}, expert")
-            tasks[name] = {"expert": measure_expert(name, range(seeds), bar.update)}
+            tasks[name] = {"expert": measure_expert(make_task(name), range(seeds), bar.update)}
             if absent:
                 continue
             bar.set_description(f"{name}, pictures")

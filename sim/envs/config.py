@@ -28,3 +28,6 @@ class TaskConfig:
     arm: str = "panda"  # one of sim.arms.ARMS, on the table; the kitchen has its own
     # what deltas are added to, measured or commanded (see robot.actions.ORIGINS); empty: as the task has it
     counts_from: str = ""
+    # arm profile, a name or a file, whose cameras' size, crop, resize and rotate the pictures go through, as they will
+    # on the arm; empty: pictures are drawn at image_size
+    camera_profile: str = ""

@@ -10,10 +10,13 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from robot import profile
 from robot.actions import MEASURED
 from robot.contract import Contract
 from robot.errors import PixelarmError, UnknownName
+from robot.images import Fit
 from robot.packages import resolve
+from robot.profile import ArmProfile
 from sim.arms import ARMS, arm_named
 from sim.envs import dmc
 from sim.envs.config import TaskConfig
@@ -97,7 +100,28 @@ def make_env(cfg: TaskConfig, *, renderer: str = "auto", view_size: int = VIEW_S
         renderer=renderer,
         hold_steps=cfg.hold_steps,
         time_limit=cfg.time_limit,
+        fits=_fits(cfg),
     )
+
+
+def _fits(cfg: TaskConfig) -> dict[str, Fit]:
+    """What the pictures of the configuration's cameras go through.
+
+    Raises:
+        PixelarmError: the profile's arm cannot run policies of this task, or a camera has no size there.
+    """
+    if not cfg.camera_profile:
+        return {}
+    arm = ArmProfile.load(profile.find(cfg.camera_profile, profile.shipped()))
+    contract = configured_task(cfg).contract
+    arm.require_contract(contract)
+    without = [c.name for c in contract.cameras if arm.cameras[c.name].size is None]
+    if without:
+        raise PixelarmError(
+            f"task.camera_profile: the cameras {', '.join(without)} of the arm profile {arm.name!r} have no size: add "
+            "size: [WIDTH, HEIGHT], as the camera's driver sends them"
+        )
+    return {camera.name: arm.cameras[camera.name].fit for camera in contract.cameras}
 
 
 def check_task(name: str) -> None:
@@ -121,6 +145,11 @@ def configured_task(cfg: TaskConfig) -> Task:
     return task
 
 
+def takes_arms(name: str) -> bool:
+    """Whether a task of ``TASKS`` is done by any arm on the table; the kitchen brings its own."""
+    return not name.startswith("kitchen")
+
+
 def _arm_for(cfg: TaskConfig) -> Arm:
     """The arm that a configuration names.
 
@@ -129,7 +158,7 @@ def _arm_for(cfg: TaskConfig) -> Arm:
         PixelarmError: the task's scene brings its own arm, or the gripper opens less than the object is wide.
     """
     arm = arm_named(cfg.arm)
-    if cfg.name.startswith("kitchen"):
+    if not takes_arms(cfg.name):
         raise PixelarmError(f"{cfg.name} has an arm of its own, a Panda: leave arm={cfg.arm} out")
     wide = getattr(resolve(TASKS[cfg.name]), "widest", 0.0)
     if wide > arm.gripper.stroke:
@@ -149,6 +178,8 @@ def _deepmind_control(cfg: TaskConfig, renderer: str, view_size: int) -> dmc.DMC
         raise PixelarmError(f"{cfg.name} has no arm to choose: leave arm={cfg.arm} out")
     if cfg.counts_from not in ("", MEASURED):
         raise PixelarmError(f"{cfg.name} has no deltas: leave task.counts_from={cfg.counts_from} out")
+    if cfg.camera_profile:
+        raise PixelarmError(f"{cfg.name} runs on no arm: leave task.camera_profile={cfg.camera_profile} out")
     if cfg.randomise:
         raise PixelarmError(f"task.randomise draws what sim.tasks have; {cfg.name} has none of it")
     if cfg.hold_steps != TaskConfig.hold_steps:

@@ -10,7 +10,7 @@ It meets ``sim.envs.interface.Environment``. Beyond that:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium
@@ -18,6 +18,7 @@ import numpy as np
 
 from robot import actions
 from robot.errors import PixelarmError
+from robot.images import Fit
 from robot.stats import HOLD_STEPS
 from sim.envs.interface import Act
 from sim.envs.spaces import action_space, checked_action, observation_space
@@ -51,6 +52,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         renderer: "auto", "opengl" or "raycast"; see ``sim.rendering.renderer.make_renderer``.
         hold_steps: control steps in a row that a task must stay done before that is a success; 1: the first one is.
         time_limit: control steps after which an episode is cut, ``max_steps`` or fewer; 0: those.
+        fits: contract camera -> what its pictures go through on the arm; see ``World``.
     """
 
     metric: ClassVar[str] = "success"
@@ -67,13 +69,14 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         renderer: str = "auto",
         hold_steps: int = HOLD_STEPS,
         time_limit: int = 0,
+        fits: Mapping[str, Fit] | None = None,
         observation_delay_ms: tuple[float, float] = OBSERVATION_DELAY_MS,
     ) -> None:
         if not 1 <= hold_steps <= task.max_steps:
             raise PixelarmError(f"hold_steps must be 1 to the task's {task.max_steps} steps, got {hold_steps}")
         self.hold_steps, self.time_limit = hold_steps, min(time_limit or task.max_steps, task.max_steps)
         self.task, self.contract, self.view_size = task, task.contract, view_size
-        self.world = build_world(task, renderer)
+        self.world = build_world(task, renderer, fits)
         self._substeps = round(self.contract.period_s / self.world.timestep)
         self._delay_ms = [float(ms) for ms in actuation_delay_ms]
         substeps = [ms / 1000.0 / self.world.timestep for ms in actuation_delay_ms]
@@ -111,6 +114,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "observation_delay_ms": self._age_ms,
             "randomise": sorted(term.name for term in self._randomiser.terms),
             "hold_steps": self.hold_steps,
+            "cameras": {name: fit.to_dict() for name, fit in self.world.fits.items() if fit.size},
         }
 
     def reset(

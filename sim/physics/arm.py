@@ -36,6 +36,7 @@ class Gripper:
     open: tuple[float, ...]  # of each joint; of sliding fingers zero is closed, and the sign says which way one opens
     pads: tuple[str, ...]  # bodies that touch what is held
     reported: tuple[str, ...]  # the joints' names as the arm's driver reports them
+    finger: float  # m from the end effector to the middle of either open finger
     closed: tuple[float, ...] = ()  # of each joint; empty: zero
     width: float = 0.0  # m between the open fingers, in proportion to the joints on their way; 0: the joints' sum
     commands: tuple[tuple[float, float], ...] = ()  # each actuator's when open and closed; empty: its range's ends
@@ -79,6 +80,7 @@ class Arm:
     home: tuple[float, ...]  # rad
     home_noise: float  # rad, standard deviation of each joint at reset
     gripper: Gripper
+    juts_from: float = inf  # m from the end effector back along the hand to where the wrist juts out in front of it
     workspace: Workspace = ANYWHERE  # of table tasks, as the limits of the arm's profile have it
     servo_ranges: tuple[tuple[float, float], ...] = ()  # rad, lowest and highest target of each joint's position servo
     out_of_reach: tuple[

@@ -15,6 +15,7 @@ import numpy as np
 from robot.actions import JOINT_POSITION, KINDS, TARGETS, Reference, Target
 from robot.contract import Contract
 from robot.errors import PixelarmError
+from robot.images import AS_IT_COMES, Fit
 from sim.physics.arm import ANYWHERE, Arm, Workspace
 from sim.physics.control import (
     Controller,
@@ -45,6 +46,8 @@ class World:
         workspace: targets of the end effector are clipped to it.
         cameras: the scene's camera behind each camera of the contract; by default the one of the same name.
         renderer: see ``sim.rendering.renderer.make_renderer``.
+        fits: contract camera -> what its pictures go through, drawn as a real camera would send them. Cameras without
+            one are drawn at the contract's size.
     """
 
     def __init__(
@@ -55,7 +58,10 @@ class World:
         workspace: Workspace = ANYWHERE,
         cameras: Mapping[str, str] | None = None,
         renderer: str = "auto",
+        fits: Mapping[str, Fit] | None = None,
     ) -> None:
+        self.fits = {camera.name: (fits or {}).get(camera.name, AS_IT_COMES) for camera in contract.cameras}
+        self._require_sizes()
         self.model, self.contract, self.renderer = model, contract, check_renderer(renderer)
         self.data, self._scratch = mujoco.MjData(model), mujoco.MjData(model)
         self.arm, self._workspace = place(arm, model), workspace
@@ -68,6 +74,14 @@ class World:
         self._substep = 0
         self._gripper = self._gripper_goal = -1.0
         self.home_rotation = self._rotation_at_home()  # (3, 3), of the end effector
+
+    def _require_sizes(self) -> None:
+        for name, fit in self.fits.items():
+            if fit.changes and fit.size is None:
+                raise PixelarmError(
+                    f"camera {name!r} is cropped, resized or turned, and it is not known what size it sends: add size: "
+                    "[WIDTH, HEIGHT] to the camera in the arm's profile"
+                )
 
     def _rotation_at_home(self) -> np.ndarray:
         self._scratch.qpos[self.arm.qpos] = self.arm.description.home
@@ -262,8 +276,20 @@ class World:
 
         All calls of one world must come from one thread: the OpenGL context is bound to it.
         """
+        return self.fitted(camera, self.render_native(camera, snapshot))
+
+    def render_native(self, camera: str, snapshot: mujoco.MjData | None = None) -> np.ndarray:
+        """What one of the contract's cameras sends, ``(height, width, 3)`` uint8; threads as of ``render``."""
+        return self.fits[camera].mounted(self.render_view(self._cameras[camera], *self._drawn_size(camera), snapshot))
+
+    def fitted(self, camera: str, native: np.ndarray) -> np.ndarray:
+        """The contract's image of what a camera sends."""
         spec = self.contract.camera(camera)
-        return self.render_view(self._cameras[camera], spec.height, spec.width, snapshot)
+        return self.fits[camera](native, spec.height, spec.width)
+
+    def _drawn_size(self, camera: str) -> tuple[int, int]:
+        spec = self.contract.camera(camera)
+        return self.fits[camera].drawn_size(spec.height, spec.width)
 
     @property
     def drawn_by(self) -> str:
@@ -272,8 +298,8 @@ class World:
         """
         if self.renderer != AUTO or not self.contract.cameras:
             return self.renderer
-        first = self.contract.cameras[0]
-        return "opengl" if isinstance(self._renderer(first.height, first.width), OpenGLRenderer) else "raycast"
+        size = self._drawn_size(self.contract.cameras[0].name)
+        return "opengl" if isinstance(self._renderer(*size), OpenGLRenderer) else "raycast"
 
     def _renderer(self, height: int, width: int) -> Renderer:
         renderer = self._renderers.get((height, width))

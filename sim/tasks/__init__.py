@@ -36,6 +36,15 @@ TASKS: dict[str, Callable[..., Task] | str] = {
     "kitchen_kettle": partial(Kitchen, ("kettle",)),
     "kitchen_light_switch": partial(Kitchen, ("light_switch",)),
     "kitchen_microwave": partial(Kitchen, ("microwave",)),
+    "kitchen_microwave_bottom_burner_light_switch_slide_cabinet": partial(
+        Kitchen, ("microwave", "bottom_burner", "light_switch", "slide_cabinet")
+    ),
+    "kitchen_microwave_kettle_slide_cabinet_hinge_cabinet": partial(
+        Kitchen, ("microwave", "kettle", "slide_cabinet", "hinge_cabinet")
+    ),
+    "kitchen_microwave_kettle_top_burner_light_switch": partial(
+        Kitchen, ("microwave", "kettle", "top_burner", "light_switch")
+    ),
     "kitchen_slide_cabinet": partial(Kitchen, ("slide_cabinet",)),
     "kitchen_top_burner": partial(Kitchen, ("top_burner",)),
     "lift": Lift,

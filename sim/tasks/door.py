@@ -71,7 +71,9 @@ class DoorExpert:
     """
 
     LEVER = np.array([0.14, -0.10, 0.031])  # m, in the latch's frame: on top of the lever, and half a finger above
-    FINGER = np.array([0.0, -0.048, 0.0])  # m, from the gripper's site to the middle of the open finger nearer the door
+    # m, the radius of the lever's axle, and what a hand that juts out above the fingers must stay above it: the finger
+    # hangs the lower below the axle the further from it that it presses
+    AXLE, CLEAR = 0.025, 0.014
     HOVER = 0.06  # m above the lever before descending
     ALIGNED = 0.012  # m, horizontal error at which descending starts
     FREE = 1.2  # rad, the lever's angle at which the latch clears the frame
@@ -87,7 +89,8 @@ class DoorExpert:
 
     def act(self, world: World) -> np.ndarray:
         angle = float(world.data.qpos[joint_address(world, "Door_latch_joint")])
-        finger = world.eef_position() + self.FINGER
+        # the middle of the open finger nearer the door
+        finger = world.eef_position() - (0.0, world.arm.description.gripper.finger, 0.0)
         error = self._lever(world, angle) - finger
         if self._pressing and np.linalg.norm(error) > 0.08:
             self._pressing = self._free = False  # it slipped off: start again
@@ -108,4 +111,6 @@ class DoorExpert:
         """Where the finger would lie on the lever ``(3,)`` m, base frame, were the lever at ``angle``."""
         latch = world.object_position("Door_latch")
         door = world.data.xmat[body_id(world.model, "Door_door")].reshape(3, 3)
-        return latch + door @ from_axis_angle(np.array([0.0, angle, 0.0])) @ self.LEVER
+        along, across, above = self.LEVER
+        along = min(along, world.arm.description.juts_from - self.AXLE - self.CLEAR)
+        return latch + door @ from_axis_angle(np.array([0.0, angle, 0.0])) @ (along, across, above)

@@ -221,7 +221,8 @@ class KitchenExpert:
 
     def __init__(self, rng: np.random.Generator, task: Kitchen) -> None:
         self._rng, self._task = rng, task
-        self._order = sorted(task.subtasks, key=lambda subtask: subtask == "hinge_cabinet")
+        self._order: list[str] = sorted(task.subtasks, key=lambda subtask: subtask == "hinge_cabinet")
+        self.subtask: str | None = None  # what is being done
         self._speed = float(rng.uniform(*self.SPEED))
         self._plan: list[Waypoint] = []
         self._scene: Scene | None = None
@@ -258,10 +259,15 @@ class KitchenExpert:
             self._plan = self._plan[1:]
             self._scene = Scene(world)
         if not self._plan:
-            done = self._task.completed(world)
-            self._plan = list(next((WAYPOINTS[subtask] for subtask in self._order if subtask not in done), ()))
+            self._plan = self._next_plan(world)
             self._scene = Scene(world)
         return self._plan[0] if self._plan else None
+
+    def _next_plan(self, world: World) -> list[Waypoint]:
+        """The way through the first subtask that is not done; empty when all are."""
+        done = self._task.completed(world)
+        self.subtask = next((subtask for subtask in self._order if subtask not in done), None)
+        return [] if self.subtask is None else list(WAYPOINTS[self.subtask])
 
     def _reached(self, waypoint: Waypoint, scene: Scene) -> bool:
         if scene.steps >= waypoint.steps or (waypoint.until is not None and waypoint.until(scene)):

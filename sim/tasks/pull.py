@@ -85,6 +85,7 @@ class PullExpert:
             np.abs(body_rotation(world, "box")[0, :2]) @ HALF[:2]
         )  # m, from the centre to the furthest corner, along x
         goal = box + (far + self.BEHIND, 0.0, -HALF[2] + 0.015)
+        goal[0] = min(goal[0], world.arm.description.workspace[1][0])  # or as near to it as the arm gets
         error = goal - hand
         low = hand[2] - box[2] < 0.02
         behind = hand[0] - box[0] > HALF[0]

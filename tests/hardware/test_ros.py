@@ -94,6 +94,25 @@ def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.gl
+def test_cameras_of_640x480_raw_and_compressed_feed_a_policy_of_64x64(policy: Path, tmp_path: Path) -> None:
+    profile, stats = tmp_path / "mixed.yaml", tmp_path / "stats.json"
+    text = (ROOT / "hardware" / "arms" / "sim_panda_vga.yaml").read_text()
+    profile.write_text(text.replace("topic: eye_in_hand/image_raw,", "topic: eye_in_hand/jpeg, type: compressed,"))
+    arm = ["--arm", str(profile)]
+    deploy = start("robot.commands.deploy", str(policy), *arm, "--stats", str(stats))
+    try:
+        simulated = start("hardware.commands.sim_arm", *arm, "--episodes", "1", "--seed-start", "3")
+        said_by_arm = finish(simulated)
+    finally:
+        said = finish(deploy, signal.SIGINT)
+    assert simulated.returncode == 0 and "out: agentview/image_raw, eye_in_hand/jpeg" in said_by_arm, said_by_arm
+    assert deploy.returncode == 0 and "loses many" not in said + said_by_arm, said
+    told = json.loads(stats.read_text())
+    assert told["commands"] >= 20 and told["rules"]["wrong_shape"] == 0
+    assert next(iter(told["stages"])) == "decode" and told["stages"]["decode"]["n"] >= 2 * told["commands"]
+
+
+@pytest.mark.gl
 @pytest.mark.parametrize(
     ("options", "difference"),
     [(["--task", "reach"], "task: 'lift' here, 'reach' there"), (["--image-size", "48"], "height: 64 here, 48 there")],
@@ -186,6 +205,7 @@ def test_messages_become_observations_or_named_faults(policy: Path, ros: None) -
     from std_srvs.srv import SetBool
 
     from robot.ros import messages
+    from robot.ros.shared_memory import Watch
 
     made = node(bundle=str(policy), profile="franka_crisp")
     made.trigger_configure()
@@ -222,6 +242,10 @@ def test_messages_become_observations_or_named_faults(policy: Path, ros: None) -
     inputs.on_pose(unset)
     assert "no unit quaternion: [0.0, 0.0, 0.0, 0.0]" in box.newest().words
     inputs.on_pose(pose("base"))
+    warned = []
+    inputs._watch = Watch(warned.append)
+    inputs.on_image("agentview", messages.from_image, image(400))
+    assert "images on camera/third_person/color/image_raw have 0.5 MiB" in warned[0]
     inputs.on_image("agentview", messages.from_image, image(32))
     assert "must be (64, 64, 3) uint8, got (32, 32, 3)" in box.newest().words
     made._on_joy(Joy(buttons=[0, 0, 0, 0, 1]))

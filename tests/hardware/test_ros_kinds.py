@@ -131,7 +131,7 @@ def test_a_yaw_turns_the_hand_and_keeps_it_upright(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arm_name", ["sim_so101", "sim_so101_joints"])
 def test_poses_lead_an_arm_of_servos_to_a_goal(arm_name: str, tmp_path: Path) -> None:
-    """Solved by the simulated arm itself, or by the node for an arm that says joint states and takes positions alone."""
+    """Solved by the simulated arm itself, or by the node for an arm that takes joint positions alone."""
     from sim.arms import ARMS
     from sim.tasks import make_task
 

@@ -12,6 +12,7 @@ import pytest
 
 from hardware.commands import sim_arm
 from robot.commands import deploy
+from robot.ros.shared_memory import OLD_VARIABLE, VARIABLE
 
 FOLDER = Path(__file__).parents[2] / "launch"
 FILES = sorted(FOLDER.glob("*.launch.py"))
@@ -80,6 +81,15 @@ def test_nothing_restarts_the_node_that_commands_an_arm() -> None:
         assert "on_exit=Shutdown" in path.read_text()
 
 
+def test_every_node_gets_shared_memory_for_large_images() -> None:
+    shipped = FOLDER.parent / "hardware" / "ros" / "fastdds.xml"
+    assert (FOLDER / "fastdds.xml").read_text() == shipped.read_text()
+    for path in FILES:
+        text = path.read_text()
+        assert f'("{OLD_VARIABLE}", "{VARIABLE}")' in text and 'parent / "fastdds.xml"' in text
+        assert "SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=FAST_DDS))" in text
+
+
 def test_the_ros_package_is_whole() -> None:
     package = ElementTree.parse(FOLDER / "package.xml").getroot()
     assert package.get("format") == "3"
@@ -95,7 +105,7 @@ def test_the_ros_package_is_whole() -> None:
     assert not (FOLDER / "pyproject.toml").exists()  # it would break colcon
     assert not (FOLDER / "__init__.py").exists()  # it would hide ROS's own package `launch`
     setup = (FOLDER / "setup.py").read_text()
-    assert all(path.name in setup for path in FILES)
+    assert all(path.name in setup for path in [*FILES, FOLDER / "fastdds.xml"])
     version = re.search(r'^version = "(.+)"$', (FOLDER.parent / "pyproject.toml").read_text(), re.M)
     assert version is not None
     assert package.findtext("version") == version[1]

@@ -11,6 +11,7 @@ import pytest
 
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError
+from robot.images import Fit
 from robot.ros import messages, runtime
 
 PIXELS = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
@@ -41,6 +42,27 @@ def test_an_image_survives_the_way_there_and_back() -> None:
     message = messages.to_image(SimpleNamespace(), PIXELS)
     assert isinstance(message.data, bytes)  # never an ndarray: rclpy would copy it element by element
     np.testing.assert_array_equal(messages.from_image(message), PIXELS)
+
+
+@pytest.mark.parametrize("encoding", messages.ENCODINGS)
+def test_a_fit_sees_the_whole_picture_and_colours_come_out_right(encoding: str) -> None:
+    size, order = messages.ENCODINGS[encoding]
+    sent = np.full((2, 3, size), 255, np.uint8)
+    sent[..., list(order)] = PIXELS
+    fit = Fit(crop=(1, 0, 2, 2), rotate=180)
+    found = messages.from_image(image(sent, encoding, padding=5), lambda pixels: fit(pixels, 2, 2))
+    np.testing.assert_array_equal(found, PIXELS[::-1, 1:][:, ::-1])
+    assert found.flags.c_contiguous
+
+
+def test_a_jpeg_comes_back_nearly_the_same() -> None:
+    pytest.importorskip("PIL.Image")
+    shades = np.stack([np.add.outer(np.arange(16), np.arange(24)) * f for f in (2, 3, 4)], axis=-1).astype(np.uint8)
+    message = messages.to_compressed(SimpleNamespace(), shades)
+    assert message.format == "jpeg" and isinstance(message.data, bytes)
+    found = messages.from_compressed(message, lambda pixels: pixels[:, 2:])
+    assert found.shape == (16, 22, 3)
+    assert np.abs(found.astype(int) - shades[:, 2:]).max() <= 6
 
 
 def test_unreadable_images_are_explained() -> None:

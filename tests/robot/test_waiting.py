@@ -39,14 +39,20 @@ class Waited:
         self.now_s, self.said = 50.0, []
         self.missing = {stream.what for stream in streams}
         self.asked: list[str] = []
+        self.publishers = publishers or []
+        self.elsewhere: dict[str, list[Any]] = {}
         node = SimpleNamespace(
             resolve_topic_name=lambda name: f"/arm/{name}",
             get_namespace=lambda: "/arm",
-            get_publishers_info_by_topic=lambda topic: self.asked.append(topic) or publishers or [],
+            get_publishers_info_by_topic=self._publishers,
             get_topic_names_and_types=lambda: topics or [],
         )
         said: list[str] = self.said
         self.waiting = Waiting(node, streams, lambda: self.missing, said.append, lambda: self.now_s)
+
+    def _publishers(self, topic: str) -> list[Any]:
+        self.asked.append(topic)
+        return self.elsewhere.get(topic, []) if self.elsewhere else self.publishers
 
     def after(self, seconds: float) -> list[str]:
         """What is said in one look, so long after the start."""
@@ -84,10 +90,25 @@ def test_a_topic_that_is_mistaken_for_another_is_named() -> None:
         ("/rear/image_raw", ["sensor_msgs/msg/Image"]),  # ends alike, but another is nearer
         ("/x/arm/front/image_raw", ["sensor_msgs/msg/CompressedImage"]),  # of another type
     ]
-    (said,) = Waited(CAMERA, topics=topics).after(3)
+    waited = Waited(CAMERA, topics=topics)
+    waited.elsewhere = {name: [publisher()] for name, _ in topics}
+    (said,) = waited.after(3)
     assert "there is /front/image_raw: start both sides in one namespace, or change cameras.front.topic" in said
-    (said,) = Waited(CAMERA, topics=topics[1:]).after(3)
+    waited = Waited(CAMERA, topics=topics[1:])
+    waited.elsewhere = {name: [publisher()] for name, _ in topics}
+    (said,) = waited.after(3)
     assert "there is /rear/image_raw: start" in said
+
+
+def test_topics_that_nobody_publishes_and_own_streams_are_not_named() -> None:
+    """A topic that somebody only hears is known to ROS too: this node's own subscriptions are."""
+    rear = Stream("camera rear", "rear/image_raw", "sensor_msgs/msg/Image", ("rear",), key="cameras.rear")
+    topics = [(name, ["sensor_msgs/msg/Image"]) for name in ("/arm/rear/image_raw", "/front/image_raw")]
+    waited = Waited(CAMERA, rear, topics=topics)
+    waited.missing = {"camera front"}
+    waited.elsewhere = {"/arm/rear/image_raw": [publisher()]}
+    (said,) = waited.after(3)
+    assert "nobody publishes there (ROS_DOMAIN_ID" in said
 
 
 @pytest.mark.parametrize(

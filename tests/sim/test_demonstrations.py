@@ -32,14 +32,16 @@ def test_how_demonstrations_were_recorded_is_recorded(tmp_path):
     plain = record(tmp_path / "plain")[0]
     assert plain.provenance["recording"] == {
         "look": "plain", "renderer": "opengl", "actuation_delay_ms": [0.0, 50.0], "observation_delay_ms": [0.0, 0.0],
-        "randomise": [], "hold_steps": 5,
+        "randomise": [], "hold_steps": 5, "cameras": {},
     }  # fmt: skip
-    delays = ["--actuation-delay-ms", "10", "30", "--observation-delay-ms", "0", "25"]
-    other = record(tmp_path / "other", "--look", "textured", *delays, "--randomise", "mass", "lights")[0]
+    options = ["--actuation-delay-ms", "10", "30", "--observation-delay-ms", "0", "25", "--look", "textured"]
+    options += ["--randomise", "mass", "lights", "--camera-profile", "sim_panda_vga"]
+    camera = {"size": [640, 480], "crop": None, "resize": "center", "rotate": 0}
+    other = record(tmp_path / "other", *options)[0]
     assert other.provenance["recording"] == {
         "look": "textured", "renderer": "opengl", "actuation_delay_ms": [10.0, 30.0],
         "observation_delay_ms": [0.0, 25.0], "randomise": ["lights", "mass"],
-        "hold_steps": 5,
+        "hold_steps": 5, "cameras": {"agentview": camera, "eye_in_hand": camera},
     }  # fmt: skip
     first = [episode.observation(0)["agentview"].astype(float) for episode in (plain, other)]
     assert np.abs(first[0] - first[1]).mean() > 5

@@ -150,8 +150,14 @@ class ToyWorld:
         return self.count
 
     def render(self, camera: str, snapshot: int) -> np.ndarray:
+        return self.fitted(camera, self.render_native(camera, snapshot))
+
+    def render_native(self, camera: str, snapshot: int) -> np.ndarray:
         self.threads.add(threading.get_ident())
-        return np.full((8, 8, 3), snapshot % 256, np.uint8)
+        return np.full((16, 8, 3), snapshot % 256, np.uint8)
+
+    def fitted(self, camera: str, native: np.ndarray) -> np.ndarray:
+        return native[:8]
 
 
 class ToyTask:

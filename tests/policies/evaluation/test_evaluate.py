@@ -1,5 +1,6 @@
 """Evaluation: success at any step and at the end are two things, and every policy meets the same seeds."""
 
+import dataclasses
 import errno
 import json
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ from policies.evaluation import evaluate as module
 from policies.evaluation.evaluate import evaluate, load_actor, main, rollout
 from robot.errors import PixelarmError
 from robot.stats import AFTER_STEPS
+from sim.envs.task_env import TaskEnv
+from sim.tasks.kitchen import Kitchen
 
 
 class ScriptedEnv:
@@ -142,6 +145,19 @@ def test_what_was_played_is_printed_when_it_cannot_be_written_and_the_rest_is_wr
     assert sorted(p.name for p in (tmp_path / "films").iterdir()) == ["success_10000.mp4", "success_10001.mp4"]
 
 
+def test_a_kitchen_is_also_scored_by_completed_subtasks(monkeypatch, tmp_path, capsys):
+    """As the papers do; other tasks are not."""
+    task = Kitchen(("microwave", "kettle"))
+    task.contract, task.max_steps = dataclasses.replace(task.contract, cameras=()), 20
+    still = np.zeros(task.contract.action.size, np.float32)
+    monkeypatch.setattr(module, "load_actor", lambda path, expect=None: (lambda _: still, task.contract, {}))
+    monkeypatch.setattr(module, "make_env_for", lambda *_: TaskEnv(task))
+    assert main(["policy", "--episodes", "2", "--json", str(tmp_path / "r.json")]) == 0
+    said = capsys.readouterr().out
+    assert "completed subtasks, n = 2 episodes of 450 executed steps, seeds 10000 to 10001" in said
+    assert "| at 280 steps | 0.00 [0.00, 0.00] |" in said
+    found = json.loads((tmp_path / "r.json").read_text())["subtasks"]
+    assert found["subtasks"] == ["microwave", "kettle"] and found["ever_280_loose"]["completed"] == [0, 0]
 def test_chunks_are_executed_as_the_command_says(played, tmp_path, monkeypatch):
     """A policy that returns eight actions: each step's own by default, three of a chunk, or 150 ms late at 20 Hz."""
     contract = SimpleNamespace(

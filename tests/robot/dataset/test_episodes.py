@@ -20,6 +20,7 @@ import pytest
 from robot import files
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.dataset import command as episodes_cli
+from robot.dataset import recording
 from robot.dataset.episodes import Recorder, episode_files, read_dataset, read_episode, read_headers, write_index
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 
@@ -159,6 +160,13 @@ def test_how_episodes_are_recorded_must_agree_within_a_dataset(tmp_path, capsys)
     assert (
         "episode_000001.hdf5 (there) was recorded in another way than the first (here): renderer: 'opengl' here" in said
     )
+
+
+def test_simulations_from_before_drew_pictures_directly_and_arms_say_nothing_of_it() -> None:
+    camera = {"front": {"size": [640, 480]}}
+    fitted = {"look": "plain", "cameras": camera}
+    assert recording.differences(fitted, {"look": "plain"}) == {"cameras": (camera, {})}
+    assert recording.differences(fitted, {"operator": "me"}) == {}
 
 
 def test_a_dataset_has_one_recorder_at_a_time(dataset):

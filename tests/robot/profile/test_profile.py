@@ -83,6 +83,18 @@ def test_an_unknown_key_names_the_valid_ones(tmp_path: Path) -> None:
         ({"name": 3}, "name must be str"),
         ({"verified": False}, "dry_run: true"),
         ({"cameras": {"agentview": {"topic": "a", "type": "raw"}}}, "valid names are: compressed, image"),
+        ({"cameras": {"side": {"topic": "a", "rotate": 45}}}, "'sim_panda': cameras.side: rotate must be one of 0, 90"),
+        (
+            {"cameras": {"side": {"topic": "a", "resize": "fill"}}},
+            "cameras.side: unknown resize 'fill'; .* center, exact",
+        ),
+        ({"cameras": {"side": {"topic": "a", "size": [640]}}}, "cameras.side: size must be a width and a height"),
+        ({"cameras": {"side": {"topic": "a", "size": 640}}}, r"cameras.side.size must be a list, got 640"),
+        ({"cameras": {"side": {"topic": "a", "crop": [0, 0, 2.5, 2]}}}, r"cameras.side.crop\[2\] must be int, got 2.5"),
+        (
+            {"cameras": {"side": {"topic": "a", "size": [8, 6], "crop": [4, 0, 8, 6]}}},
+            r"cameras.side: crop \[4, 0, 8, 6\] does not lie in a picture of 8x6",
+        ),
         ({"eef_pose": "current_pose"}, "eef_pose must be a mapping"),
         ({"joint_names": "panda_joint1"}, "must be a list"),
         ({"limits": {"speed_scale": 0}}, "speed_scale"),
@@ -118,6 +130,24 @@ def test_what_the_arm_cannot_offer_is_named() -> None:
     arm = changed(joint_state=None)
     with pytest.raises(PixelarmError, match=r"gripper_opening, but.*: camera 'side', 'joint_pos' with 7 numbers"):
         arm.require_contract(contract(cameras=("agentview", "side"), proprio=("joint_pos",)))
+
+
+def test_a_camera_that_cannot_give_the_contracts_size_is_named() -> None:
+    arm = ArmProfile.load(ARMS / "sim_panda_vga.yaml")
+    arm.require_contract(contract())
+    front = dataclasses.replace(arm.cameras["agentview"], resize="exact")
+    arm = dataclasses.replace(arm, cameras={**arm.cameras, "agentview": front})
+    with pytest.raises(PixelarmError, match="cameras.agentview: a size of 640x480 pixels is not 64x64; write resize"):
+        arm.require_contract(contract())
+    arm.require_contract(contract(cameras=("eye_in_hand",)))  # the policy does not look at it
+
+
+def test_which_images_are_large() -> None:
+    camera = ArmProfile.load(ARMS / "sim_panda_vga.yaml").cameras["agentview"]
+    assert camera.large  # 640 * 480 * 3 = 921,600 bytes
+    assert not dataclasses.replace(camera, type="compressed").large
+    assert not dataclasses.replace(camera, size=(320, 240)).large  # 230,400 of 262,144 bytes
+    assert not dataclasses.replace(camera, size=None).large  # it is not known
 
 
 def test_an_arm_may_say_its_contract_and_need_not() -> None:

@@ -128,7 +128,7 @@ def test_an_environment_says_how_it_is_seen_and_judged(monkeypatch):
     env = make("reach", image_size=32, hold_steps=2, actuation_delay_ms=(0, 20), randomise=["mass", "lights"])
     assert env.recording == {
         "look": "plain", "renderer": "opengl", "actuation_delay_ms": [0.0, 20.0], "observation_delay_ms": [0.0, 0.0],
-        "randomise": ["lights", "mass"], "hold_steps": 2,
+        "randomise": ["lights", "mass"], "hold_steps": 2, "cameras": {},
     }  # fmt: skip
     env.close()
     monkeypatch.setattr(gl, "_missing", "no OpenGL library")  # the ray-caster takes over

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from robot.errors import MissingDependency, PixelarmError, UnknownName
+from sim.arms import ARMS
 from sim.bench.tasks import without_terms
 from sim.envs.make import make
 from sim.envs.task_world import build_world, reset_world
@@ -129,6 +130,21 @@ def test_every_scene_in_both_looks_on_both_renderers(name, look):
         views = (world.render_view("frontview", SIZE, SIZE) for world in (opengl, cast))
         assert difference(*views) < AGREE
     for world in (opengl, cast):
+        world.close()
+
+
+@pytest.mark.slow
+@pytest.mark.gl
+@pytest.mark.parametrize("arm", [name for name in ARMS if name != "panda"])  # the Panda is in every scene above
+def test_every_arm_on_both_renderers(arm):
+    task = make_task("lift", image_size=SIZE, arm=ARMS[arm])
+    worlds = [build_world(task, renderer) for renderer in ("opengl", "raycast")]
+    for world in worlds:
+        reset_world(world, task, 1)
+    for camera in (*task.camera_in_scene.values(), "frontview"):
+        drawn, cast = (world.render_view(camera, SIZE, SIZE) for world in worlds)
+        assert drawn.std() > 5 and difference(drawn, cast) < AGREE, camera
+    for world in worlds:
         world.close()
 
 
