@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from robot.contract import Contract
+from robot.contract import Camera, Contract
 from robot.control.limits import LimitConfig
 from robot.control.loop import ControlLoop
 from robot.control.timing import StageTimes
+from robot.errors import PixelarmError
+from robot.profile.topics import CameraTopic
 from robot.ros import messages
 
 PICTURES = 4  # of each camera, in turn: noise, so that no picture repeats the one before
@@ -29,20 +34,47 @@ def wide_limits(contract: Contract) -> LimitConfig:
     )  # fmt: skip
 
 
+def _messages(camera: Camera, source: CameraTopic) -> tuple[list[Any], Callable[[Any], np.ndarray]]:
+    """Messages of a camera, and what makes the contract's picture of one."""
+    if source.fit.changes and source.size is None:
+        raise PixelarmError(
+            f"camera {camera.name!r} is cropped, resized or turned, and it is not known what size it sends: add size: "
+            "[WIDTH, HEIGHT] to the camera in the arm's profile"
+        )
+    width, height = source.size or (camera.width, camera.height)
+    raw = source.type == "image"
+    fill, read = (messages.to_image, messages.from_image) if raw else (messages.to_compressed, messages.from_compressed)
+    made = [fill(SimpleNamespace(), noise(height, width, number, smooth=not raw)) for number in range(PICTURES)]
+    return made, partial(read, fit=partial(source.fit, height=camera.height, width=camera.width))
+
+
+def noise(height: int, width: int, number: int, smooth: bool) -> np.ndarray:
+    """``(height, width, 3)`` uint8; ``smooth``: in blocks of 8 pixels, which a JPEG holds about as well as a scene."""
+    rng = np.random.default_rng(number)
+    if not smooth:
+        return rng.integers(0, 256, (height, width, 3), np.uint8)
+    blocks = rng.integers(0, 256, (-(-height // 8), -(-width // 8), 3), np.uint8)
+    return np.ascontiguousarray(blocks.repeat(8, axis=0).repeat(8, axis=1)[:height, :width])
+
+
 class FakeArm:
-    """Sends to a loop, at its contract's rate: one image of each camera as raw bytes, decoded as the policy node
-    decodes them, and every field of proprioception, all with one stamp.
+    """Sends to a loop, at its contract's rate: a message of each camera, decoded as the policy node decodes it, and
+    every field of proprioception, all with one stamp.
     """
 
-    def __init__(self, loop: ControlLoop, sensor_ms: float = 0.0) -> None:
-        """``sensor_ms``: what exposure and transport of an image take, from its stamp to its arrival."""
+    def __init__(
+        self, loop: ControlLoop, sensor_ms: float = 0.0, cameras: Mapping[str, CameraTopic] | None = None
+    ) -> None:
+        """
+        Args:
+            sensor_ms: what exposure and transport of an image take, from its stamp to its arrival.
+            cameras: of an arm's profile that takes the loop's contract; without them images are raw and of the
+                contract's size.
+        """
         self._loop, self._sensor_s = loop, sensor_ms * 1e-3
-        contract, rng = loop.contract, np.random.default_rng(0)
-        self._pictures = {
-            camera.name: [
-                messages.to_image(SimpleNamespace(), rng.integers(0, 256, camera.shape, np.uint8))
-                for _ in range(PICTURES)
-            ]
+        contract = loop.contract
+        self._cameras = {
+            camera.name: _messages(camera, (cameras or {}).get(camera.name, CameraTopic(camera.name)))
             for camera in contract.cameras
         }
         self._proprio = {p.name: np.array(VALUES.get(p.name, (0.0,) * p.size)) for p in contract.proprio}
@@ -62,7 +94,7 @@ class FakeArm:
         for name, value in self._proprio.items():
             self._loop.put_proprio(name, value, stamp)
         time.sleep(self._sensor_s)
-        for name, pictures in self._pictures.items():
+        for name, (sent, decode) in self._cameras.items():
             with self.stages.measure("decode"):
-                pixels = messages.from_image(pictures[tick % PICTURES])
+                pixels = decode(sent[tick % PICTURES])
             self._loop.put_image(name, pixels, stamp)

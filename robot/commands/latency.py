@@ -8,7 +8,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from robot import bundle
+from robot import bundle, profile
 from robot.commands.fake_arm import HOME, FakeArm, wide_limits
 from robot.contract import Contract
 from robot.control.digest import digest, stage_table
@@ -25,6 +25,8 @@ from robot.control.limits import default_limits
 from robot.control.loop import ControlLoop, LoopConfig
 from robot.errors import PixelarmError
 from robot.files import require_file, write_json
+from robot.profile import ArmProfile
+from robot.profile.topics import CameraTopic
 from robot.provenance import git_commit, hardware, versions
 
 MARGIN, LEAST_MARGIN_MS = 0.2, 1.0
@@ -57,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=1, metavar="N", help="threads of an inference; deploy has 1 (default: 1)")
     add("--load", type=int, default=0, metavar="N", help="processes that keep a core busy meanwhile (default: 0)")
     add("--sensor-ms", type=float, default=0.0, metavar="MS", help="from an image's stamp to its arrival (default: 0)")
+    add("--arm", metavar="ARM", help="profile whose cameras' images are decoded (default: raw, of the contract's size)")
     add("--json", type=Path, metavar="FILE", help="write everything measured there")
     return made
 
@@ -70,13 +73,20 @@ def main(argv: list[str]) -> int:
     if args.rate:
         policy = AtRate(policy, at_rate(policy.contract, args.rate))
     policy.contract.require_arm()
+    cameras = _cameras(args.arm, policy.contract) if args.arm else {}
     with busy(args.load):
-        found = measure(policy, args.seconds, args.sensor_ms)
+        found = measure(policy, args.seconds, args.sensor_ms, cameras)
     found = {"bundle": str(args.bundle), "load_ms": round(load_ms, 3), **settings(args), **found}
     print(words(found))
     if args.json:
         write_json(args.json, found)
     return 0 if found["verdict"]["held"] else 1
+
+
+def _cameras(name: str, contract: Contract) -> Mapping[str, CameraTopic]:
+    arm = ArmProfile.load(profile.find(name, profile.shipped()))
+    arm.require_contract(contract)
+    return arm.cameras
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -100,7 +110,13 @@ def _check(args: argparse.Namespace) -> None:
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """What was asked for, and where it ran."""
     packages = versions(("pixelarm", "numpy", "onnxruntime"))
-    asked = {"threads": args.threads, "load": args.load, "sensor_ms": args.sensor_ms, "seconds": args.seconds}
+    asked = {
+        "arm": args.arm,
+        "threads": args.threads,
+        "load": args.load,
+        "sensor_ms": args.sensor_ms,
+        "seconds": args.seconds,
+    }
     return {**asked, "hardware": hardware(), "versions": packages, "git": git_commit()}
 
 
@@ -136,8 +152,11 @@ def paced(contract: Contract, inference_ms: float) -> Contract:
     return contract if room >= 1.0 else at_rate(contract, contract.rate_hz * room)
 
 
-def measure(policy: Policy, seconds: float, sensor_ms: float = 0.0) -> dict[str, Any]:
-    """Run a policy in the control loop for ``seconds``, and compare with the deadline of its contract.
+def measure(
+    policy: Policy, seconds: float, sensor_ms: float = 0.0, cameras: Mapping[str, CameraTopic] | None = None
+) -> dict[str, Any]:
+    """Run a policy in the control loop for ``seconds``, and compare with the deadline of its contract; ``sensor_ms``
+    and ``cameras`` as of ``FakeArm``.
 
     Raises:
         PixelarmError: not one command was sent; the message has the rules that fired.
@@ -146,7 +165,7 @@ def measure(policy: Policy, seconds: float, sensor_ms: float = 0.0) -> dict[str,
     contract = paced(wanted, warm["p50"])
     limits = default_limits(wide_limits(contract), contract)
     loop = ControlLoop(AtRate(policy, contract), limits, lambda command, hold: None, LoopConfig(home_xyzw=HOME))
-    arm = FakeArm(loop, sensor_ms)
+    arm = FakeArm(loop, sensor_ms, cameras)
     try:
         loop.start()
         arm.run(max(2, round(seconds * contract.rate_hz)))
@@ -219,7 +238,8 @@ def words(found: dict[str, Any]) -> str:
         f"{found['bundle']}: task {contract['task']}, arm {contract['arm']}, {contract['action']}, "
         f"{contract['rate_hz']:g} Hz, deadline {contract['deadline_ms']:.4g} ms",
         f"{machine['cpu']}, {machine['cores']} cores; threads {found['threads']}, busy processes beside "
-        f"{found['load']}, images {found['sensor_ms']:g} ms on their way",
+        f"{found['load']}, images {'as ' + found['arm'] + ' sends them, ' if found['arm'] else ''}"
+        f"{found['sensor_ms']:g} ms on their way",
         f"loading {found['load_ms']} ms; first inference {warm['first']} ms, then p50 {warm['p50']}, "
         f"p95 {warm['p95']}, p99 {warm['p99']}, max {warm['max']} ms of {warm['n']}",
         f"paced at {found['paced_hz']:g} Hz: {found['commands']} commands in {found['ticks']} ticks, held in "

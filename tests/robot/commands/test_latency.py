@@ -16,6 +16,7 @@ from robot.actions import KINDS
 from robot.commands import latency
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import BundleError, PixelarmError
+from robot.profile.topics import CameraTopic
 
 
 class Slow:
@@ -100,6 +101,20 @@ def test_what_images_take_on_their_way_counts() -> None:
     assert latency.measure(Slow(contract()), 0.4, sensor_ms=10.0)["latency_ms"]["p50"] >= 10
 
 
+@pytest.mark.parametrize("form", ["image", "compressed"])
+def test_cameras_of_an_arms_profile_are_decoded_and_fitted(form: str) -> None:
+    policy = Slow(contract())
+    camera = CameraTopic("front/image_raw", form, size=(80, 64), crop=(0, 0, 64, 64), resize="stretch")
+    found = latency.measure(policy, 0.4, cameras={"front": camera, "another": camera})
+    assert found["stages"]["decode"]["n"] == 10  # 0.4 s at 25 Hz, one camera
+    assert policy.shapes == {(48, 32, 3), (3,), (4,), (2,)} and found["rules"]["wrong_shape"] == 0
+
+
+def test_a_camera_without_a_size_cannot_be_imitated() -> None:
+    with pytest.raises(PixelarmError, match="'front' is cropped, resized or turned.*add size"):
+        latency.measure(Slow(contract()), 0.4, cameras={"front": CameraTopic("a", resize="center")})
+
+
 def test_a_loop_that_commands_nothing_says_which_rule_held_it() -> None:
     with pytest.raises(PixelarmError, match=r"no command was sent at 25 Hz.*(\n.*)*acted: .*stale_observation"):
         latency.measure(Slow(contract(max_age_ms=5.0)), 0.3, sensor_ms=10.0)
@@ -109,8 +124,10 @@ def test_a_loop_that_commands_nothing_says_which_rule_held_it() -> None:
 def test_the_command_prints_a_table_and_writes_the_same_as_json(
     lift_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "latency.json"
-    status = latency.main([str(lift_bundle), "--seconds", "1", "--rate", "20", "--load", "1", "--json", str(file)])
+    file, arm = tmp_path / "latency.json", ["--arm", "sim_panda_vga"]
+    status = latency.main(
+        [str(lift_bundle), "--seconds", "1", "--rate", "20", "--load", "1", *arm, "--json", str(file)]
+    )
     said, found = capsys.readouterr().out, json.loads(file.read_text())
     assert status == (0 if found["verdict"]["held"] else 1)
     assert found["contract"]["rate_hz"] == 20 and found["contract"]["deadline_ms"] == 40
@@ -119,6 +136,7 @@ def test_the_command_prints_a_table_and_writes_the_same_as_json(
     for row in ("decode", "wait", "assemble", "infer", "limits", "publish", "observation to command"):
         assert f"\n{row} " in said
     assert f"paced at 20 Hz: {found['commands']} commands" in said
+    assert "images as sim_panda_vga sends them, 0 ms on their way" in said
     assert "only" in said and "a p99 needs 100" in said
 
 
