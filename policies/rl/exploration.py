@@ -48,34 +48,62 @@ class Lasting(Exploration):
         steps: control steps after which the noise has forgotten all but 1/e of what it was.
         known: the value of a state from which on nothing is added; below it the noise grows in proportion to what is
             missing, so that the policy explores where it does not know how to succeed. 0: the same noise everywhere.
+        quiet: share of the time in which nothing is added, so that a long task is also seen as far as the policy alone
+            brings it: noise at every step of it makes a rare success rarer.
+        stretch: control steps after which, on average, it is drawn anew whether noise is added.
     """
 
-    def __init__(self, size: int, gripper: bool, std: float = 0.4, steps: float = 10.0, known: float = 0.0) -> None:
+    def __init__(
+        self,
+        size: int,
+        gripper: bool,
+        std: float = 0.4,
+        steps: float = 10.0,
+        known: float = 0.0,
+        quiet: float = 0.0,
+        stretch: float = 50.0,
+    ) -> None:
         if not (0.0 <= std <= 2.0 and steps > 0.0 and known >= 0.0):
             raise PixelarmError(
                 f"exploration lasting: std is 0 to 2, steps more than 0 and known at least 0, got {std}, {steps} and "
                 f"{known}"
             )
-        self.moving, self.std, self.known = size - int(gripper), std, known
+        if not (0.0 <= quiet < 1.0 and stretch >= 1.0):
+            raise PixelarmError(
+                f"exploration lasting: quiet is at least 0 and less than 1, stretch at least 1 step, got {quiet} and "
+                f"{stretch}"
+            )
+        self.moving, self.std, self.known, self.quiet, self.stretch = size - int(gripper), std, known, quiet, stretch
         self.keeps, self.wants_values = math.exp(-1.0 / steps), known > 0.0
         self.noise = torch.zeros(0, self.moving)
+        self.silent = torch.zeros(0, dtype=torch.bool)
 
     def apply(self, action: torch.Tensor, generator: torch.Generator, value: torch.Tensor | None) -> torch.Tensor:
         drawn = self.std * torch.randn(len(action), self.moving, generator=generator, device=action.device)
         if len(self.noise) != len(action):
-            self.noise = drawn
+            self.noise, self.silent = drawn, torch.zeros(len(action), dtype=torch.bool, device=action.device)
         self.noise = self.keeps * self.noise + math.sqrt(1.0 - self.keeps**2) * drawn
         added = self.noise
+        if self.quiet > 0.0:
+            added = torch.where(self._silence(generator)[:, None], 0.0, added)
         if value is not None:
             added = added * (1.0 - value / self.known).clamp(0.0, 1.0)[:, None]
         moved = (action[:, : self.moving] + added).clamp(-1.0, 1.0)
         return torch.cat([moved, action[:, self.moving :]], dim=1)
 
+    def _silence(self, generator: torch.Generator) -> torch.Tensor:
+        """``(B,)`` bool: rows to which nothing is added now."""
+        ends, silent = torch.rand(2, len(self.silent), generator=generator, device=self.silent.device)
+        self.silent = torch.where(ends < 1.0 / self.stretch, silent < self.quiet, self.silent)
+        return self.silent
+
     def state_dict(self) -> dict[str, torch.Tensor]:
-        return {"noise": self.noise}
+        silent = {"silent": self.silent} if self.quiet > 0.0 else {}
+        return {"noise": self.noise} | silent
 
     def load_state_dict(self, state: dict[str, torch.Tensor], device: torch.device) -> None:
         self.noise = state["noise"].to(device)
+        self.silent = state.get("silent", torch.zeros(len(self.noise), dtype=torch.bool)).to(device)
 
 
 class Bursts(Exploration):
