@@ -23,7 +23,7 @@ KINOVA3 = Arm(
     home_noise=0.02,
     gripper=ROBOTIQ_85,
     juts_from=0.142,  # the camera on its bracelet
-    workspace=((0.2, -0.4, -0.10), (0.74, 0.4, 0.6)),  # further away its elbow is straight
+    workspace=((0.2, -0.4, -0.092), (0.74, 0.4, 0.6)),  # lower, the knuckles tip over what is between the fingers
     out_of_reach=("robot0_base", "robot0_fixed_base_link", "robot0_shoulder_link", "robot0_HalfArm1_Link"),
     mesh_grids=(("gripper", 0.004),),
 )
