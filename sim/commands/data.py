@@ -146,7 +146,12 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         prog="pixelarm data",
         description="Demonstrations of the kitchen in bulk, as states: make them, check what they move, draw them.",
-        epilog="`pixelarm data make --help`, and so on, explains each.",
+        epilog="examples:\n"
+        "  pixelarm data make kitchen --split no-kettle --episodes 600 --out runs/no-kettle\n"
+        "  pixelarm data check runs/no-kettle\n"
+        "  pixelarm data render runs/no-kettle --size 64 --out runs/no-kettle-64\n\n"
+        "`pixelarm data make --help`, and so on, explains each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _make_options(verbs)

@@ -44,7 +44,8 @@ class VariedExpert(KitchenExpert):
     def __init__(self, rng: np.random.Generator, task: Kitchen) -> None:
         super().__init__(rng, task)
         self._order = list(task.subtasks)
-        self._nearest, self._advanced = np.inf, 0  # distance from the goal, and the waypoint's step that reached it
+        self._watched: Scene | None = None  # of the waypoint during which these two were seen:
+        self._nearest, self._advanced = np.inf, 0  # the least distance from the goal, and the step that reached it
 
     @property
     def speed(self) -> float:
@@ -63,8 +64,8 @@ class VariedExpert(KitchenExpert):
         if self.subtask is None:
             return False
         away = distance(scene.world, self.subtask)
-        if scene.steps == 0 or away < self._nearest - self.ADVANCE:
-            self._nearest, self._advanced = away, scene.steps
+        if scene is not self._watched or away < self._nearest - self.ADVANCE:
+            self._watched, self._nearest, self._advanced = scene, away, scene.steps
         return scene.steps - self._advanced > self.PATIENCE
 
     def _next_plan(self, world: World) -> list[Waypoint]:

@@ -12,9 +12,8 @@ from tests.robot.dataset.test_dataset import CONTRACT
 def episode(**simulation):
     return Episode(
         contract=CONTRACT, observations={"front": np.zeros((4, 8, 8, 3), np.uint8)},
-        actions=np.zeros((3, 4), np.float32), rewards=np.zeros(3, np.float32),
-        terminated=np.zeros(3, bool), stamps=np.arange(4), success=True,
-        simulation=simulation,
+        actions=np.zeros((3, 4), np.float32), rewards=np.zeros(3, np.float32), terminated=np.zeros(3, bool),
+        stamps=np.arange(4), success=True, simulation=simulation,
     )  # fmt: skip
 
 

@@ -64,8 +64,11 @@ def test_what_does_not_move_is_let_go_after_a_while(world):
     expert = VariedExpert(np.random.default_rng(0), Kitchen(("microwave",)))
     expert.subtask = "microwave"
     pull, scene = replace(WAYPOINTS["microwave"][3], steps=1000), Scene(world)
-    stuck = []
-    for scene.steps in range(30):  # the door stays where it is
+    put_at_goal(world, "microwave")
+    assert expert._reached(pull, scene)
+    put_at_goal(world, "microwave", 0.75)
+    stuck, scene = [], Scene(world)  # the next waypoint: how near the last one came does not count
+    for scene.steps in range(1, 30):  # the door stays where it is
         stuck.append(expert._reached(pull, scene))
     assert stuck.index(True) == expert.PATIENCE + 1
     put_at_goal(world, "microwave", 0.5)  # it moves on by 0.25 rad: there is hope again
@@ -88,7 +91,7 @@ def test_play_wanders_begins_and_leaves(maker):
     episode = record(maker.env, task, expert, 1, rng, limit=300, endless=True)
     doing = episode.simulation["subtask"]
     changes = 1 + np.count_nonzero(np.diff(doing))
-    assert len(episode) == 300 and changes >= 4
+    assert len(episode) == 300 and changes >= 3
     q = episode.simulation["qpos"]
     completed = [s for s in SUBTASKS if (maker.objects.distance(q, s) < 0.3).any()]
     assert 1 <= len(completed) < 7 and len({int(i) for i in doing} - {-1}) >= 2
