@@ -158,6 +158,8 @@ def test_a_kitchen_is_also_scored_by_completed_subtasks(monkeypatch, tmp_path, c
     assert "| at 280 steps | 0.00 [0.00, 0.00] |" in said
     found = json.loads((tmp_path / "r.json").read_text())["subtasks"]
     assert found["subtasks"] == ["microwave", "kettle"] and found["ever_280_loose"]["completed"] == [0, 0]
+
+
 def test_chunks_are_executed_as_the_command_says(played, tmp_path, monkeypatch):
     """A policy that returns eight actions: each step's own by default, three of a chunk, or 150 ms late at 20 Hz."""
     contract = SimpleNamespace(
