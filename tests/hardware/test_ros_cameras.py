@@ -19,8 +19,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from hardware.ros.sim_arm_node import SimArmNode
 from robot import profile
 from robot.commands import cameras as bench
-from robot.control.mailbox import Mailbox
-from robot.control.timing import Clock
+from robot.control.limits import default_limits
+from robot.control.loop import ControlLoop, LoopConfig
 from robot.errors import PixelarmError
 from robot.images import Fit
 from robot.profile import ArmProfile
@@ -64,12 +64,10 @@ def seen_on_the_arm(arm: ArmProfile) -> tuple[np.ndarray, Any]:
     SimArmNode.on_image(node, NAME, world.render_native(NAME), STAMP_NS)  # type: ignore[arg-type]
     world.close()
     heard: dict[str, np.ndarray] = {}
-    loop: Any = SimpleNamespace(
-        contract=task.contract,
-        clock=Clock(),
-        mailbox=Mailbox(task.contract, Clock(), 100.0),
-        put_image=lambda name, pixels, stamp: heard.update({name: pixels}),
-    )
+    policy: Any = SimpleNamespace(contract=task.contract, act=None)  # no observation is complete here
+    limits = default_limits(arm.limits, task.contract)
+    loop: Any = ControlLoop(policy, limits, lambda command, hold: None, LoopConfig(home_xyzw=arm.home_xyzw))
+    loop.put_image = lambda name, pixels, stamp: heard.update({name: pixels})
     subscribed: dict[str, Any] = {}
 
     def subscribe(kind: Any, topic: str, callback: Any, depth: int, reliable: bool = False) -> None:
@@ -79,6 +77,7 @@ def seen_on_the_arm(arm: ArmProfile) -> tuple[np.ndarray, Any]:
     kind, callback, depth, reliable = subscribed[arm.cameras[NAME].topic]
     assert isinstance(sent[0], kind) and (depth, reliable) == (1, False)
     callback(sent[0])
+    loop.close()
     assert inputs.stages.to_dict()["decode"]["n"] == 1
     return heard[NAME], sent[0]
 
