@@ -64,8 +64,8 @@ def test_what_does_not_move_is_let_go_after_a_while(world):
     expert = VariedExpert(np.random.default_rng(0), Kitchen(("microwave",)))
     expert.subtask = "microwave"
     pull, scene = replace(WAYPOINTS["microwave"][3], steps=1000), Scene(world)
-    put_at_goal(world, "microwave")
-    assert expert._reached(pull, scene)
+    put_at_goal(world, "microwave", 0.3)
+    assert not expert._reached(pull, scene)
     put_at_goal(world, "microwave", 0.75)
     stuck, scene = [], Scene(world)  # the next waypoint: how near the last one came does not count
     for scene.steps in range(1, 30):  # the door stays where it is
