@@ -3,8 +3,10 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
 import yaml
+from conftest_policies import tiny_contract
 
 from policies.diagnose import examine
 from policies.diagnose.command import main
@@ -169,3 +171,17 @@ def test_episodes_are_those_of_an_evaluation_but_last_as_long_as_training_asked(
     env = subject_of(copied).make_env()
     assert (env.hold_steps, env.time_limit, env.recording["randomise"]) == (4, 60, [])
     env.close()
+
+
+def test_a_policy_of_chunks_is_watched_as_it_is_evaluated():
+    """Two actions of each answer; the n-th answer's are 10 n and on."""
+    answers = iter(range(1, 9))
+
+    class Chunks:
+        contract = tiny_contract().for_policy(chunk=3, execute=2)
+
+        def act(self, seen, sample):
+            return np.tile(10 * next(answers) + np.arange(3)[None, :, None], (1, 1, 4))
+
+    act = examine._acts(Chunks())
+    assert [int(act({})[0]) for _ in range(5)] == [10, 11, 20, 21, 30]

@@ -33,8 +33,9 @@ from sim.envs.make import make_env
 
 TINY = [
     "experiment=chunk_bc", "task=reach", "task.image_size=32", "algo.history=2", "algo.chunk=3", "algo.execute=2",
-    "algo.hidden=32", "algo.encoder.convs=tiny", "algo.encoder.feature_size=16", "recipe.demos=2",
-    "recipe.fit_updates=40", "recipe.batch_size=16", "trainer=cpu", "trainer.precision=32-true", "trainer.threads=1",
+    "algo.hidden=32", "algo.warmup_updates=5", "algo.encoder.convs=tiny", "algo.encoder.feature_size=16",
+    "recipe.demos=2", "recipe.fit_updates=40", "recipe.batch_size=16", "trainer=cpu", "trainer.precision=32-true",
+    "trainer.threads=1",
     "trainer.eval_every=20", "trainer.eval_episodes=2", "trainer.checkpoint_every=20", "trainer.log_every=10",
 ]  # fmt: skip
 
