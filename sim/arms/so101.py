@@ -63,6 +63,7 @@ SO101 = Arm(
         pads=("so101_gripper", "so101_moving_jaw_so101_v1"),
         reported=("gripper",),
         finger=0.04,
+        meets=(-0.033, 0.0, 0.0),  # at the jaw that does not move
     ),
     # at the table's height it reaches 0.10 to 0.36 m ahead, with the gripper upright up to 0.30 m
     workspace=((0.10, -0.18, 0.012), (0.36, 0.18, 0.25)),

@@ -38,6 +38,7 @@ class Gripper:
     reported: tuple[str, ...]  # the joints' names as the arm's driver reports them
     finger: float  # m from the end effector to the middle of either open finger
     closed: tuple[float, ...] = ()  # of each joint; empty: zero
+    meets: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, where closed fingers are, in the end effector's frame
     width: float = 0.0  # m between the open fingers, in proportion to the joints on their way; 0: the joints' sum
     commands: tuple[tuple[float, float], ...] = ()  # each actuator's when open and closed; empty: its range's ends
     # kg m^2 and N m s/rad of every joint of a linkage that the model leaves without: massless and undamped it is

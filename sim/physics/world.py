@@ -233,6 +233,12 @@ class World:
         mujoco.mj_kinematics(self.model, self.data)
         return self.data.site_xmat[self.arm.site].reshape(3, 3).copy()
 
+    def closed_fingers(self) -> np.ndarray:
+        """Where closed fingers are, ``(3,)`` m in the base frame: the end effector, but for a jaw that meets another
+        that does not move.
+        """
+        return self.eef_position() + self.eef_rotation() @ np.array(self.arm.description.gripper.meets)
+
     def eef_pose(self) -> tuple[np.ndarray, np.ndarray]:
         """Position ``(3,)`` m and unit quaternion ``(4,)`` xyzw of the end effector in the base frame."""
         position = self.eef_position()

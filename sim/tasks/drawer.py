@@ -111,7 +111,7 @@ class DrawerExpert:
     def act(self, world: World) -> np.ndarray:
         axes = body_rotation(world, "drawer")
         gap = world.object_position("drawer") + axes @ (0.0, -DEPTH / 2 - BAR_AT / 2, BAR_HEIGHT)
-        error = gap - world.eef_position()
+        error = gap - world.closed_fingers()
         across = float(np.linalg.norm(error[:2]))
         low = -error[2] < self.HOVER / 2
         if low and across < BAR_AT:  # inside the gap

@@ -98,7 +98,7 @@ class SwitchExpert:
     def act(self, world: World) -> np.ndarray:
         axes, hinge = body_rotation(world, "plate"), world.object_position("lever")
         beside = np.array([0.0, LEVER * np.sin(STOP) + self.BESIDE, self.HEIGHT])
-        error = hinge + axes @ beside - world.eef_position()
+        error = hinge + axes @ beside - world.closed_fingers()
         if self._pushing:
             across = axes.T @ error * (1.0, 0.0, 1.0) + (0.0, -0.04, 0.0)  # stay on the plate's middle line
             return reach_for(axes @ across, 1.0, self._rng)
