@@ -17,7 +17,7 @@ from policies.policy import Policy
 from policies.rollout.acting import BundledPolicy, GreedyPolicy, load_policy
 from policies.runs.checkpoint import read_json
 from policies.runs.provenance import git_commit, hardware, versions
-from robot import bundle
+from robot import bundle, profile
 from robot.contract import Contract
 from robot.errors import BundleError, PixelarmError
 from robot.files import require_folder
@@ -161,5 +161,6 @@ def main(argv: list[str]) -> int:
     bundle.require_new(out)
     require_folder(out.parent)
     out, difference = export(args.run, out, evaluation)
-    print(f"wrote {out} (largest difference to torch {difference:.1e}); next: pixelarm deploy {out} --arm sim_panda")
+    arm = next(iter(profile.that_take(bundle.load(out).contract)), "PROFILE")
+    print(f"wrote {out} (largest difference to torch {difference:.1e}); next: pixelarm deploy {out} --arm {arm}")
     return 0

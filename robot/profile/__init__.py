@@ -223,6 +223,18 @@ def find(name_or_path: str, folder: Path | None) -> Path:
     return files[name_or_path]
 
 
+def that_take(contract: Contract) -> list[str]:
+    """Names of pixelarm's own profiles that can run a policy of a contract, simulated ones first."""
+    folder, found = shipped(), []
+    for path in sorted(folder.glob("*.yaml")) if folder else []:
+        try:
+            ArmProfile.load(path).require_contract(contract)
+        except PixelarmError:
+            continue
+        found.append(path.stem)
+    return sorted(found, key=lambda name: not name.startswith("sim_"))
+
+
 def shipped() -> Path | None:
     """The folder of pixelarm's own profiles, found by its place so that ``robot`` imports nothing of ``hardware``."""
     folder = Path(__file__).resolve().parents[2] / "hardware" / "arms"

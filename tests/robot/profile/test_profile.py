@@ -276,3 +276,10 @@ def test_kinematics_that_do_not_fit_are_refused_when_the_profile_is_read(tmp_pat
         ArmProfile.load(tmp_path / "arm.yaml")
     with pytest.raises(PixelarmError, match="min_height_m needs the arm's kinematics: name their file with the key"):
         ArmProfile.from_dict({**data, "kinematics": None})
+
+
+def test_profiles_are_found_by_what_they_can_run() -> None:
+    found = profile.that_take(dataclasses.replace(contract(), arm="ur5e"))
+    assert found == ["sim_ur5e"]
+    arm = ArmProfile.load(ARMS / "sim_kitchen.yaml").arm
+    assert "sim_kitchen" in profile.that_take(dataclasses.replace(joint_contract("joint_velocity"), arm=arm))
