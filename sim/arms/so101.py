@@ -34,7 +34,7 @@ def prepare(spec: mujoco.MjSpec) -> None:
     gripper = spec.body("gripper")
     # the jaws open along x, 76 mm from pad to pad; z points from the wrist to the tips
     gripper.add_site(name="grip", pos=[0.033, -0.0002, -0.0972], quat=[0.0, 1.0, 0.0, 0.0])
-    gripper.add_camera(name="wrist", pos=[0.02, -0.07, 0.0], xyaxes=[1.0, 0.0, 0.0, 0.0, 0.85, 0.53], fovy=75.0)
+    gripper.add_camera(name="wrist", pos=[0.02, 0.07, 0.0], xyaxes=[1.0, 0.0, 0.0, 0.0, 0.92, -0.39], fovy=75.0)
     jaw = spec.actuator("gripper")
     jaw.forcerange = [-JAW_FORCE, JAW_FORCE]
 

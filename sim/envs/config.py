@@ -17,7 +17,6 @@ class TaskConfig:
     action_repeat: int = 0
     look: str = ""  # plain | textured, or of DeepMind Control published | fast; empty: the first of these
     actuation_delay_ms: tuple[float, float] = (0.0, 50.0)  # range of the delay between observing and acting
-    observation_delay_ms: tuple[float, float] = (0.0, 0.0)  # range of the age of what is observed, one value an episode
     # control steps in a row that the task must stay done before that is a success, which pays and ends the episode
     hold_steps: int = HOLD_STEPS
     randomise: list[str] = field(
@@ -31,3 +30,4 @@ class TaskConfig:
     # arm profile, a name or a file, whose cameras' size, crop, resize and rotate the pictures go through, as they will
     # on the arm; empty: pictures are drawn at image_size
     camera_profile: str = ""
+    observation_delay_ms: tuple[float, float] = (0.0, 0.0)  # range of the age of what is observed, one value an episode

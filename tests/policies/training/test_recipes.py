@@ -35,7 +35,9 @@ def contract_of(cfg: TrainConfig) -> Contract:
     return replace(tiny, cameras=tuple(replace(c, height=size, width=size) for c in tiny.cameras))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [name for name in RECIPES if name != "chunk_bc"]
+)  # which is fitted, and tested elsewhere
 def test_a_recipe_learns(name):
     cfg = compose([f"experiment={name}"])
     assert cfg.experiment == name

@@ -61,7 +61,8 @@ def test_it_reaches_the_far_end_of_its_workspace_and_comes_back(env):
     world = env.world
     low, high = world.arm.description.workspace
     start = world.data.qpos[world.arm.qpos].copy()
-    for target in ((high[0], 0.0, low[2] + 0.01), (high[0], 0.0, low[2] + 0.08), (0.457, 0.0, 0.099)):
+    home = SMALL.get(world.arm.description.name, (0.457, 0.0, 0.099))
+    for target in ((high[0], 0.0, low[2] + 0.01), (high[0], 0.0, low[2] + 0.08), home):
         far = np.array(target)
         for _ in range(40):  # as a policy does, at most 4 cm ahead
             step = far - world.eef_position()

@@ -100,7 +100,15 @@ def test_an_episode_says_what_it_is(made):
             about = episode.provenance
             assert episode.contract == contract and episode.success and len(episode) <= 450
             assert about[MADE] == {"split": SPLIT, "role": role, "seed": SEED, "index": index, "version": 1}
-            assert set(about["recording"]) == {"actuation_delay_ms", "randomise", "hold_steps", "executed_noise"}
+            kept = {
+                "actuation_delay_ms",
+                "observation_delay_ms",
+                "randomise",
+                "hold_steps",
+                "executed_noise",
+                "cameras",
+            }
+            assert set(about["recording"]) == kept
             doing = [about["subtasks"][i] for i in np.unique(episode.simulation["subtask"]) if i >= 0]
             assert sorted(doing) == sorted(about["subtasks"]) and ("kettle" in doing) == (role == "target")
     assert about["subtasks"] == list(SPLITS[SPLIT].target)
