@@ -33,7 +33,8 @@ Joint targets know no box. They know the height of the arm, if its kinematics ar
 
 Poses for an arm that takes joint positions: ``t`` is limited as a pose, solved for joints near ``p``
 (``robot.control.limits.solved``), and these are limited as joint positions. The pose that is kept with them is the one
-to which they lead.
+to which they lead: it may lie outside the box by the tolerance of the solution, or by what joints that were shortened
+leave of a straight way.
 
 Smooth motion
 -------------
