@@ -83,6 +83,7 @@ def test_a_recipe_learns(name):
         ("pp_no_mirror", {"mirror"}),
         ("pp_no_lasting_noise", {"exploration"}),
         ("pp_constant_noise", {"known"}),
+        ("pp_no_silence", {"quiet"}),
         ("pp_one_step", {"n_step"}),
         ("pp_no_bounds", {"return_floor", "value_range"}),
         ("pp_bootstrap", {"time_limit"}),
