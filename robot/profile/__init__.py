@@ -19,6 +19,7 @@ from robot.errors import PixelarmError, UnknownName
 from robot.images import Fit
 from robot.kinematics.chain import Chain
 from robot.kinematics.inverse import Options
+from robot.profile.arbitration import ArbiterConfig
 from robot.profile.grippers import GripperCommand, GripperState
 from robot.profile.reading import build, read_yaml
 from robot.profile.topics import (
@@ -71,6 +72,7 @@ class ArmProfile:
     contract: ContractTopic | None = (
         None  # a policy waits for it and compares; None: the arm says none, as real drivers do
     )
+    arbiter: ArbiterConfig | None = None  # of the process that alone commands this robot; None: the policy node does
     verified: bool = False  # somebody ran it on this very arm
     dry_run: bool = True  # compute and count everything, command nothing
 

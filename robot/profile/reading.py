@@ -27,6 +27,8 @@ def one_of(what: str, value: str, valid: tuple[str, ...]) -> None:
 
 def build(kind: Any, value: Any, where: str) -> Any:
     """Plain YAML data as a value of type ``kind``: dataclasses, tuples, mappings, numbers, text."""
+    if kind is Any:
+        return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return None if value is None else build(arguments[0], value, where)

@@ -69,6 +69,7 @@ begins may only rise above that height, and an arm with one more than ``max_reac
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -88,10 +89,11 @@ from robot.errors import PixelarmError
 from robot.kinematics.chain import Chain
 from robot.kinematics.inverse import Options
 
-__all__ = ["Context", "Limit", "LimitConfig", "Limits", "default_limits"]
+__all__ = ["Context", "Limit", "LimitConfig", "Limits", "default_limits", "target_limits"]
 
 
-Made = tuple[dict[str, tuple[int, ...]], list[Limit]]  # fields of a target -> their shapes, and filters
+Shapes = dict[str, tuple[int, ...]]  # fields of a target -> their shapes
+Made = tuple[Shapes, list[Limit]]
 
 
 def default_limits(
@@ -109,22 +111,52 @@ def default_limits(
             needs, or has one that needs a chain.
     """
     contract.require_arm()
-    kind = KINDS[contract.action.kind]
+    kind, action = KINDS[contract.action.kind], contract.action
     if kind.target == POSE:
-        shapes, motion = _pose_limits(config, contract, kind.turns)
+        shapes, motion = _pose_limits(config, kind.turns, action.counts_from == MEASURED, contract.period_s)
     else:
-        config.require_joints(contract.action.kind, contract.action.size - 1)
-        shapes, motion = _joint_limits(config, contract, kind.target == JOINT_POSITION, _height(config, chain))
-    measured = {"joint_positions" if field == "joint_velocities" else field: shape for field, shape in shapes.items()}
-    needs: dict[str, int] = {}
+        shapes, motion = _joints(config, action.kind, kind.target, action.size - 1, contract.period_s, chain)
+    measured, needs = _measured(shapes), {}
     if kind.target == POSE and inverse is not None:
         assert chain is not None
-        _require_solvable(config, contract.action.kind, chain)
-        joints, n = _joint_limits(config, contract, True, _height(config, chain), scaled=False)[1], len(chain.joints)
+        _require_solvable(config, action.kind, chain)
+        height, n = _height(config, chain), len(chain.joints)
+        joints = _joint_limits(config, contract.period_s, True, height, scaled=False)[1]
         motion += [Solve(chain, inverse, config.max_joint_reach_rad), *joints, Settle(chain)]
         measured["joint_positions"], needs = (n,), {"joint_pos": n}
+    return Limits([*_always(config, shapes, measured), *motion], needs)
+
+
+def target_limits(config: LimitConfig, target: str, joints: int, period_s: float, chain: Chain | None = None) -> Limits:
+    """The list for targets of one kind (``robot.actions.TARGETS``) that come every ``period_s`` and count from nothing:
+    a pose has a rotation. ``speed_scale`` is a share of the greatest speeds; accelerations stay, so that an arm at
+    reduced speed stops as soon as ever. ``joints`` and ``chain`` are the arm's.
+
+    Raises:
+        PixelarmError: as ``default_limits``.
+    """
+    slower = dataclasses.replace(
+        config,
+        max_speed_m_s=config.max_speed_m_s * config.speed_scale,
+        max_turn_speed_rad_s=config.max_turn_speed_rad_s * config.speed_scale,
+        max_joint_speed_rad_s=tuple(v * config.speed_scale for v in config.max_joint_speed_rad_s),
+        speed_scale=1.0,
+    )
+    if target == POSE:
+        shapes, motion = _pose_limits(slower, True, True, period_s)
+    else:
+        shapes, motion = _joints(slower, target, target, joints, period_s, chain)
+    return Limits([*_always(config, shapes, _measured(shapes)), *motion])
+
+
+def _always(config: LimitConfig, shapes: Shapes, measured: Shapes) -> list[Limit]:
     refuse: list[Limit] = [Finite(), Length(shapes, measured), EmergencyStop(), Enable(), Expiry(config.expiry_s)]
-    return Limits([*refuse, GripperRange(), *motion], needs)
+    return [*refuse, GripperRange()]
+
+
+def _measured(shapes: Shapes) -> Shapes:
+    """What a target of these fields is compared with."""
+    return {"joint_positions" if field == "joint_velocities" else field: shape for field, shape in shapes.items()}
 
 
 def _require_solvable(config: LimitConfig, kind: str, chain: Chain) -> None:
@@ -136,8 +168,8 @@ def _require_solvable(config: LimitConfig, kind: str, chain: Chain) -> None:
         )
 
 
-def _pose_limits(config: LimitConfig, contract: Contract, turns: bool) -> Made:
-    reach, turn, period_s = config.max_reach_m, config.max_turn_rad, contract.period_s
+def _pose_limits(config: LimitConfig, turns: bool, from_measured: bool, period_s: float) -> Made:
+    reach, turn = config.max_reach_m, config.max_turn_rad
     near: list[Limit] = [Reach(POSITION, reach, "reach")]
     shapes: dict[str, tuple[int, ...]] = {"position": (3,)}
     slow: list[Limit] = []
@@ -148,7 +180,7 @@ def _pose_limits(config: LimitConfig, contract: Contract, turns: bool) -> Made:
     low, high = np.asarray(config.box_low), np.asarray(config.box_high)
     box, scale = Box(low, high, reach), SpeedScale(config.speed_scale)
     # a motion is scaled from what it counts from: within reach of the arm if that is what is measured, else perhaps not
-    scaled = [*near, scale] if contract.action.counts_from == MEASURED else [scale, *near]
+    scaled = [*near, scale] if from_measured else [scale, *near]
     if config.max_acceleration_m_s2 is None or config.max_jerk_m_s3 is None:
         return shapes, [*scaled, Speed(POSITION, config.max_speed_m_s, reach, period_s, "speed"), *slow, box]
     bounds = _of_each_axis(config.max_speed_m_s, config.max_acceleration_m_s2, config.max_jerk_m_s3)
@@ -167,11 +199,16 @@ def _of_each_axis(*lengths: float) -> list[Bounds]:
     return [Bounds(*(length / math.sqrt(3.0) for length in lengths))] * 3
 
 
+def _joints(config: LimitConfig, kind: str, target: str, joints: int, period_s: float, chain: Chain | None) -> Made:
+    config.require_joints(kind, joints)
+    return _joint_limits(config, period_s, target == JOINT_POSITION, _height(config, chain))
+
+
 def _joint_limits(
-    config: LimitConfig, contract: Contract, positions: bool, height: Height | None, scaled: bool = True
+    config: LimitConfig, period_s: float, positions: bool, height: Height | None, scaled: bool = True
 ) -> Made:
     low, high, speed = (np.asarray(v) for v in (config.joint_low, config.joint_high, config.max_joint_speed_rad_s))
-    reach, margin, period_s = config.max_joint_reach_rad, config.joint_margin_rad, contract.period_s
+    reach, margin = config.max_joint_reach_rad, config.joint_margin_rad
     if config.max_joint_step_rad is not None:
         speed = np.minimum(speed, config.max_joint_step_rad / period_s)
     within = JointRange(low, high, margin, reach, period_s)

@@ -1,0 +1,330 @@
+"""The arbiter: the one process that commands a robot, at its driver's rate, whoever wants to.
+
+A policy and an operator's device send targets; the arbiter decides whose count, passes from one to the other without a
+bump, puts every target through the safety limits and publishes it. Whatever dies, falls silent or goes wrong on the
+other side, the arm decelerates and holds: the stream of commands does not depend on anybody who sends them.
+
+No ROS inside, and no policy: messages come in through ``put_...``, orders through ``drive``, ``stop`` and ``clear``,
+and ``tick`` is called at the rate of the profile. All of them may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from robot.actions import JOINT_VELOCITY, Target
+from robot.arbiter.handover import Handover
+from robot.arbiter.modes import COMMANDED_BY, FAULT, IDLE, INTERVENE, POLICY, RESET, TELEOP
+from robot.arbiter.sources import Deadman, Source
+from robot.arbiter.start import Journey
+from robot.arbiter.state import State, needed
+from robot.control.limits import Context, Limits
+from robot.control.rules import LATCH_ANEW, Stop
+from robot.control.timing import Clock
+from robot.profile.arbitration import ArbiterConfig
+
+LOST_AFTER = 10.0  # times its silence_s: then a silent commander has lost command
+
+
+class Arbiter:
+    """See the module text.
+
+    Args:
+        limits: of this robot (``robot.control.limits.target_limits``).
+        kind: of targets that the robot takes, one of ``robot.actions.TARGETS``.
+        publish: called from ``tick`` with the target, the stamp of the observation that it answers (ns), and whether
+            it is a hold.
+        config: times of the driver.
+        enable_timeout_s: a policy may move the arm only while the enable button is held, and it counts as released
+            after so much silence; None: no button is needed.
+        on_event: hears ``(rule or mode, words)`` whenever either changes.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        kind: str,
+        publish: Callable[[Target, int, bool], None],
+        config: ArbiterConfig,
+        enable_timeout_s: float | None = None,
+        clock: Clock | None = None,
+        on_event: Callable[[str, str], None] = lambda name, words: None,
+    ) -> None:
+        self.limits, self.kind, self.config, self.clock = limits, kind, config, clock or Clock()
+        self._publish, self._on_event = publish, on_event
+        self.state = State(needed(kind))
+        self.sources = {POLICY: Source(POLICY, config.silence_s), TELEOP: Source(TELEOP, config.teleop_silence_s)}
+        self._operator = Deadman(config.teleop_silence_s)
+        self._enable = None if enable_timeout_s is None else Deadman(enable_timeout_s)
+        self._handover, self._journey = Handover(config.blend_s), Journey(config.start)
+        self.mode, self.rule, self.words = IDLE, "idle", ""
+        self.counts: Counter[str] = Counter()  # how often each rule held the arm, in ticks
+        self.ticks = self.commands = 0
+        self._since_s = 0.0  # when this mode began, or the deadman was pressed in it
+        self._last: Target | None = None  # as published
+        self._last_stamp_ns = 0
+        self._anew = False  # a rule of LATCH_ANEW has held since the last command
+        self._causes: dict[str, str] = {}  # of a fault, those that are still there -> words
+        self._lock = threading.RLock()
+
+    # -------------------------------------------------------------------------------------------------- what is heard
+    def put_state(self, name: str, value: np.ndarray, stamp_ns: int) -> None:
+        """Measured proprioception, by the names of ``robot.actions.PROPRIO``."""
+        with self._lock:
+            self.state.put(name, value, stamp_ns, self.clock.steady())
+
+    def fault_state(self, words: str) -> None:
+        """A message of the arm's state that could not be used."""
+        with self._lock:
+            self.state.fault = words
+
+    def put_target(self, source: str, motion: dict[str, np.ndarray], stamp_ns: int = 0) -> None:
+        """A target of ``policy`` or ``teleop``: fields of a ``Target``. A stamp of 0 is now."""
+        with self._lock:
+            try:
+                fits = Target(0.0, **motion).kind == self.kind
+            except (TypeError, ValueError):
+                fits = False
+            if not fits:
+                self.counts["malformed"] += 1
+                self._on_event(
+                    "malformed", f"{source} sent {', '.join(motion)}, and the arm takes {self.kind}: dropped"
+                )
+                return
+            if not self.sources[source].put(motion, stamp_ns or self.clock.now_ns(), self.clock.steady()):
+                self.counts["out_of_order"] += 1
+
+    def _fits(self, motion: dict[str, np.ndarray]) -> bool:
+        try:
+            return Target(0.0, **motion).kind == self.kind
+        except (TypeError, ValueError):
+            return False
+
+    def put_gripper(self, source: str, value: float) -> None:
+        """-1 opens, +1 closes."""
+        with self._lock:
+            if np.isfinite(value):
+                self.sources[source].gripper = float(value)
+            else:
+                self.counts["malformed"] += 1
+
+    def put_operator(self, held: bool) -> None:
+        """The deadman of the operator's device; to be said at 20 Hz or more."""
+        with self._lock:
+            now = self.clock.steady()
+            before = self._operator.held(now)
+            self._operator.put(held, now)
+            if before != self._operator.held(now):
+                self._pressed() if not before else self._let_go()
+
+    def put_enable(self, held: bool) -> None:
+        """The enable button that lets a policy move the arm."""
+        with self._lock:
+            if self._enable is not None:
+                self._enable.put(held, self.clock.steady())
+
+    def put_cause(self, rule: str, words: str) -> None:
+        """A cause of a fault (``estop``, ``second_publisher``, ``driver``) is there, or with empty words gone."""
+        with self._lock:
+            if not words:
+                self._causes.pop(rule, None)
+                return
+            self._causes[rule] = words
+            untouched = self.mode == IDLE and self._last is None  # then it is only a reason not to begin
+            if self.mode != FAULT and not untouched:
+                self._enter(FAULT, rule, words)
+
+    # ------------------------------------------------------------------------------------------------------- orders
+    def drive(self, mode: str) -> str:
+        """Give command to ``policy`` or ``teleop``, or ``reset`` the arm; returns why not, or an empty string."""
+        with self._lock:
+            if self.mode == FAULT:
+                return f"there is a fault ({self.rule}: {self.words}): remove its cause, then clear it"
+            refusal = self._unready()
+            if not refusal and mode == RESET:
+                refusal = self._journey.refusal(self.kind)
+            if not refusal:
+                self._enter(mode, "waiting", f"{mode} has command")
+            return refusal
+
+    def stop(self) -> None:
+        """Take command from whoever has it: the arm comes to rest and holds."""
+        with self._lock:
+            if self.mode != FAULT:
+                self._enter(IDLE, "idle", "stopped on request")
+
+    def clear(self) -> str:
+        """End a fault whose cause is gone; returns why it could not, or an empty string. Nobody has command then."""
+        with self._lock:
+            if self.mode != FAULT:
+                return ""
+            refusal = self._unready()
+            if not refusal:
+                self._last = None  # the arm may stand anywhere: what comes next begins there
+                self._enter(IDLE, "idle", "the fault was cleared")
+            return refusal
+
+    def _unready(self) -> str:
+        """Why nothing may move now, in words."""
+        if self._causes:
+            return "; ".join(self._causes.values())
+        found = self.state.stopped(self.config.state_age_s, self.config.state_lost_s, self.clock.steady())
+        return found.words if found else ""
+
+    # --------------------------------------------------------------------------------------------------------- modes
+    def _enter(self, mode: str, rule: str, words: str) -> None:
+        self.mode, self._since_s = mode, self.clock.steady()
+        self._journey.begin(self._since_s)
+        self.rule, self.words = rule, words
+        self._on_event(mode, words)
+
+    def _pressed(self) -> None:
+        if self.mode == POLICY:
+            self._enter(INTERVENE, "waiting", "the operator took over")
+        elif self.mode == TELEOP:
+            self._since_s = self.clock.steady()  # a target from before the press is of another place
+
+    def _let_go(self) -> None:
+        if self.mode == INTERVENE:
+            self._enter(POLICY, "waiting", "the operator handed back")
+
+    # ---------------------------------------------------------------------------------------------------------- tick
+    def tick(self) -> None:
+        """Publish the next command, or the next step of a hold."""
+        with self._lock:
+            self.ticks += 1
+            now_s = self.clock.steady()
+            found = self._forbidden(now_s) or self._limited(now_s)
+            if isinstance(found, Stop):
+                self._hold(found)
+            else:
+                self._send(found)
+
+    def _forbidden(self, now_s: float) -> Stop | None:
+        """Why nobody may move the arm now; changes the mode where command is lost."""
+        if self.mode == FAULT:
+            return Stop(self.rule, self.words)
+        stopped = self.state.stopped(self.config.state_age_s, self.config.state_lost_s, now_s)
+        if self.mode == IDLE:
+            return Stop("idle", self.words)
+        if stopped is not None:
+            if stopped.rule == "state_lost":
+                self._enter(FAULT, stopped.rule, stopped.words)
+            return stopped
+        if self.mode == RESET:
+            return self._not_enabled(now_s) or self._arrived(now_s)
+        return self._let_down(self.sources[COMMANDED_BY[self.mode]], now_s)
+
+    def _let_down(self, source: Source, now_s: float) -> Stop | None:
+        """What a commander lacks to be obeyed."""
+        if source.name == TELEOP and not self._operator.held(now_s):
+            silent = self._operator.silent(now_s)
+            words = "the operator's device fell silent" if silent else "the operator let the deadman go"
+            if self.mode == INTERVENE and silent:  # nobody decided that the policy may go on
+                self._enter(IDLE, "idle", f"{words} while it had command")
+            return Stop("released", words)
+        if source.name == POLICY and (blocked := self._not_enabled(now_s)):
+            return blocked
+        silent_s = source.silent_s(now_s)
+        if source.heard_s <= self._since_s:
+            waited_s = now_s - self._since_s
+            return Stop("waiting", f"{source.name} has command for {waited_s:.1f} s and sent no target")
+        if silent_s <= source.silence_s:
+            return None
+        words = f"{source.name} is silent for {silent_s:.2f} s; at most {source.silence_s:g} s are allowed"
+        if silent_s > LOST_AFTER * source.silence_s:
+            self._enter(IDLE, "idle", f"{source.name} has lost command: silent for {silent_s:.1f} s")
+            return Stop("command_lost", words)
+        return Stop("silent", words)
+
+    def _not_enabled(self, now_s: float) -> Stop | None:
+        if self._enable is None or self._enable.held(now_s):
+            return None
+        return Stop("enable", "the enable button is released or silent")
+
+    def _arrived(self, now_s: float) -> Stop | None:
+        done = self._journey.ended(self.state.reference, now_s)
+        if done is not None:
+            self._enter(IDLE, "idle", done.words)
+        return done
+
+    def _limited(self, now_s: float) -> tuple[Target, int] | Stop:
+        """The target to publish, and its stamp."""
+        gripper = -1.0 if self._last is None else self._last.gripper
+        if self.mode == RESET:
+            wanted, stamp_ns = self._journey.target(gripper), self.clock.now_ns()
+        else:
+            source = self.sources[COMMANDED_BY[self.mode]]
+            wanted, stamp_ns = self._whole(source.target(gripper)), source.stamp_ns
+        if self.rule:  # whatever held the arm: what comes now is approached
+            self._handover.begin(self._held(gripper))
+        context = Context(self.state.reference, None, self._last, stamp_ns, self.clock.now_ns())
+        verdict = self.limits.apply(self._handover.apply(wanted, now_s), context)
+        return verdict if isinstance(verdict, Stop) else (verdict, stamp_ns)
+
+    def _held(self, gripper: float) -> Target:
+        """Where the arm was told to be, or where it is if it may have been moved since."""
+        return self.state.target(self.kind, gripper) if self._last is None or self._anew else self._last
+
+    def _whole(self, target: Target) -> Target:
+        """A position without a rotation keeps the orientation that the arm was told last, or has."""
+        if target.position is None or target.rotation is not None:
+            return target
+        kept = self._last or self.state.target(self.kind, target.gripper)
+        return target.replace(rotation=kept.rotation)
+
+    def _send(self, command: tuple[Target, int]) -> None:
+        target, self._last_stamp_ns = command
+        if self.rule:
+            self._on_event("running", f"{self.mode} commands")
+        self.rule, self.words, self._last, self._anew = "", "", target, False
+        self.commands += 1
+        self._publish(target, self._last_stamp_ns, False)
+
+    def _hold(self, stop: Stop) -> None:
+        self.counts[stop.rule] += 1
+        self._anew = self._anew or stop.rule in LATCH_ANEW
+        if stop.rule != self.rule and self.mode not in (IDLE, FAULT):
+            self._on_event(stop.rule, stop.words)
+        if self.mode not in (IDLE, FAULT):
+            self.rule, self.words = stop.rule, stop.words
+        if self._last is None or self._muted:
+            return
+        at_once = self.rule == "estop"
+        if self.rule == "driver" and self.kind != JOINT_VELOCITY and not self.state.missing:
+            # a driver that goes on after a protective stop goes where it was told last: tell it to stay
+            self._last = self.state.target(self.kind, self._last.gripper)
+        else:
+            self._last = self.limits.hold(self._last, at_once)
+        self._publish(self._last, self._last_stamp_ns, True)
+
+    @property
+    def _muted(self) -> bool:
+        """Two who publish would make an arm tremble between them: the one who noticed falls silent once it rests."""
+        return "second_publisher" in self._causes and self.limits.resting
+
+    # -------------------------------------------------------------------------------------------------------- report
+    def status(self) -> dict[str, Any]:
+        """Who has command, what holds the arm, and all counters."""
+        with self._lock:
+            now_s = self.clock.steady()
+            ages = {name: round(s.silent_s(now_s), 3) for name, s in self.sources.items() if s.motion is not None}
+            return {
+                "mode": self.mode,
+                "rule": self.rule,
+                "words": self.words,
+                "blending": self._handover.busy and not self.rule,
+                "operator": self._operator.held(now_s),
+                "gripper": None if self._last is None else self._last.gripper,
+                "silent_s": ages,
+                "state_age_s": None if self.state.missing else round(self.state.age_s(now_s), 3),
+                "ticks": self.ticks,
+                "commands": self.commands,
+                "rules": dict(self.counts),
+                "limits": {name: n for name, n in self.limits.counts().items() if n},
+            }

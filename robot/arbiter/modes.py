@@ -1,0 +1,34 @@
+"""Who has command of a robot, and why it may be held: names and words."""
+
+from __future__ import annotations
+
+IDLE, POLICY, TELEOP, INTERVENE, RESET, FAULT = "idle", "policy", "teleop", "intervene", "reset", "fault"
+MODES: dict[str, str] = {
+    IDLE: "nobody commands: the last target is held, and before the first one nothing is published",
+    POLICY: "a policy commands",
+    TELEOP: "an operator commands while the deadman of the device is held",
+    INTERVENE: "an operator has taken over from a policy, and hands back by letting the deadman go",
+    RESET: "the arm moves to its start",
+    FAULT: "latched: held until the cause is gone and somebody clears it",
+}
+COMMANDED_BY = {POLICY: POLICY, TELEOP: TELEOP, INTERVENE: TELEOP}  # mode -> source
+
+# Rules of the arbiter itself; those of the limits (``robot.control.rules``) hold the arm too.
+RULES: dict[str, str] = {
+    "idle": "nobody commands",
+    "state_missing": "the arm has not said where it is yet",
+    "stale_state": "what the arm measures is older than state_age_s",
+    "state_lost": "what the arm measures is older than state_lost_s: a fault",
+    "waiting": "whoever was given command has not sent a target since",
+    "silent": "whoever has command is silent for longer than silence_s",
+    "command_lost": "whoever had command stayed silent: command is nobody's",
+    "released": "the operator let the deadman go, or the device is silent",
+    "estop": "the emergency stop was pressed: a fault",
+    "second_publisher": "somebody else publishes where only the arbiter may: a fault",
+    "driver": "the driver says that it does not follow commands: a fault",
+    "arrived": "the arm stands at its start",
+    "not_arrived": "the arm did not reach its start in time",
+    "malformed": "a target of another kind or size than the arm takes was dropped",
+    "out_of_order": "a target older than one already received was dropped",
+    "tick_overrun": "the arbiter itself fell behind and skipped ticks",
+}

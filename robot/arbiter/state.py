@@ -1,0 +1,70 @@
+"""What the arm measures, as far as the arbiter needs it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import numpy as np
+
+from robot import rotations
+from robot.actions import JOINT_VELOCITY, POSE, Reference, Target
+from robot.control.rules import Stop
+
+NEEDS = {POSE: ("eef_pos", "eef_quat")}  # kind of target -> proprioception; of joints it is joint_pos
+
+
+def needed(kind: str) -> tuple[str, ...]:
+    """Names of the proprioception that targets of ``kind`` are compared with."""
+    return NEEDS.get(kind, ("joint_pos",))
+
+
+class State:
+    """The newest values of ``names``, and how old the oldest of them is by the time of arrival."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.names = tuple(names)
+        self._values: dict[str, np.ndarray] = {}
+        self._heard_s: dict[str, float] = {}
+        self._stamps: dict[str, int] = {}
+        self.fault = ""  # why the last message could not be used
+
+    def put(self, name: str, value: np.ndarray, stamp_ns: int, now_s: float) -> None:
+        """A value that is not newer than the last counts as none: a stream that repeats itself is frozen."""
+        if name not in self.names or stamp_ns <= self._stamps.get(name, -1):
+            return
+        self._values[name], self._stamps[name], self._heard_s[name] = value, stamp_ns, now_s
+        self.fault = ""
+
+    def age_s(self, now_s: float) -> float:
+        """Infinite until everything was heard once."""
+        return max((now_s - self._heard_s.get(name, -math.inf) for name in self.names), default=0.0)
+
+    @property
+    def missing(self) -> list[str]:
+        return [name for name in self.names if name not in self._values]
+
+    @property
+    def reference(self) -> Reference:
+        return Reference.of(self._values)
+
+    def target(self, kind: str, gripper: float) -> Target:
+        """The target that leaves the arm where it is."""
+        if kind == POSE:
+            rotation = rotations.from_quaternion(self._values["eef_quat"])
+            return Target(gripper, position=self._values["eef_pos"].copy(), rotation=rotation)
+        joints = self._values["joint_pos"]
+        if kind == JOINT_VELOCITY:
+            return Target(gripper, joint_velocities=np.zeros_like(joints))
+        return Target(gripper, joint_positions=joints.copy())
+
+    def stopped(self, age_s: float, lost_s: float, now_s: float) -> Stop | None:
+        """The rule by which what is measured forbids motion; ``state_lost`` where it is a fault."""
+        if self.missing:
+            return Stop("state_missing", f"the arm has not said {', '.join(self.missing)} yet")
+        age = self.age_s(now_s)
+        if age <= age_s:
+            return None
+        why = f" ({self.fault})" if self.fault else ""
+        words = f"what the arm measures is {age:.2f} s old; at most {age_s:g} s are allowed{why}"
+        return Stop("state_lost" if age > lost_s else "stale_state", words)
