@@ -1,8 +1,9 @@
 """Run a policy bundle on an arm: ``ros2 launch pixelarm deploy.launch.py bundle:=DIR arm:=sim_panda``.
 
-The node is started as ``python -m robot.ros.policy_node``, so one file serves those who installed with pip and those
-who built the ROS package with colcon; ``python:=`` names the interpreter that has pixelarm installed. Nothing here
-restarts the node that commands an arm: when it ends, the launch ends.
+Nodes are started as ``python -m robot.ros.policy_node``, so one file serves those who installed with pip and those
+who built the ROS package with colcon; ``python:=`` names the interpreter that has pixelarm installed. Two nodes: the
+arbiter alone commands the arm, and holds it if the policy dies. Nothing here restarts a node that commands an arm: when
+one ends, the launch ends.
 """
 
 import sys
@@ -27,6 +28,19 @@ ARGUMENTS = [
     DeclareLaunchArgument("bundle", description="folder of the policy bundle, as written by pixelarm export"),
     DeclareLaunchArgument(
         "arm", default_value="sim_panda", description="arm profile: a name among hardware/arms, or a file"
+    ),
+    DeclareLaunchArgument(
+        "arbiter",
+        default_value="true",
+        choices=YES_NO,
+        description="true: start the process that alone commands the arm, and holds it if the policy dies; false: the "
+        "policy publishes to the driver itself",
+    ),
+    DeclareLaunchArgument(
+        "command",
+        default_value="policy",
+        choices=["nobody", "policy", "teleop"],
+        description="who gets command once the arm is heard; nobody: a service of the arbiter gives it",
     ),
     DeclareLaunchArgument(
         "dry_run",
@@ -87,6 +101,7 @@ def generate_launch_description() -> LaunchDescription:
             {
                 "bundle": setting("bundle", str),
                 "profile": setting("arm", str),
+                "arbiter": setting("arbiter", bool),
                 "dry_run": setting("dry_run", str),
                 "require_enable": setting("require_enable", str),
                 "speed_scale": setting("speed_scale", float),
@@ -101,6 +116,26 @@ def generate_launch_description() -> LaunchDescription:
         emulate_tty=True,
         on_exit=Shutdown(reason="the policy node ended"),
     )
+    arbiter = Node(
+        executable=LaunchConfiguration("python"),
+        arguments=["-m", "robot.ros.arbiter_node"],
+        name="arbiter",
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[
+            {
+                "profile": setting("arm", str),
+                "bundle": setting("bundle", str),
+                "command": setting("command", str),
+                "dry_run": setting("dry_run", str),
+                "require_enable": setting("require_enable", str),
+                "speed_scale": setting("speed_scale", float),
+            }
+        ],
+        output="screen",
+        emulate_tty=True,
+        on_exit=Shutdown(reason="the arbiter ended"),
+        condition=IfCondition(LaunchConfiguration("arbiter")),
+    )
     return LaunchDescription(
         [
             *ARGUMENTS,
@@ -112,6 +147,7 @@ def generate_launch_description() -> LaunchDescription:
                 SetEnvironmentVariable(name, EnvironmentVariable(name, default_value=FAST_DDS))
                 for name in FAST_DDS_FILE
             ],
+            arbiter,
             policy,
         ]
     )

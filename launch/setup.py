@@ -22,6 +22,7 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
+            "arbiter_node = robot.ros.arbiter_node:main",
             "policy_node = robot.ros.policy_node:main",
             "sim_arm_node = hardware.commands.sim_arm:main",
         ]

@@ -123,6 +123,13 @@ COMMANDS: dict[str, Command] = {
     "deploy": Command(
         "robot.commands.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
     ),
+    "arbiter": Command(
+        "robot.commands.arbiter:main",
+        "own a robot's commands: policy, operator and hold, whoever dies",
+        "--arm sim_panda",
+        RUN,
+        ("ros",),
+    ),
     "latency": Command(
         "robot.commands.latency:main",
         "how fast this machine runs a bundle, stage by stage, without ROS",

@@ -204,6 +204,7 @@ ROOMS = {
         "contract",
         "bundle control",
         "dataset profile",
+        "arbiter",
         "ros",
         "commands",
         "cli",

@@ -62,14 +62,14 @@ class Arbiter:
         self._operator = Deadman(config.teleop_silence_s)
         self._enable = None if enable_timeout_s is None else Deadman(enable_timeout_s)
         self._handover, self._journey = Handover(config.blend_s), Journey(config.start)
-        self.mode, self.rule, self.words = IDLE, "idle", ""
+        self.mode, self.rule, self.words = IDLE, "idle", "nobody was given command yet"
         self.counts: Counter[str] = Counter()  # how often each rule held the arm, in ticks
         self.ticks = self.commands = 0
         self._since_s = 0.0  # when this mode began, or the deadman was pressed in it
         self._last: Target | None = None  # as published
         self._last_stamp_ns = 0
         self._anew = False  # a rule of LATCH_ANEW has held since the last command
-        self._causes: dict[str, str] = {}  # of a fault, those that are still there -> words
+        self._causes: dict[tuple[str, str], str] = {}  # of a fault, those that are still there -> words
         self._lock = threading.RLock()
 
     # -------------------------------------------------------------------------------------------------- what is heard
@@ -86,15 +86,10 @@ class Arbiter:
     def put_target(self, source: str, motion: dict[str, np.ndarray], stamp_ns: int = 0) -> None:
         """A target of ``policy`` or ``teleop``: fields of a ``Target``. A stamp of 0 is now."""
         with self._lock:
-            try:
-                fits = Target(0.0, **motion).kind == self.kind
-            except (TypeError, ValueError):
-                fits = False
-            if not fits:
+            if not self._fits(motion):
                 self.counts["malformed"] += 1
-                self._on_event(
-                    "malformed", f"{source} sent {', '.join(motion)}, and the arm takes {self.kind}: dropped"
-                )
+                words = f"{source} sent {', '.join(motion) or 'nothing'}, and the arm takes {self.kind}: dropped"
+                self._on_event("malformed", words)
                 return
             if not self.sources[source].put(motion, stamp_ns or self.clock.now_ns(), self.clock.steady()):
                 self.counts["out_of_order"] += 1
@@ -128,13 +123,16 @@ class Arbiter:
             if self._enable is not None:
                 self._enable.put(held, self.clock.steady())
 
-    def put_cause(self, rule: str, words: str) -> None:
-        """A cause of a fault (``estop``, ``second_publisher``, ``driver``) is there, or with empty words gone."""
+    def put_cause(self, rule: str, words: str, where: str = "") -> None:
+        """A cause of a fault (``estop``, ``second_publisher``, ``driver``) is there, or with empty words gone.
+
+        ``where`` tells causes of one rule apart: a topic.
+        """
         with self._lock:
             if not words:
-                self._causes.pop(rule, None)
+                self._causes.pop((rule, where), None)
                 return
-            self._causes[rule] = words
+            self._causes[rule, where] = words
             untouched = self.mode == IDLE and self._last is None  # then it is only a reason not to begin
             if self.mode != FAULT and not untouched:
                 self._enter(FAULT, rule, words)
@@ -306,7 +304,8 @@ class Arbiter:
     @property
     def _muted(self) -> bool:
         """Two who publish would make an arm tremble between them: the one who noticed falls silent once it rests."""
-        return "second_publisher" in self._causes and self.limits.resting
+        others = any(rule == "second_publisher" for rule, _ in self._causes)
+        return others and self.limits.resting
 
     # -------------------------------------------------------------------------------------------------------- report
     def status(self) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 from robot import bundle, profile
@@ -14,13 +17,15 @@ from robot.files import require_file
 from robot.profile import ArmProfile
 from robot.ros import runtime, shared_memory
 
+ARBITERS = ("own", "running", "none")
+
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm deploy",
         description="Run a policy bundle on an arm through its ROS 2 driver, inside the contract's deadline and behind "
-        "the safety limits of the arm's profile. Ctrl-C ends it; the arm keeps its last target.",
+        "the safety limits of the arm's profile. Ctrl-C ends it; the arm comes to rest and holds.",
         epilog="example: pixelarm deploy runs/demo/bundle --arm sim_panda --stats runs/demo/deploy.json",
     )
     add = made.add_argument
@@ -35,6 +40,14 @@ def parser() -> argparse.ArgumentParser:
         "--require-enable",
         action=argparse.BooleanOptionalAction,
         help="move only while a button is held (default: as the profile)",
+    )
+    add(
+        "--arbiter",
+        choices=ARBITERS,
+        default="own",
+        help="own: start one, the separate process that alone commands the arm and holds it if this one dies; running: "
+        "use the one that `pixelarm arbiter` started; none: command the driver's topics from here (default: "
+        "%(default)s)",
     )
     add("--speed-scale", type=float, metavar="S", help="shorten every motion, in (0, 1] (default: as the profile)")
     add("--max-age-ms", type=float, metavar="MS", help="oldest observation used (default: as the contract)")
@@ -62,11 +75,36 @@ def main(argv: list[str]) -> int:
         made.append(PolicyNode(overrides))
         return made[-1]
 
+    arbiter = _start_arbiter(args, overrides, ros_args) if args.arbiter == "own" else None
     try:
         return runtime.run(make, ros_args)
     finally:  # also when the statistics could not be written
+        if arbiter is not None:
+            _end(arbiter)
         if made and made[-1].final_stats:
             print(digest(made[-1].final_stats), flush=True)
+
+
+def _start_arbiter(args: argparse.Namespace, overrides: dict[str, Any], ros_args: Sequence[str]) -> Popen[bytes]:
+    """The arbiter as a process of its own, that outlives this one by as long as the arm takes to rest."""
+    contract = bundle.read(args.bundle)[1]
+    told = ArmProfile.load(overrides["profile"]).told(contract.action.kind)
+    options = ["--arm", overrides["profile"], "--target", told, "--command", "policy", "--end-with-parent"]
+    for name in ("dry_run", "require_enable"):
+        if name in overrides:
+            options.append(f"--{'' if overrides[name] else 'no-'}{name.replace('_', '-')}")
+    # the policy shortens its motions already: the arbiter holds it to the same share of the greatest speeds
+    options += ["--speed-scale", str(args.speed_scale)] if args.speed_scale else []
+    command = [sys.executable, "-m", "robot.commands.arbiter", *options, *ros_args]
+    return Popen(command, start_new_session=True)  # Ctrl-C ends this process first, and this one ends the arbiter
+
+
+def _end(arbiter: Popen[bytes]) -> None:
+    arbiter.send_signal(signal.SIGINT)
+    try:
+        arbiter.wait(timeout=5.0)
+    except TimeoutExpired:
+        arbiter.kill()
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:
@@ -81,6 +119,8 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         raise PixelarmError(f"--max-age-ms must lie in (0, 10000], got {args.max_age_ms}")
     if args.deadline_ms is not None and not 0 < args.deadline_ms <= 10_000:
         raise PixelarmError(f"--deadline-ms must lie in (0, 10000], got {args.deadline_ms}")
+    if args.arbiter == "running" and (args.dry_run, args.require_enable) != (None, None):
+        raise PixelarmError("--dry-run and --require-enable are the arbiter's: give them to `pixelarm arbiter`")
     if args.stats:
         require_file(args.stats)
     arm.require_contract(bundle.read(args.bundle)[1])
@@ -92,8 +132,11 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         "deadline_ms": args.deadline_ms,
         "stats_path": str(args.stats) if args.stats else None,
     }
+    if args.arbiter == "running":
+        wanted["dry_run"] = False  # the arbiter that runs decides
     given = {name: value for name, value in wanted.items() if value is not None}
-    return {"bundle": str(args.bundle), "profile": str(path), "autostart": True, "allow_slow": args.allow_slow, **given}
+    fixed = {"autostart": True, "allow_slow": args.allow_slow, "arbiter": args.arbiter != "none"}
+    return {"bundle": str(args.bundle), "profile": str(path), **fixed, **given}
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from robot.control.config import LoopConfig, beside_the_ticks, require_supported
 from robot.control.inference import Policy, Worker
 from robot.control.limits import Context, Limits
 from robot.control.mailbox import Mailbox, ObservationSet
-from robot.control.rules import LATCH_ANEW, RULES, Stop
+from robot.control.rules import LATCH_ANEW, RULES, Bars, Stop
 from robot.control.schedule import Schedule
 from robot.control.timing import Clock, Pacer, Samples, StageTimes
 
@@ -90,7 +90,8 @@ class ControlLoop:
         self._silent_ticks = 2  # ticks without a fresh set; from two on, the next arrival sets the phase
         self._estopped: Stop | None = None  # latched by the emergency stop
         self._operator_hold = self._estop = False
-        self._unmatched = Stop("arm_contract", RULES["arm_contract"]) if self.config.compare_contract else None
+        self.bars = Bars()  # what must not be while anything is commanded
+        self.bars.put("arm_contract", RULES["arm_contract"] if self.config.compare_contract else "")
         self._enable_s: float | None = None  # when the deadman was last seen held
         self._hold_since: float | None = None
         self._anew = False  # a rule of LATCH_ANEW has held since the last command
@@ -125,7 +126,7 @@ class ControlLoop:
         # the arm is told targets: what deltas count from is settled here
         counts_from = mine.action.counts_from
         theirs = dataclasses.replace(theirs, action=dataclasses.replace(theirs.action, counts_from=counts_from))
-        self._unmatched = None if mine == theirs else Stop("arm_contract", "; ".join(mine.diff(theirs)))
+        self.bars.put("arm_contract", "; ".join(mine.diff(theirs)))
         mine.require_equal(theirs, here="the policy", there="the arm")
 
     def hold(self, on: bool) -> None:
@@ -303,7 +304,7 @@ class ControlLoop:
     def _blocked(self) -> Stop | None:
         """What somebody ordered, whatever the sensors and the policy say."""
         ordered = Stop("operator_hold", RULES["operator_hold"]) if self._operator_hold else None
-        return self._latched or ordered or self._unmatched
+        return self._latched or ordered or self.bars.first
 
     # --------------------------------------------------------------- command
     def _send(self, action: np.ndarray, found: ObservationSet, deadline_s: float = math.inf) -> Stop | None:

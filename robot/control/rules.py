@@ -21,6 +21,7 @@ RULES: dict[str, str] = {
     "estop": "the emergency stop is set or not yet cleared",
     "operator_hold": "an operator asked for a hold",
     "arm_contract": "the arm has not said its contract yet, or it is another than the policy's",
+    "not_in_command": "the arbiter has given command to nobody, or to somebody else, or is silent",
     "length": "a command of the wrong length",
     "box": "the arm stands outside its workspace",
     "joint_range": "a joint of the arm stands outside its limits",
@@ -34,7 +35,10 @@ RULES: dict[str, str] = {
 # After a hold by one of these the arm may stand anywhere: actions that count from the last target begin at what is
 # measured, whatever other rules held it since. So they do after what latched, and after any hold that lasted for
 # LoopConfig.slow_stop_after_s.
-LATCH_ANEW = ("enable", "estop", "operator_hold", "arm_contract", "box", "joint_range", "height", "carried_away")
+LATCH_ANEW = (
+    "enable", "estop", "operator_hold", "arm_contract", "not_in_command", "box", "joint_range", "height",
+    "carried_away",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,19 @@ class Stop:
 
     rule: str  # one of RULES
     words: str
+
+
+class Bars:
+    """Rules that hold an arm until they are lifted, whatever sensors and policy say; any thread may set them."""
+
+    def __init__(self) -> None:
+        self._stops: dict[str, Stop] = {}
+
+    def put(self, rule: str, words: str) -> None:
+        """Hold by ``rule``; with empty words, no longer."""
+        others = {name: stop for name, stop in self._stops.items() if name != rule}
+        self._stops = {**others, rule: Stop(rule, words)} if words else others
+
+    @property
+    def first(self) -> Stop | None:
+        return next(iter(self._stops.values()), None)

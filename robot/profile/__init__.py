@@ -72,7 +72,7 @@ class ArmProfile:
     contract: ContractTopic | None = (
         None  # a policy waits for it and compares; None: the arm says none, as real drivers do
     )
-    arbiter: ArbiterConfig | None = None  # of the process that alone commands this robot; None: the policy node does
+    arbiter: ArbiterConfig = field(default_factory=ArbiterConfig)  # of the process that alone commands this robot
     verified: bool = False  # somebody ran it on this very arm
     dry_run: bool = True  # compute and count everything, command nothing
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Protocol
 
@@ -31,34 +31,25 @@ class Subscribe(Protocol):
         """Hear a topic of a message type, keeping the ``depth`` newest."""
 
 
-class Inputs:
-    """Hands what is measured to a loop; what cannot be used becomes a named fault of its stream."""
+class StateInputs:
+    """What an arm measures of itself, by the names of ``robot.actions.PROPRIO``."""
 
     def __init__(
         self,
         subscribe: Subscribe,
         arm: ArmProfile,
-        loop: ControlLoop,
+        names: Collection[str],
+        put: Callable[[str, np.ndarray, int], None],
+        fault: Callable[[str, str], None],
         on_orientation: Callable[[np.ndarray], None],
-        say: Callable[[str], object] = lambda words: None,
     ) -> None:
-        """``arm`` feeds this loop's contract (``ArmProfile.require_contract``);
-        ``on_orientation`` hears every ``(4,)`` xyzw; ``say`` takes a warning.
+        """Of what ``arm`` says, ``put`` hears the fields in ``names`` with their stamps (ns), and ``fault`` which of
+        them could not be used and why; ``on_orientation`` hears every ``(4,)`` xyzw.
         """
-        self._watch = Watch(say)
-        self._arm, self._loop, self._on_orientation = arm, loop, on_orientation
-        self._names = {p.name for p in loop.contract.proprio} | set(loop.limits.needs)
+        self._arm, self._names, self._put_value, self._put_fault = arm, set(names), put, fault
+        self._on_orientation = on_orientation
         # without a pose of the driver's own, it is that of the measured joints
         self._chain = arm.read_chain() if arm.eef_pose is None and self._wanted("eef_pos", "eef_quat") else None
-        self.stages = StageTimes(loop.clock.steady)  # of what is done to each image as it arrives
-        for camera in loop.contract.cameras:
-            source = arm.cameras[camera.name]
-            message, decode = (
-                (Image, messages.from_image) if source.type == "image" else (CompressedImage, messages.from_compressed)
-            )
-            fit = partial(source.fit, height=camera.height, width=camera.width)
-            on_image = partial(self.on_image, camera.name, partial(decode, fit=fit))
-            subscribe(message, source.topic, on_image, 1, source.qos == "reliable")  # the newest: an older one is late
         if arm.eef_pose and self._wanted("eef_pos", "eef_quat"):
             subscribe(PoseStamped, arm.eef_pose.topic, self.on_pose, 5)
         readers: dict[str, list[Reader]] = {}  # one topic may have both: it is read once
@@ -68,18 +59,6 @@ class Inputs:
             readers.setdefault(arm.joint_state.topic, []).append(self.on_joints)
         for topic, found in readers.items():
             subscribe(JointState, topic, partial(_each, found), 10)
-
-    def on_image(self, name: str, decode: Callable[[Any], np.ndarray], message: Any) -> None:
-        """``decode`` makes the contract's picture of the message."""
-        if isinstance(message, Image):
-            self._watch.image(self._arm.cameras[name].topic, len(message.data))
-        try:
-            with self.stages.measure("decode"):
-                pixels = decode(message)
-        except PixelarmError as error:
-            self._loop.mailbox.fault(name, f"{name!r}: {error}")
-            return
-        self._loop.put_image(name, pixels, stamp_ns(message.header.stamp))
 
     def on_pose(self, message: PoseStamped) -> None:
         assert self._arm.eef_pose is not None
@@ -141,11 +120,49 @@ class Inputs:
 
     def _put(self, stamp: Any, values: dict[str, np.ndarray]) -> None:
         for name in self._wanted(*values):
-            self._loop.put_proprio(name, values[name], stamp_ns(stamp))
+            self._put_value(name, values[name], stamp_ns(stamp))
 
     def _fault(self, names: tuple[str, ...], words: str) -> None:
         for name in self._wanted(*names):
-            self._loop.mailbox.fault(name, words)
+            self._put_fault(name, words)
+
+
+class Inputs(StateInputs):
+    """Hands what is measured to a loop; what cannot be used becomes a named fault of its stream."""
+
+    def __init__(
+        self,
+        subscribe: Subscribe,
+        arm: ArmProfile,
+        loop: ControlLoop,
+        on_orientation: Callable[[np.ndarray], None],
+        say: Callable[[str], object] = lambda words: None,
+    ) -> None:
+        """``arm`` feeds this loop's contract (``ArmProfile.require_contract``); ``say`` takes a warning."""
+        names = {p.name for p in loop.contract.proprio} | set(loop.limits.needs)
+        super().__init__(subscribe, arm, names, loop.put_proprio, loop.mailbox.fault, on_orientation)
+        self._watch, self._loop = Watch(say), loop
+        self.stages = StageTimes(loop.clock.steady)  # of what is done to each image as it arrives
+        for camera in loop.contract.cameras:
+            source = arm.cameras[camera.name]
+            message, decode = (
+                (Image, messages.from_image) if source.type == "image" else (CompressedImage, messages.from_compressed)
+            )
+            fit = partial(source.fit, height=camera.height, width=camera.width)
+            on_image = partial(self.on_image, camera.name, partial(decode, fit=fit))
+            subscribe(message, source.topic, on_image, 1, source.qos == "reliable")  # the newest: an older one is late
+
+    def on_image(self, name: str, decode: Callable[[Any], np.ndarray], message: Any) -> None:
+        """``decode`` makes the contract's picture of the message."""
+        if isinstance(message, Image):
+            self._watch.image(self._arm.cameras[name].topic, len(message.data))
+        try:
+            with self.stages.measure("decode"):
+                pixels = decode(message)
+        except PixelarmError as error:
+            self._loop.mailbox.fault(name, f"{name!r}: {error}")
+            return
+        self._loop.put_image(name, pixels, stamp_ns(message.header.stamp))
 
 
 def _each(readers: list[Reader], message: JointState) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 
 from robot import rotations
 from robot.actions import JOINT_POSITION, POSE, Target
-from robot.contract import Contract
 from robot.control.loop import Command
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
@@ -24,22 +23,21 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E
 
 
 class Outputs:
-    """Publishes the commands of one contract's kind of action."""
+    """Publishes commands of one kind of target (``robot.actions.TARGETS``) that come every ``period_s``."""
 
     def __init__(
         self,
         publisher: Callable[[Any, str], Any],
         arm: ArmProfile,
-        contract: Contract,
+        told: str,
+        period_s: float,
         action_client: Callable[[Any, str], Any] | None = None,
         say: gripper_output.Say = lambda words: None,
     ) -> None:
-        """``publisher(message type, topic)`` makes one; ``arm`` takes this contract
-        (``ArmProfile.require_contract``). ``action_client`` and ``say`` are for grippers that are actions
-        (``gripper_output.make``).
+        """``publisher(message type, topic)`` makes one; ``arm`` takes ``told``. ``action_client`` and ``say`` are for
+        grippers that are actions (``gripper_output.make``).
         """
-        self._arm, self._period_s = arm, contract.period_s
-        told = arm.told(contract.action.kind)
+        self._arm, self._period_s = arm, period_s
         output = arm.outputs[told]
         self._message = {POSE: self._pose, JOINT_POSITION: self._joint_positions}.get(told, self._joint_velocities)
         self._as_trajectory = told == JOINT_POSITION and output.type == "joint_trajectory"

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ from robot.errors import PixelarmError
 from robot.files import write_text
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime, waiting
+from robot.ros.arbitration import NODE, STATUS_LOST_S, ToArbiter
 from robot.ros.inputs import Inputs
 from robot.ros.outputs import Outputs
+from robot.ros.runtime import qos
 from robot.ros.waiting import Waiting
 
 runtime.require_rclpy()
@@ -39,21 +42,11 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor  # noqa: 
 from rclpy.action import ActionClient  # noqa: E402
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import Joy  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
 OK, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
-
-def qos(depth: int, reliable: bool = False, latched: bool = False) -> QoSProfile:
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=depth,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-    )
 
 
 class PolicyNode(LifecycleNode):
@@ -79,6 +72,7 @@ class PolicyNode(LifecycleNode):
         age = FloatingPointRange(from_value=0.0, to_value=10_000.0)
         declare("bundle", "", "folder of the policy bundle", read_only=True)
         declare("profile", "sim_panda", "arm profile: a name among hardware/arms, or a file", read_only=True)
+        declare("arbiter", False, "send targets to the arbiter, which alone commands the arm", read_only=True)
         declare("dry_run", "profile", "true: publish on ~/preview only; or false, profile", dynamic_typing=True)
         declare("require_enable", "profile", "true: motion needs a held button; or false, profile", dynamic_typing=True)
         declare(
@@ -140,8 +134,9 @@ class PolicyNode(LifecycleNode):
         arm = ArmProfile.load(profile.find(str(self.get_parameter("profile").value), profile.shipped()))
         policy = bundle.load(path)
         arm.require_contract(policy.contract)
-        self.arm, self.dry_run = arm, self._choice("dry_run", arm.dry_run)
-        required = self._choice("require_enable", arm.enable.required)
+        self.arm, self.arbiter = arm, bool(self.get_parameter("arbiter").value)
+        self.dry_run = self._choice("dry_run", arm.dry_run)  # behind an arbiter, that one publishes previews
+        required = not self.arbiter and self._choice("require_enable", arm.enable.required)
         self._introduce(path, policy.contract, required)
         if self.dry_run is False and not arm.verified:
             self.get_logger().warning(
@@ -176,7 +171,8 @@ class PolicyNode(LifecycleNode):
         self._heard: set[str] = set()  # of those that are no observation
         self._waiting = Waiting(self, streams, self._missing, self.get_logger().warning)
         target, resolve = self.arm.outputs[self.arm.told(contract.action.kind)].topic, self.resolve_topic_name
-        sends = f"{resolve(target)} and {resolve(self.arm.gripper_command.topic)}"
+        topics = ("arbiter/policy", "arbiter/status") if self.arbiter else (target, self.arm.gripper_command.topic)
+        sends = " and ".join(resolve(topic) for topic in topics)
         self.get_logger().info(
             f"policy {path} ({contract.summary}) waits for: {waiting.listed(streams, resolve)}; commands "
             f"{self.arm.name} on {sends}{' (dry run: previews only)' if self.dry_run else ''}; {runtime.where()}"
@@ -272,7 +268,9 @@ class PolicyNode(LifecycleNode):
 
         def publisher(kind: Any, topic: str) -> Any:
             made = self.create_publisher(
-                kind, f"~/preview/{topic.strip('/')}" if self.dry_run else topic, qos(1, reliable=True)
+                kind,
+                f"~/preview/{topic.strip('/')}" if self.dry_run and not self.arbiter else topic,
+                qos(1, reliable=True),
             )
             self._entities.append((self.destroy_publisher, made))
             return made
@@ -288,14 +286,36 @@ class PolicyNode(LifecycleNode):
             subscribe(Joy, arm.enable.topic, self._on_joy, 1)
         for latched in (False, True):  # a latched subscription alone would not hear a publisher that does not latch
             subscribe(Bool, arm.estop.topic, self._on_estop, 1, reliable=True, latched=latched)
-        self._outputs = Outputs(
-            publisher, arm, loop.contract, None if self.dry_run else action_client, self.get_logger().warning
-        )
+        told = arm.told(loop.contract.action.kind)
+        self._outputs: Outputs | ToArbiter
+        if self.arbiter:
+            self._outputs = ToArbiter(publisher, arm, told)
+            self._command_s = -STATUS_LOST_S
+            subscribe(String, f"{NODE}/status", self._on_arbiter, 1, reliable=True)
+            self._entities.append((self.destroy_timer, self.create_timer(0.1, self._check_arbiter)))
+            self._check_arbiter()
+        else:
+            client = None if self.dry_run else action_client
+            self._outputs = Outputs(publisher, arm, told, loop.contract.period_s, client, self.get_logger().warning)
         self._inputs = Inputs(subscribe, arm, loop, self._outputs.measured, self.get_logger().warning)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._entities.append((self.destroy_publisher, self._diagnostics))
         self._entities.append((self.destroy_timer, self.create_timer(1.0, self._diagnose)))
         self._entities.append((self.destroy_service, self.create_service(SetBool, "~/hold", self._on_hold)))
+
+    def _on_arbiter(self, message: String) -> None:
+        """Who has command: a policy that has none plans nothing, and begins anew where the arm is once it is given."""
+        assert self.loop is not None
+        status = json.loads(message.data)
+        self._command_s, mode = time.monotonic(), status["mode"]
+        words = "" if mode == "policy" else f"the arbiter's mode is {mode}: {status['words']}"
+        self.loop.bars.put("not_in_command", words)
+
+    def _check_arbiter(self) -> None:
+        assert self.loop is not None
+        if time.monotonic() - self._command_s >= STATUS_LOST_S:
+            topic = self.resolve_topic_name(f"{NODE}/status")
+            self.loop.bars.put("not_in_command", f"the arbiter is not heard on {topic}: is it running?")
 
     def _on_contract(self, message: String) -> None:
         """What the arm's scene is. Another than the policy's ends a node that started itself, and holds any other."""
@@ -339,6 +359,9 @@ class PolicyNode(LifecycleNode):
 
     def _publish(self, command: Command, hold: bool) -> None:
         """Called from the loop's thread."""
+        assert self.loop is not None
+        if hold and self.loop.rule == "not_in_command":
+            return  # its last target is of another place
         self._outputs.publish(command, hold)
 
     def _diagnose(self) -> None:

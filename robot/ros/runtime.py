@@ -6,6 +6,7 @@ the main thread waits for SIGINT or SIGTERM, or for the node to say that it is d
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from robot.errors import MissingDependency
 if TYPE_CHECKING:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
+    from rclpy.qos import QoSProfile
 
 RANGE, OLD_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 
@@ -57,6 +59,29 @@ def where() -> str:
     scope = os.environ.get(RANGE) or ("LOCALHOST" if os.environ.get(OLD_RANGE) == "1" else "")
     words = "this machine only" if scope == "LOCALHOST" else f"discovery range {scope or 'SUBNET'}"
     return f"ROS_DOMAIN_ID {os.environ.get('ROS_DOMAIN_ID') or 0}, {words}"
+
+
+def qos(depth: int, reliable: bool = False, latched: bool = False) -> QoSProfile:
+    """Keeps the ``depth`` newest; ``latched`` (transient local) also hears what was said before."""
+    from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+def message_type(name: str) -> Any:
+    """The class of a message such as ``std_msgs/msg/Bool``; raises MissingDependency if this ROS has none."""
+    package, _, kind = name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), kind)
+    except (ImportError, AttributeError) as error:
+        raise MissingDependency(
+            f"there is no message {name} here ({error}): install the ROS package {package} of the driver, and source it"
+        ) from error
 
 
 def split_ros_args(argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -90,7 +90,7 @@ def test_an_episode_runs_through_two_processes(policy: Path, tmp_path: Path) -> 
     assert (
         "(task lift, arm panda, 10 Hz, eef_delta_position) waits for: camera agentview on /agentview/image_raw" in first
     )
-    assert "contract of the arm on /sim_arm/contract; commands sim_panda on /target_pose and /gripper/target" in first
+    assert "contract of the arm on /sim_arm/contract; commands sim_panda on /arbiter/policy" in first
 
 
 @pytest.mark.gl
@@ -265,7 +265,9 @@ def test_messages_become_observations_or_named_faults(policy: Path, ros: None) -
 
 def test_sigterm_before_any_sensor_ends_cleanly(policy: Path, tmp_path: Path) -> None:
     stats = tmp_path / "stats.json"
-    process = start("robot.commands.deploy", str(policy), "--arm", "franka_crisp", "--stats", str(stats))
+    process = start(
+        "robot.commands.deploy", str(policy), "--arm", "franka_crisp", "--arbiter", "none", "--stats", str(stats)
+    )
     assert process.stderr is None and process.stdout is not None
     heard = []
     for line in process.stdout:

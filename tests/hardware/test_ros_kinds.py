@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from robot import bundle, profile, rotations
-from robot.actions import KINDS, Target
+from robot.actions import KINDS, POSE, Target
 from robot.contract import Action, Contract, Proprio
 from robot.control.loop import Command
 from robot.errors import PixelarmError
@@ -211,13 +211,12 @@ class Published:
 
 def test_a_position_holds_the_orientation_of_its_start_and_a_rotation_is_sent() -> None:
     from robot.ros.outputs import Outputs
-    from sim.tasks import make_task
 
     folder = profile.shipped()
     assert folder is not None
     arm, published = ArmProfile.load(folder / "sim_panda.yaml"), Published()
     first, second, third = ([1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.6, 0.8])
-    outputs = Outputs(published, arm, make_task("lift").contract)
+    outputs = Outputs(published, arm, POSE, 0.1)
     command = Command(7, Target(1.0, position=np.array([0.1, 0.2, 0.3])))
     for measured, held in ((first, first), (second, first)):  # it sags or is pushed: the target stays
         outputs.measured(np.array(measured))
@@ -226,7 +225,7 @@ def test_a_position_holds_the_orientation_of_its_start_and_a_rotation_is_sent() 
     outputs.let_go()  # activated anew
     outputs.publish(command)
     assert published.orientation() == second
-    turning = Outputs(published, arm, make_task("stack").contract)
+    turning = Outputs(published, arm, POSE, 0.1)
     turning.publish(Command(7, command.target.replace(rotation=rotations.from_quaternion(np.array(third)))))
     np.testing.assert_allclose(published.orientation(), third)
     gripper = published.sent[-1][1]

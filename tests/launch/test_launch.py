@@ -67,10 +67,14 @@ def test_launch_arguments_are_real_options() -> None:
     text = (FOLDER / "sim.launch.py").read_text()
     for name in ast.literal_eval(re.search(r"^OPTIONS = (\(.*\))$", text, re.M)[1]):  # type: ignore[index]
         assert f"--{name.replace('_', '-')}" in options
-    node = (FOLDER.parent / "robot" / "ros" / "policy_node.py").read_text()
-    parameters = set(re.findall(r'\bdeclare\(\s*"(\w+)"', node))
-    passed = set(re.findall(r'"(\w+)": setting\(', (FOLDER / "deploy.launch.py").read_text()))
-    assert passed == parameters
+    nodes = re.split(r"\bNode\(", (FOLDER / "deploy.launch.py").read_text())[1:]
+    for name, launched, left_out in (
+        ("policy_node", nodes[0], set()),
+        ("arbiter_node", nodes[1], {"target", "stats_path", "end_with_parent"}),  # the bundle says the target
+    ):
+        node = (FOLDER.parent / "robot" / "ros" / f"{name}.py").read_text()
+        parameters = set(re.findall(r'\bdeclare\(\s*"(\w+)"', node))
+        assert set(re.findall(r'"(\w+)": setting\(', launched)) == parameters - left_out
     flags = {option for action in deploy.parser()._actions for option in action.option_strings}
     assert {"--dry-run", "--no-dry-run", "--speed-scale", "--stats", "--network"} <= flags
 

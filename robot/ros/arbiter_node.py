@@ -1,0 +1,347 @@
+"""The arbiter as a ROS 2 node: a thin shell over ``robot.arbiter``, which has all the rules.
+
+It alone publishes on the command topics of the arm's profile. Everybody else sends targets to it
+(``robot.ros.arbitration``). Services (std_srvs/Trigger):
+
+``~/policy``, ``~/teleop``  give command to the policy, or to the operator's device
+``~/reset``                 bring the arm to the start of its profile
+``~/stop``                  take command from whoever has it: the arm comes to rest and holds
+``~/clear``                 end a fault whose cause is gone; nobody has command then
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from robot import bundle, profile
+from robot.actions import JOINT_POSITION, JOINT_VELOCITY, POSE, Target
+from robot.arbiter.arbiter import Arbiter
+from robot.arbiter.modes import IDLE, INTERVENE, POLICY, RESET, TELEOP
+from robot.control.limits import target_limits
+from robot.control.loop import Command
+from robot.control.timing import Clock, Samples
+from robot.errors import MissingDependency, PixelarmError, UnknownName
+from robot.files import write_text
+from robot.profile import ArmProfile
+from robot.profile.arbitration import Ready
+from robot.ros import arbitration, runtime
+from robot.ros.inputs import StateInputs
+from robot.ros.outputs import Outputs
+from robot.ros.runtime import message_type, qos
+from robot.ros.waiting import FIRST_S
+
+runtime.require_rclpy()
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from rcl_interfaces.msg import ParameterDescriptor  # noqa: E402
+from rclpy.action import ActionClient  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from sensor_msgs.msg import JointState, Joy  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+
+NOBODY = "nobody"
+QUIET = ("running", IDLE, POLICY, TELEOP, INTERVENE, RESET)  # events that are no warning
+LATE_PERIODS = 3.0  # a tick later than this is an overrun
+
+
+class ArbiterNode(Node):
+    """See the module text. ``done`` and ``exit_code`` are for ``robot.ros.runtime.run``."""
+
+    def __init__(self, overrides: dict[str, Any] | None = None) -> None:
+        given = [Parameter(name, value=value) for name, value in (overrides or {}).items()]
+        super().__init__(arbitration.NODE, parameter_overrides=given)
+        self.done, self.exit_code = threading.Event(), 0
+        self._declare()
+        self.arm = ArmProfile.load(profile.find(self._text("profile"), profile.shipped()))
+        self.config = self.arm.arbiter
+        self.dry_run = self._choice("dry_run", self.arm.dry_run)
+        self.kind = self._kind(self._text("target"))
+        self.intervals = Samples()  # ms between two commands to the driver
+        self._enable_required = self._choice("require_enable", self.arm.enable.required)
+        self._give_to = self._wanted(self._text("command"))
+        self.arbiter = self._make_arbiter()
+        self._connect()
+        self._introduce()
+        self._parent = os.getppid() if self.get_parameter("end_with_parent").value else 0
+        self._running, self._since_s = True, time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="arbiter", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------------------------------------------------ set-up
+    def _declare(self) -> None:
+        def declare(name: str, default: Any, words: str) -> None:
+            self.declare_parameter(name, default, ParameterDescriptor(description=words, read_only=True))
+
+        declare("profile", "sim_panda", "arm profile: a name among hardware/arms, or a file")
+        declare("target", "", "what the arm is told: pose, joint_position or joint_velocity; empty: its first")
+        declare("bundle", "", "or a policy bundle, whose kind of action says it")
+        declare("dry_run", "profile", "true: publish on ~/preview only; or false, profile")
+        declare("require_enable", "profile", "true: a policy needs a held button; or false, profile")
+        declare("speed_scale", 0.0, "share of the greatest speeds, in (0, 1]; 0: as the profile says")
+        declare("command", NOBODY, "who gets command once the arm is there: nobody, policy or teleop")
+        declare("end_with_parent", False, "end, after coming to rest, when the process that started this one is gone")
+        declare("stats_path", "", "file for counters and times, written when the node ends")
+
+    def _text(self, name: str) -> str:
+        return str(self.get_parameter(name).value)
+
+    def _choice(self, name: str, default: bool) -> bool:
+        words = self._text(name).lower()
+        if words not in ("profile", "true", "false"):
+            raise PixelarmError(f"the parameter {name!r} must be true, false or profile, got {words!r}")
+        return default if words == "profile" else words == "true"
+
+    def _kind(self, wanted: str) -> str:
+        takes = self.arm.outputs
+        if not wanted and (path := self._text("bundle")):
+            wanted = self.arm.told(bundle.read(Path(path))[1].action.kind)
+        if wanted and wanted not in takes:
+            raise UnknownName(f"kind of target of the arm {self.arm.name!r}:", wanted, takes)
+        return wanted or next(kind for kind in (POSE, JOINT_POSITION, JOINT_VELOCITY) if kind in takes)
+
+    def _wanted(self, name: str) -> str:
+        if name not in (NOBODY, POLICY, TELEOP):
+            raise UnknownName("commander", name, (NOBODY, POLICY, TELEOP))
+        return name
+
+    def _make_arbiter(self) -> Arbiter:
+        limits, scale = self.arm.limits, float(self.get_parameter("speed_scale").value)
+        limits = dataclasses.replace(limits, speed_scale=scale) if scale else limits
+        return Arbiter(
+            target_limits(limits, self.kind, len(self.arm.joint_names), self.config.period_s, self.arm.read_chain()),
+            self.kind,
+            self._publish,
+            self.config,
+            self.arm.enable.timeout_s if self._enable_required else None,
+            Clock(lambda: self.get_clock().now().nanoseconds),
+            self._on_event,
+        )
+
+    def _connect(self) -> None:
+        arm, arbiter = self.arm, self.arbiter
+
+        def subscribe(
+            kind: Any, topic: str, callback: Callable[[Any], None], depth: int, reliable: bool = False
+        ) -> None:
+            self.create_subscription(kind, topic, callback, qos(depth, reliable))
+
+        def publisher(kind: Any, topic: str) -> Any:
+            made = f"~/preview/{topic.strip('/')}" if self.dry_run else topic
+            self._commanded.append(self.resolve_topic_name(made))
+            return self.create_publisher(kind, made, qos(1, reliable=True))
+
+        self._commanded: list[str] = []
+        action_client = None if self.dry_run else partial(ActionClient, self)
+        say = self.get_logger().warning
+        self._outputs = Outputs(publisher, arm, self.kind, self.config.period_s, action_client, say)
+        self._inputs = StateInputs(
+            subscribe,
+            arm,
+            arbiter.state.names,
+            arbiter.put_state,
+            lambda name, words: arbiter.fault_state(words),
+            self._outputs.measured,
+        )
+        for source in (POLICY, TELEOP):
+            topic, kind = (f"~/{source}/pose", PoseStamped) if self.kind == POSE else (f"~/{source}/joints", JointState)
+            subscribe(kind, topic, partial(self._on_target, source), 1, True)
+            subscribe(JointState, f"~/{source}/gripper", partial(self._on_gripper, source), 1, True)
+        subscribe(Bool, "~/teleop/held", lambda message: arbiter.put_operator(bool(message.data)), 10)
+        if self._enable_required:
+            subscribe(Joy, arm.enable.topic, self._on_joy, 1)
+        for latched in (False, True):  # a latched subscription alone would not hear a publisher that does not latch
+            self.create_subscription(Bool, arm.estop.topic, self._on_estop, qos(1, True, latched))
+        for ready in self.config.ready:
+            self._watch_driver(ready)
+        self._status = self.create_publisher(String, "~/status", qos(1, reliable=True))
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        for name, order in (
+            (POLICY, partial(arbiter.drive, POLICY)), (TELEOP, partial(arbiter.drive, TELEOP)),
+            (RESET, partial(arbiter.drive, RESET)), ("stop", arbiter.stop), ("clear", arbiter.clear),
+        ):  # fmt: skip
+            self.create_service(Trigger, f"~/{name}", partial(self._on_order, name, order))
+        self.create_timer(1.0 / arbitration.STATUS_HZ, self._say_status)
+        self.create_timer(1.0, self._diagnose)
+        self.create_timer(0.25, self._look)
+
+    def _introduce(self) -> None:
+        resolve, target = self.resolve_topic_name, self.arm.outputs[self.kind].topic
+        waits = f"{self.kind} targets on {resolve('~/policy')} and {resolve('~/teleop')}"
+        dry = " (dry run: previews only)" if self.dry_run else ""
+        self.get_logger().info(
+            f"arbiter of {self.arm.name}: {self.config.rate_hz:g} commands/s on {resolve(target)} and "
+            f"{resolve(self.arm.gripper_command.topic)}{dry}; waits for {waits}; command is {self._give_to}'s; "
+            f"{runtime.where()}"
+        )
+        if not self.dry_run and not self.arm.verified:
+            self.get_logger().warning(
+                f"the profile {self.arm.name!r} was never tried on its arm: a hand on the emergency stop!"
+            )
+
+    # ----------------------------------------------------------------------------------------------------------- in
+    def _on_target(self, source: str, message: Any) -> None:
+        try:
+            if self.kind == POSE:
+                motion, stamp = arbitration.read_pose(message, self.arm.base_frame)
+            else:
+                motion, stamp = arbitration.read_joints(message, self.arm.joint_names, self.kind)
+        except PixelarmError as error:
+            self.arbiter.counts["malformed"] += 1
+            self.get_logger().warning(f"a target of {source}: {error}: dropped", throttle_duration_sec=5.0)
+            return
+        self.arbiter.put_target(source, motion, stamp)
+
+    def _on_gripper(self, source: str, message: JointState) -> None:
+        if len(message.position) == 1:
+            self.arbiter.put_gripper(source, message.position[0])
+
+    def _on_joy(self, message: Joy) -> None:
+        button = self.arm.enable.button
+        self.arbiter.put_enable(button < len(message.buttons) and message.buttons[button] == 1)
+
+    def _on_estop(self, message: Bool) -> None:
+        self.arbiter.put_cause("estop", "the emergency stop is pressed" if message.data else "")
+
+    def _watch_driver(self, ready: Ready) -> None:
+        topic = self.resolve_topic_name(ready.topic)
+        wanted = " or ".join(str(value) for value in ready.values)
+
+        def on_message(message: Any) -> None:
+            value: Any = message
+            for part in ready.field.split("."):
+                value = getattr(value, part)
+            words = (
+                "" if value in ready.values else f"{topic} says {value}, and the driver follows commands at {wanted}"
+            )
+            self.arbiter.put_cause("driver", words, topic)
+
+        self.arbiter.put_cause("driver", f"the driver has said nothing on {topic} yet; is it running?", topic)
+        try:
+            kind = message_type(ready.type)
+        except MissingDependency as error:
+            raise PixelarmError(f"arm profile {self.arm.name!r}: arbiter.ready: {error}") from error
+        self.create_subscription(kind, ready.topic, on_message, qos(1, ready.latched, ready.latched))
+
+    def _on_order(
+        self, name: str, order: Callable[[], str | None], request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        self._look()
+        self._give_to = NOBODY  # somebody decides: nothing is given by itself any more
+        refusal = order() or ""
+        response.success, response.message = not refusal, refusal or f"{name}: done"
+        if refusal:
+            self.get_logger().warning(f"{name} refused: {refusal}")
+        return response
+
+    def _look(self) -> None:
+        """Whether anybody else publishes where only this node may, and whether command can be given as was wanted."""
+        if self._parent and os.getppid() != self._parent:
+            self.get_logger().warning("the process that started the arbiter is gone: it ends, and the driver holds")
+            self.done.set()
+        for topic in self._commanded:
+            others = [
+                f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+                for info in self.get_publishers_info_by_topic(topic)
+                if (info.node_name, info.node_namespace) != (self.get_name(), self.get_namespace())
+            ]
+            words = f"{', '.join(others)} publishes on {topic} too: end it" if others else ""
+            self.arbiter.put_cause("second_publisher", words, topic)
+        if self._give_to == NOBODY or self.arbiter.mode != IDLE:
+            return
+        refusal = self.arbiter.drive(self._give_to)
+        if not refusal:
+            self._give_to = NOBODY
+        elif time.monotonic() - self._since_s > FIRST_S:
+            self.get_logger().warning(f"{self._give_to} cannot have command: {refusal}", throttle_duration_sec=5.0)
+
+    # ---------------------------------------------------------------------------------------------------------- out
+    def _publish(self, target: Target, stamp_ns: int, hold: bool) -> None:
+        self._outputs.publish(Command(stamp_ns, target), hold)
+
+    def _on_event(self, name: str, words: str) -> None:
+        log = self.get_logger()
+        if name in QUIET:  # two lines: rclpy keeps the severity of a line of code
+            log.info(f"{name}: {words}")
+        else:
+            log.warning(f"{name}: {words}")
+        self._say_status()
+
+    def _say_status(self) -> None:
+        if hasattr(self, "_status"):
+            self._status.publish(String(data=json.dumps(self.arbiter.status())))
+
+    def _run(self) -> None:
+        try:
+            self._tick_on()
+        except Exception as error:  # an arbiter that goes deaf in silence would be worse than none: the driver holds
+            self.get_logger().fatal(f"the arbiter fails and ends: {type(error).__name__}: {error}")
+            sys.excepthook(*sys.exc_info())
+            self.exit_code = 1
+            self.done.set()
+
+    def _tick_on(self) -> None:
+        period, due, before = self.config.period_s, time.monotonic(), 0.0
+        while self._running:
+            self.arbiter.tick()
+            now = time.monotonic()
+            if before:
+                self.intervals.add((now - before) * 1e3)
+            before, due = now, due + period
+            if now > due + LATE_PERIODS * period:
+                self.arbiter.counts["tick_overrun"] += 1
+                due = now
+            time.sleep(max(0.0, due - now))
+
+    def _diagnose(self) -> None:
+        status = self.arbiter.status()
+        bad = status["mode"] == "fault"
+        level = DiagnosticStatus.ERROR if bad else DiagnosticStatus.WARN if status["rule"] else DiagnosticStatus.OK
+        numbers = {f"rule {name}": n for name, n in status["rules"].items()}
+        numbers |= {f"limit {name}": n for name, n in status["limits"].items()}
+        numbers |= {f"interval {name} ms": value for name, value in self.intervals.summary().items()}
+        message = DiagnosticArray()
+        message.status.append(
+            DiagnosticStatus(
+                name="pixelarm arbiter",
+                hardware_id=self.arm.name,
+                level=level,
+                message=f"{status['mode']}: {status['words']}" if status["words"] else status["mode"],
+                values=[KeyValue(key=key, value=str(value)) for key, value in numbers.items()],
+            )
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def finish(self) -> None:
+        """Bring the arm to rest, then fall silent; write the statistics."""
+        self.arbiter.stop()
+        end = time.monotonic() + 2.0
+        while self._thread.is_alive() and not self.arbiter.limits.resting and time.monotonic() < end:
+            time.sleep(self.config.period_s)
+        self._running = False
+        self._thread.join(timeout=1.0)
+        if path := self._text("stats_path"):
+            found = {"arm": self.arm.name, "dry_run": self.dry_run, **self.arbiter.status()}
+            write_text(Path(path), json.dumps({**found, "interval_ms": self.intervals.summary()}) + "\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``python -m robot.ros.arbiter_node --ros-args -p profile:=sim_panda ...``, as the launch files start it."""
+    _, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
+    return runtime.run(ArbiterNode, ros_args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
