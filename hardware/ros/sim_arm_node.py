@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hardware.ros.driver_node import DriverNode
 from hardware.ros.gripper_input import GripperInput
 from hardware.simulated import arm as sim_arm
 from hardware.simulated.arm import ArmState, Options, SimArm
@@ -31,6 +32,7 @@ from robot.errors import PixelarmError
 from robot.files import write_json, write_results
 from robot.packages import require_ours
 from robot.profile import OUTPUTS, ArmProfile
+from robot.profile.grippers import WITH_JOINTS
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp, stamp_ns
 from robot.ros.shared_memory import Watch
@@ -77,7 +79,7 @@ class SimArmNode(Node):
         task = configured_task(TaskConfig(options.task, options.image_size, arm=self.arm_profile.arm))
         self.arm_profile.require_contract(task.contract)
         world = build_world(task, fits={name: source.fit for name, source in self.arm_profile.cameras.items()})
-        names = world.joint_state()[0]
+        self._names = names = self._named(world.joint_state()[0])
         lacking = [n for n in (*self.arm_profile.joint_names, *self.arm_profile.gripper_state.joints) if n not in names]
         if lacking:
             raise PixelarmError(f"the simulated arm has no joints {', '.join(lacking)}; it has {', '.join(names)}")
@@ -96,12 +98,21 @@ class SimArmNode(Node):
         arm.frames = [] if episodes and options.video_dir else None
         return arm
 
+    def _named(self, simulated: list[str]) -> list[str]:
+        """The joints' names, from the base to the fingers: a driver's own where the profile is a driver's."""
+        if self.arm_profile.driver is None:
+            return simulated
+        names = list(self.arm_profile.joint_names)
+        fingers = [name for name in self.arm_profile.gripper_state.joints if name not in names]
+        rest = [*fingers, *(name for name in simulated[len(names) :] if name not in fingers)]
+        return [*names, *rest[: len(simulated) - len(names)]]
+
     def _require_range(self, world: World) -> None:
         """Refuse a profile whose joint limits are another arm's, where joints are commanded."""
         limits, names = self.arm_profile.limits, self.arm_profile.joint_names
         if not KINDS[world.contract.action.kind].each_joint or len(limits.joint_low) != len(names):
             return  # the policy node refuses limits of another number
-        low, high = (messages.by_name(world.joint_state()[0], ends.tolist(), names) for ends in world.joint_range())
+        low, high = (messages.by_name(self._names, ends.tolist(), names) for ends in world.joint_range())
         wrong = [
             f"{name} {a:g} to {b:g} rad, the simulated arm {c:g} to {d:g}"
             for name, a, b, c, d in zip(names, limits.joint_low, limits.joint_high, low, high)
@@ -143,12 +154,14 @@ class SimArmNode(Node):
             self._contract.publish(messages.to_contract(String(), self.arm.world.contract))
         self._hear(arm, reliable)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        self._driver = DriverNode(self, arm, self.arm, self._command_topic) if arm.driver else None
 
     def _hear(self, arm: ArmProfile, reliable: QoSProfile) -> None:
         """What a policy sends, and what is to be said while it does not."""
         kind, told = KINDS[self.arm.world.contract.action.kind], arm.told(self.arm.world.contract.action.kind)
         output, self._turns = arm.outputs[told], kind.turns
-        self._joint_order = self.arm.world.joint_state()[0][: len(arm.joint_names)]
+        self._command_topic = output.topic
+        self._joint_order = self._names[: len(arm.joint_names)]
         if told == POSE:
             self.create_subscription(PoseStamped, output.topic, self._on_pose, reliable)
         elif told == JOINT_VELOCITY or output.type == "float64_multi_array":
@@ -156,10 +169,11 @@ class SimArmNode(Node):
             self.create_subscription(Float64MultiArray, output.topic, lambda m: self._on_array(field, m), reliable)
         else:
             self.create_subscription(JointTrajectory, output.topic, self._on_trajectory, reliable)
-        self._gripper = GripperInput(self, arm.gripper_command, self._on_gripper, self._ignore)
+        together = arm.gripper_command.type == WITH_JOINTS
+        self._gripper = None if together else GripperInput(self, arm.gripper_command, self._on_gripper, self._ignore)
         self._heard: set[str] = set()
         streams = [Stream("targets", output.topic, key=OUTPUTS[told])]
-        if not arm.gripper_command.is_action:
+        if not arm.gripper_command.is_action and not together:
             streams.append(Stream("the gripper's target", arm.gripper_command.topic, key="gripper_command"))
         names = {stream.what for stream in streams}
         self._waiting = Waiting(self, streams, lambda: names - self._heard, self.get_logger().warning)
@@ -178,9 +192,13 @@ class SimArmNode(Node):
         motion: dict[str, Any] = {"position": position}
         if self._turns:  # else the arm keeps its own orientation, as in training
             motion["rotation"] = rotations.from_quaternion(xyzw)
-        self.arm.command(stamp_ns(message.header.stamp), **motion)
+        self._move(stamp_ns(message.header.stamp), motion)
 
     def _on_array(self, field: str, message: Float64MultiArray) -> None:
+        gripper = self.arm_profile.gripper_command
+        if gripper.type == WITH_JOINTS and message.data:
+            self._on_gripper(0, gripper.gripper(message.data[-1]))
+            message.data = message.data[:-1]
         self._on_joints(field, lambda names: messages.from_multi_array(message, names), 0)
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
@@ -197,7 +215,11 @@ class SimArmNode(Node):
             return
         ordered = messages.by_name(self.arm_profile.joint_names, values.tolist(), self._joint_order)
         motion: dict[str, Any] = {field: ordered}
-        self.arm.command(stamp or self.arm.now_ns(), **motion)
+        self._move(stamp or self.arm.now_ns(), motion)
+
+    def _move(self, stamp: int, motion: dict[str, Any]) -> None:
+        if self._driver is None or self._driver.admit(motion):
+            self.arm.command(stamp, **motion)
 
     def _on_gripper(self, stamp: int, gripper: float) -> bool:
         self._heard.add("the gripper's target")
@@ -212,12 +234,14 @@ class SimArmNode(Node):
 
     # -------------------------------------------------------------------- out
     def on_state(self, state: ArmState, with_pose: bool) -> None:
-        joints = JointState(name=state.joint_names)
-        set_stamp(joints.header, state.stamp_ns)
-        joints.position, joints.velocity = state.joint_position.tolist(), state.joint_velocity.tolist()
-        joints.effort = state.joint_effort.tolist()
-        for publisher in self._joints:
-            publisher.publish(joints)
+        if self._driver is None or self._driver.state_due():
+            columns = state.joint_position, state.joint_velocity, state.joint_effort
+            order = range(len(self._names)) if self._driver is None else self._driver.order(len(self._names))
+            joints = JointState(name=[self._names[i] for i in order])
+            set_stamp(joints.header, state.stamp_ns)
+            joints.position, joints.velocity, joints.effort = ([float(c[i]) for i in order] for c in columns)
+            for publisher in self._joints:
+                publisher.publish(joints)
         if with_pose and self._pose:
             pose = PoseStamped()
             set_stamp(pose.header, state.stamp_ns, self.arm_profile.base_frame)
@@ -234,6 +258,8 @@ class SimArmNode(Node):
 
     def on_episode(self, event: dict[str, Any]) -> None:
         frames = event.pop("frames", None)
+        if event["event"] == "reset" and self._driver is not None:
+            self._driver.manners.forget()
         self._episode.publish(String(data=json.dumps(event)))
         if event["event"] != "end":
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,6 +73,7 @@ class SimArm:
     ) -> None:
         self.world, self.task, self.listener, self.episodes = world, task, listener, episodes
         self.command_timeout_s, self.now_ns = command_timeout_s, now_ns
+        self.state_s = STATE_S  # between two joint states; a multiple of SLICE_S
         self.velocity_timeout_s = velocity_timeout_s  # joint velocities end when no other come for so long
         self.camera_s = 1.0 / world.contract.cameras[0].fps if world.contract.cameras else world.contract.period_s
         self.seed = episodes.seeds[0] if episodes else seed
@@ -161,6 +162,14 @@ class SimArm:
                 self._move(Target(self._gripper, **motion))
             return True
 
+    def measured(self, fields: Iterable[str]) -> dict[str, np.ndarray]:
+        """Fields of a ``robot.actions.Target`` that leave the arm where it is."""
+        with self._lock:
+            found = self.world.reference()
+            n = len(self.world.arm.qpos)
+            known = {"joint_velocities": np.zeros(n), **{k: v for k, v in vars(found).items() if v is not None}}
+            return {field: known[field] for field in fields}
+
     def _move(self, target: Target) -> None:
         self.world.follow(target)
         if target.kind == JOINT_VELOCITY:
@@ -181,7 +190,7 @@ class SimArm:
             self.reset(self.seed)
             self._accept_ns = self.now_ns() + round(SETTLE_S * 1e9)
         substeps, count = round(SLICE_S / self.world.timestep), 0
-        per_state, per_camera = round(STATE_S / SLICE_S), round(self.camera_s / SLICE_S)
+        per_state, per_camera = max(1, round(self.state_s / SLICE_S)), round(self.camera_s / SLICE_S)
         due = time.monotonic()
         while self._running:
             with self._lock:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from robot.actions import JOINT_VELOCITY, Target
+from robot.arbiter.following import TRIES, Following
 from robot.arbiter.handover import Handover
 from robot.arbiter.modes import COMMANDED_BY, FAULT, IDLE, INTERVENE, POLICY, RESET, TELEOP
 from robot.arbiter.sources import Deadman, Source
@@ -62,6 +63,7 @@ class Arbiter:
         self._operator = Deadman(config.teleop_silence_s)
         self._enable = None if enable_timeout_s is None else Deadman(enable_timeout_s)
         self._handover, self._journey = Handover(config.blend_s), Journey(config.start)
+        self._following = Following(config)
         self.mode, self.rule, self.words = IDLE, "idle", "nobody was given command yet"
         self.counts: Counter[str] = Counter()  # how often each rule held the arm, in ticks
         self.ticks = self.commands = 0
@@ -197,7 +199,7 @@ class Arbiter:
         with self._lock:
             self.ticks += 1
             now_s = self.clock.steady()
-            found = self._forbidden(now_s) or self._limited(now_s)
+            found = self._forbidden(now_s) or self._left_behind(now_s) or self._limited(now_s)
             if isinstance(found, Stop):
                 self._hold(found)
             else:
@@ -244,6 +246,16 @@ class Arbiter:
         if self._enable is None or self._enable.held(now_s):
             return None
         return Stop("enable", "the enable button is released or silent")
+
+    def _left_behind(self, now_s: float) -> Stop | None:
+        words = self._following.check(self._last, self.state.reference, now_s)
+        if not words:
+            return None
+        assert self._last is not None
+        self._last, self._anew = self.state.target(self.kind, self._last.gripper), True
+        if self._following.tries >= TRIES:
+            self._enter(FAULT, "not_followed", words)
+        return Stop("not_followed", words)
 
     def _arrived(self, now_s: float) -> Stop | None:
         done = self._journey.ended(self.state.reference, now_s)

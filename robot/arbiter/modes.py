@@ -26,6 +26,7 @@ RULES: dict[str, str] = {
     "estop": "the emergency stop was pressed: a fault",
     "second_publisher": "somebody else publishes where only the arbiter may: a fault",
     "driver": "the driver says that it does not follow commands: a fault",
+    "not_followed": "the arm stands far from its target: targets begin anew where it is; five times is a fault",
     "arrived": "the arm stands at its start",
     "not_arrived": "the arm did not reach its start in time",
     "malformed": "a target of another kind or size than the arm takes was dropped",

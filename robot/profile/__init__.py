@@ -20,7 +20,8 @@ from robot.images import Fit
 from robot.kinematics.chain import Chain
 from robot.kinematics.inverse import Options
 from robot.profile.arbitration import ArbiterConfig
-from robot.profile.grippers import GripperCommand, GripperState
+from robot.profile.driver import Driver
+from robot.profile.grippers import WITH_JOINTS, GripperCommand, GripperState
 from robot.profile.reading import build, read_yaml
 from robot.profile.topics import (
     CameraTopic,
@@ -73,6 +74,7 @@ class ArmProfile:
         None  # a policy waits for it and compares; None: the arm says none, as real drivers do
     )
     arbiter: ArbiterConfig = field(default_factory=ArbiterConfig)  # of the process that alone commands this robot
+    driver: Driver | None = None  # how the driver behaves; None: as the simulated arm does
     verified: bool = False  # somebody ran it on this very arm
     dry_run: bool = True  # compute and count everything, command nothing
 
@@ -91,6 +93,12 @@ class ArmProfile:
             raise PixelarmError(
                 f"arm profile {self.name!r}: poses are solved for joint positions near those that are measured: it "
                 "needs the key joint_state"
+            )
+        joints = self.target_joint_position
+        if self.gripper_command.type == WITH_JOINTS and (joints is None or joints.type != "float64_multi_array"):
+            raise PixelarmError(
+                f"arm profile {self.name!r}: a gripper_command with_joints needs target_joint_position as "
+                "float64_multi_array"
             )
         if self.limits.min_height_m is not None and self.kinematics is None:
             raise PixelarmError(
@@ -205,11 +213,32 @@ class ArmProfile:
     def load(path: str | Path) -> ArmProfile:
         """Read a profile file. Raises PixelarmError with the file's name and the key that is wrong."""
         path = Path(path)
-        made = ArmProfile.from_dict(read_yaml(path, f"arm profile {path}"), f"arm profile {path}")
+        made = ArmProfile.from_dict(_extended(path), f"arm profile {path}")
         if made.kinematics is not None:
             made = dataclasses.replace(made, kinematics=str(path.parent / made.kinematics))
             made.read_chain()  # what does not fit is refused now
         return made
+
+
+def _extended(path: Path) -> Any:
+    """The data of a file; with the key ``extends`` (another file beside it) what it says on top of that one's."""
+    data = read_yaml(path, f"arm profile {path}")
+    if not isinstance(data, dict) or "extends" not in data:
+        return data
+    base = path.parent / str(data.pop("extends"))
+    below = read_yaml(base, f"arm profile {base}, which {path.name} extends")
+    if not isinstance(below, dict) or "extends" in below:
+        raise PixelarmError(f"arm profile {path}: {base.name} must be a whole profile, one that extends no other")
+    return _merged(below, data)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``above`` where it says something, mapping by mapping; null takes a key away."""
+    made = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(below.get(key), dict)
+        made[key] = _merged(below[key], value) if both else value
+    return {key: value for key, value in made.items() if value is not None}
 
 
 def find(name_or_path: str, folder: Path | None) -> Path:

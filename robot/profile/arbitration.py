@@ -56,17 +56,26 @@ class ArbiterConfig:
     state_age_s: float = 0.3  # measured state older than this holds the arm
     state_lost_s: float = 1.0  # and than this is a fault
     blend_s: float = 0.3  # in which a hand-over passes from one command to another
+    # an arm that stands still so far from its target for follow_s does not follow: targets begin anew where it is.
+    # Leave both out for a compliant arm, which may press against something
+    follow_m: float | None = None
+    follow_rad: float | None = None
+    follow_s: float = 0.3
     ready: tuple[Ready, ...] = ()
     start: Start | None = None
 
     def __post_init__(self) -> None:
         bounds = {
             "rate_hz": (10.0, 1000.0), "silence_s": (0.02, 2.0), "teleop_silence_s": (0.02, 0.5),
-            "state_age_s": (0.01, 1.0), "state_lost_s": (0.05, 10.0), "blend_s": (0.0, 5.0),
+            "state_age_s": (0.01, 1.0), "state_lost_s": (0.05, 10.0), "blend_s": (0.0, 5.0), "follow_s": (0.05, 5.0),
         }  # fmt: skip
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise PixelarmError(f"arbiter: {name} must be {low:g} to {high:g}, got {getattr(self, name)}")
+        for name in ("follow_m", "follow_rad"):
+            value = getattr(self, name)
+            if value is not None and not 0.001 <= value <= 1.0:
+                raise PixelarmError(f"arbiter: {name} must be 0.001 to 1, got {value}")
         if self.state_lost_s < self.state_age_s:
             raise PixelarmError(
                 f"arbiter: state_lost_s ({self.state_lost_s:g}) must be at least state_age_s ({self.state_age_s:g})"

@@ -16,6 +16,7 @@ from robot.errors import PixelarmError, UnknownName
 
 JOINT_STATE, MULTI_ARRAY, FLOAT, TRAJECTORY = "joint_state", "float64_multi_array", "float64", "joint_trajectory"
 ACTION, PARALLEL_ACTION = "gripper_command_action", "parallel_gripper_action"
+WITH_JOINTS = "with_joints"
 GRIPPER_TYPES: dict[str, str] = {
     JOINT_STATE: "sensor_msgs/JointState with a header, one joint",
     MULTI_ARRAY: "std_msgs/Float64MultiArray, one number",
@@ -23,6 +24,7 @@ GRIPPER_TYPES: dict[str, str] = {
     TRAJECTORY: "trajectory_msgs/JointTrajectory, one joint and one point, one control period ahead",
     ACTION: "the action control_msgs/GripperCommand",
     PARALLEL_ACTION: "the action control_msgs/ParallelGripperCommand",
+    WITH_JOINTS: "the last number of the joints' std_msgs/Float64MultiArray, on whose topic it goes",
 }
 ACTIONS = (ACTION, PARALLEL_ACTION)
 NAMED = (JOINT_STATE, TRAJECTORY, PARALLEL_ACTION)  # types whose message names the joint

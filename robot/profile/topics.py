@@ -48,6 +48,10 @@ class PoseTopic:
     """A geometry_msgs/PoseStamped in the base frame."""
 
     topic: str
+    stamp: str = "observation"  # of a target: that of the observation it answers; or now, where drivers refuse old ones
+
+    def __post_init__(self) -> None:
+        one_of("pose stamp", self.stamp, ("observation", "now"))
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,13 @@ class JointStateTopic:
 class JointPositionTopic:
     """Where a position (rad) for each of ``joint_names`` goes.
 
-    As joint_trajectory: a trajectory_msgs/JointTrajectory of one point, one control period ahead, whose stamp of zero
-    means now.
+    As joint_trajectory: a trajectory_msgs/JointTrajectory of one point, whose stamp of zero means now.
     As float64_multi_array: a std_msgs/Float64MultiArray in the order of ``joint_names``.
     """
 
     topic: str
     type: str = "joint_trajectory"
+    lead_s: float | None = None  # of a trajectory: from its arrival to its point; None: one period of the commands
 
     def __post_init__(self) -> None:
         one_of("joint position type", self.type, JOINT_TYPES)

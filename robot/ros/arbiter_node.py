@@ -145,7 +145,8 @@ class ArbiterNode(Node):
         self._commanded: list[str] = []
         action_client = None if self.dry_run else partial(ActionClient, self)
         say = self.get_logger().warning
-        self._outputs = Outputs(publisher, arm, self.kind, self.config.period_s, action_client, say)
+        now_ns = arbiter.clock.now_ns
+        self._outputs = Outputs(publisher, arm, self.kind, self.config.period_s, action_client, say, now_ns)
         self._inputs = StateInputs(
             subscribe,
             arm,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from robot.errors import MissingDependency
-from robot.profile.grippers import ACTION, FLOAT, JOINT_STATE, TRAJECTORY, Changes, GripperCommand
+from robot.profile.grippers import ACTION, FLOAT, JOINT_STATE, TRAJECTORY, WITH_JOINTS, Changes, GripperCommand
 from robot.ros import messages, runtime
 from robot.ros.messages import set_stamp
 
@@ -68,6 +68,16 @@ class GripperOutput:
     def counts(self) -> dict[str, int]:
         """How many values were sent, and for an action what became of its goals."""
         return dict(self._sink.counts)
+
+
+class NoSink:
+    """Of a gripper whose number goes with the joints."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def send(self, value: float, stamp_ns: int) -> bool:
+        return True
 
 
 class TopicSink:
@@ -249,6 +259,8 @@ def make(
             a topic of its name, as std_msgs/Float64.
     """
     changes = Changes(command, steady)
+    if command.type == WITH_JOINTS:
+        return GripperOutput(command, NoSink(), changes)
     if not command.is_action or action_client is None:
         return GripperOutput(command, TopicSink(command, publisher, frame, period_s), changes)
     action = action_type(command.type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from robot.actions import JOINT_POSITION, POSE, Target
 from robot.control.loop import Command
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
+from robot.profile.grippers import WITH_JOINTS
 from robot.ros import gripper_output, messages, runtime
 from robot.ros.messages import set_stamp
 
@@ -33,11 +35,12 @@ class Outputs:
         period_s: float,
         action_client: Callable[[Any, str], Any] | None = None,
         say: gripper_output.Say = lambda words: None,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """``publisher(message type, topic)`` makes one; ``arm`` takes ``told``. ``action_client`` and ``say`` are for
-        grippers that are actions (``gripper_output.make``).
+        grippers that are actions (``gripper_output.make``), ``now_ns`` for drivers that refuse old stamps.
         """
-        self._arm, self._period_s = arm, period_s
+        self._arm, self._period_s, self._now_ns = arm, period_s, now_ns
         output = arm.outputs[told]
         self._message = {POSE: self._pose, JOINT_POSITION: self._joint_positions}.get(told, self._joint_velocities)
         self._as_trajectory = told == JOINT_POSITION and output.type == "joint_trajectory"
@@ -68,7 +71,8 @@ class Outputs:
     def _pose(self, target: Target, stamp_ns: int) -> Any:
         assert target.position is not None
         message = PoseStamped()
-        set_stamp(message.header, stamp_ns, self._arm.base_frame)
+        fresh = self._arm.target_pose is not None and self._arm.target_pose.stamp == "now"
+        set_stamp(message.header, self._now_ns() if fresh else stamp_ns, self._arm.base_frame)
         xyzw = self._held() if target.rotation is None else rotations.to_quaternion(target.rotation)
         messages.to_pose(message.pose, target.position, xyzw)
         return message
@@ -83,11 +87,12 @@ class Outputs:
     def _joint_positions(self, target: Target, stamp_ns: int) -> Any:
         assert target.joint_positions is not None
         if not self._as_trajectory:
-            return Float64MultiArray(data=target.joint_positions.tolist())
-        names = self._arm.joint_names
-        return messages.to_trajectory(
-            JointTrajectory(), JointTrajectoryPoint(), names, target.joint_positions, self._period_s
-        )
+            gripper = self._arm.gripper_command
+            more = [gripper.value(target.gripper)] if gripper.type == WITH_JOINTS else []
+            return Float64MultiArray(data=[*target.joint_positions.tolist(), *more])
+        assert self._arm.target_joint_position is not None
+        names, lead_s = self._arm.joint_names, self._arm.target_joint_position.lead_s or self._period_s
+        return messages.to_trajectory(JointTrajectory(), JointTrajectoryPoint(), names, target.joint_positions, lead_s)
 
     def _joint_velocities(self, target: Target, stamp_ns: int) -> Any:
         assert target.joint_velocities is not None

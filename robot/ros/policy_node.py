@@ -194,6 +194,7 @@ class PolicyNode(LifecycleNode):
 
     def _limits(self, limits: LimitConfig) -> LimitConfig:
         scale = float(self.get_parameter("speed_scale").value)
+        limits = limits.without_motion() if self.arbiter else limits
         return dataclasses.replace(limits, speed_scale=scale) if scale else limits
 
     def _activate(self) -> None:

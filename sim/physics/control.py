@@ -100,11 +100,11 @@ class JointController:
 
     STATE: ClassVar[tuple[str, ...]] = ("goal",)
     PER_SUBSTEP: ClassVar[bool] = True
-    POSITION_GAIN = KP  # 1/s^2
     VELOCITY_GAIN = 25.0  # 1/s
 
-    def __init__(self, model: mujoco.MjModel, arm: PlacedArm, velocity: bool) -> None:
-        self._model, self._arm, self._velocity = model, arm, velocity
+    def __init__(self, model: mujoco.MjModel, arm: PlacedArm, velocity: bool, gain: float = KP) -> None:
+        """``gain`` is of positions, 1/s^2."""
+        self._model, self._arm, self._velocity, self._gain = model, arm, velocity, gain
         self.goal = np.zeros(len(arm.qpos))  # rad, or rad/s
         self._mass = np.zeros((model.nv, model.nv))
         limits = model.actuator_ctrlrange[arm.actuators]
@@ -124,7 +124,7 @@ class JointController:
             acceleration = self.VELOCITY_GAIN * (self.goal - dq)
         else:
             error = self.goal - data.qpos[arm.qpos]
-            acceleration = self.POSITION_GAIN * error - 2.0 * np.sqrt(self.POSITION_GAIN) * dq
+            acceleration = self._gain * error - 2.0 * np.sqrt(self._gain) * dq
         mujoco.mj_fullM(self._model, self._mass, data.qM)
         resistance = data.qfrc_bias[arm.dof] - data.qfrc_passive[arm.dof]
         tau = self._mass[np.ix_(arm.dof, arm.dof)] @ acceleration + resistance

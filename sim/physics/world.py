@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 import mujoco
 import numpy as np
 
-from robot.actions import JOINT_POSITION, KINDS, TARGETS, Reference, Target
+from robot.actions import JOINT_POSITION, KINDS, POSE, TARGETS, Reference, Target
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.images import AS_IT_COMES, Fit
 from sim.physics.arm import ANYWHERE, Arm, Workspace
 from sim.physics.control import (
+    KP,
     Controller,
     JointController,
     OperationalSpaceController,
@@ -70,6 +71,8 @@ class World:
         self.timestep = float(model.opt.timestep)
         self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
         self.controller: Controller = make_controller(contract.action.kind, model, self.arm, contract.period_s)
+        self._own_controller = self.controller
+        self.driver_gain = KP  # 1/s^2, of a driver that takes joint positions for a scene whose actions are poses
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._substep = 0
         self._gripper = self._gripper_goal = -1.0
@@ -102,6 +105,7 @@ class World:
     def settle(self) -> None:
         """Let objects come to rest and the wrist go to its held orientation; from now on the arm is commanded."""
         mujoco.mj_forward(self.model, self.data)
+        self.controller = self._own_controller
         self.controller.reset(self.data)
         if isinstance(self.controller, OperationalSpaceController | ServoPoseController):
             self.controller.goal_rotation[:] = self.home_rotation
@@ -133,16 +137,16 @@ class World:
         """Where the controller and the gripper go from now on.
 
         Args:
-            target: of the kind that the contract's actions make; a position is clipped to the task's workspace. An arm
-                that is led by inverse kinematics also takes joint positions instead of a pose.
+            target: of the kind that the contract's actions make; a position is clipped to the task's workspace. Joint
+                positions instead of a pose lead the arm as a driver of joint positions does, until the next ``settle``.
 
         Returns:
             The target that is followed.
         """
         wanted = KINDS[self.contract.action.kind].target
-        if target.kind == JOINT_POSITION and isinstance(self.controller, ServoPoseController):
-            assert target.joint_positions is not None  # somebody else has solved the pose
-            self.controller.set_joints(self.data, target.joint_positions)
+        if target.kind == JOINT_POSITION and wanted == POSE:  # somebody else has solved the pose
+            assert target.joint_positions is not None
+            self._lead_joints(target.joint_positions)
             self.set_gripper(target.gripper)
             return target
         if target.kind != wanted:
@@ -154,6 +158,14 @@ class World:
             assert goal is not None
             self.set_joint_goal(goal, target.gripper)
         return target
+
+    def _lead_joints(self, joints: np.ndarray) -> None:
+        if isinstance(self.controller, ServoPoseController):
+            self.controller.set_joints(self.data, joints)
+            return
+        if not isinstance(self.controller, JointController):
+            self.controller = JointController(self.model, self.arm, velocity=False, gain=self.driver_gain)
+        self.controller.set_goal(self.data, joints)
 
     def set_gripper(self, gripper: float) -> None:
         """Above 0 closes, else opens."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite, pi
 
 from robot.errors import PixelarmError
@@ -118,6 +118,18 @@ class LimitConfig:
     def smooth_joints(self) -> bool:
         """Joint targets are limited in acceleration and jerk."""
         return bool(self.max_joint_acceleration_rad_s2)
+
+    def without_motion(self) -> LimitConfig:
+        """The same for whoever sends targets to an arbiter, which makes a smooth motion of them."""
+        return replace(
+            self,
+            max_acceleration_m_s2=None,
+            max_jerk_m_s3=None,
+            max_turn_acceleration_rad_s2=None,
+            max_joint_acceleration_rad_s2=(),
+            max_joint_jerk_rad_s3=(),
+            min_height_m=None,
+        )
 
     def require_joints(self, kind: str, joints: int) -> None:
         """Raise PixelarmError unless every limit that is a joint's own is given for all ``joints``

@@ -249,6 +249,28 @@ def test_joints_are_driven_and_held_alike(kind):
     assert rig.arbiter.rule == "silent"
 
 
+def test_an_arm_that_does_not_follow_is_begun_anew_where_it_is_and_in_the_end_is_a_fault():
+    rig = Rig(config=ArbiterConfig(follow_m=0.03))
+    rig.arbiter.drive(POLICY)
+    rig._follow = lambda: None  # type: ignore[method-assign]
+    sent = rig.run(1.0, rig.policy(0.06, 0, 0))
+    away = positions(sent)[:, 0] - HERE[0]
+    assert away.max() == pytest.approx(0.06)
+    assert (away == 0.0).any()  # told to stay where it is
+    assert rig.arbiter.counts["not_followed"] >= 1
+    rig.run(3.0, rig.policy(0.06, 0, 0))
+    assert (rig.arbiter.mode, rig.arbiter.rule) == (FAULT, "not_followed")
+    assert rig.sent[-1][0].position == pytest.approx(HERE)
+
+
+def test_an_arm_that_follows_late_is_no_arm_that_does_not_follow():
+    rig = Rig(config=ArbiterConfig(follow_m=0.03))
+    rig.arbiter.drive(POLICY)
+    ticks = iter(range(10_000))
+    rig.run(20.0, lambda: rig.policy(0.06 * (1 if next(ticks) % 200 < 100 else -1), 0, 0)())
+    assert rig.arbiter.counts["not_followed"] == 0
+
+
 # ------------------------------------------------------------------------------------------------------------- reset
 def test_reset_brings_the_arm_to_its_start_within_the_limits():
     start = Start(position=(0.3, 0.2, 0.4), xyzw=(1.0, 0.0, 0.0, 0.0))

@@ -120,7 +120,7 @@ def test_a_missing_key_is_named() -> None:
 def test_profiles_are_found_by_name_or_path() -> None:
     assert profile.find("sim_panda", ARMS) == ARMS / "sim_panda.yaml"
     assert profile.find(str(ARMS / "sim_panda.yaml"), None) == ARMS / "sim_panda.yaml"
-    with pytest.raises(UnknownName, match="franka_crisp, sim_kinova3, sim_kitchen, sim_panda"):
+    with pytest.raises(UnknownName, match="fr3_jtc, franka_crisp, kinova_gen3_jtc, .*sim_panda"):
         profile.find("panda", ARMS)
     with pytest.raises(PixelarmError, match="no arm profile at"):
         profile.find("./nowhere.yaml", ARMS)
@@ -280,6 +280,6 @@ def test_kinematics_that_do_not_fit_are_refused_when_the_profile_is_read(tmp_pat
 
 def test_profiles_are_found_by_what_they_can_run() -> None:
     found = profile.that_take(dataclasses.replace(contract(), arm="ur5e"))
-    assert found == ["sim_ur5e"]
+    assert found == ["sim_ur5e", "sim_ur5e_forward", "sim_ur5e_jtc", "ur5e_forward", "ur5e_jtc"]
     arm = ArmProfile.load(ARMS / "sim_kitchen.yaml").arm
     assert "sim_kitchen" in profile.that_take(dataclasses.replace(joint_contract("joint_velocity"), arm=arm))
