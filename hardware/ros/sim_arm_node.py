@@ -4,6 +4,7 @@ does.
 Out: one image per camera, of the size and type that the profile says; PoseStamped at the camera rate with the images'
 stamp, JointState at 50 Hz, ``~/episode`` (JSON), and the contract of the scene, latched, where the profile names a
 topic for it.
+``~/misbehave`` (std_msgs/String, JSON) makes a sensor fail on purpose (``hardware/simulated/misbehave.py``).
 In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's in
 the type of the profile (``hardware/ros/gripper_input.py``). A target without a stamp counts from its arrival. Service
 ``~/reset`` (std_srvs/Trigger): the next seed.
@@ -25,6 +26,7 @@ from hardware.ros.gripper_input import GripperInput
 from hardware.simulated import arm as sim_arm
 from hardware.simulated.arm import ArmState, Options, SimArm
 from hardware.simulated.episodes import Episodes
+from hardware.simulated.misbehave import Misbehaviour
 from robot import profile, rotations
 from robot.actions import JOINT_VELOCITY, KINDS, POSE
 from robot.dataset.video import write_video
@@ -60,6 +62,7 @@ class SimArmNode(Node):
         self.done, self.exit_code = threading.Event(), 0
         self.options = options
         self.arm_profile = ArmProfile.load(profile.find(options.arm, profile.shipped()))
+        self._misbehaviour = Misbehaviour()
         self.films: list[tuple[str, list[np.ndarray]]] = []
         self._bar: Any = None
         self.arm = self._make_arm(options)
@@ -154,6 +157,7 @@ class SimArmNode(Node):
             self._contract.publish(messages.to_contract(String(), self.arm.world.contract))
         self._hear(arm, reliable)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        self.create_subscription(String, "~/misbehave", self._on_misbehave, reliable)
         self._driver = DriverNode(self, arm, self.arm, self._command_topic) if arm.driver else None
 
     def _hear(self, arm: ArmProfile, reliable: QoSProfile) -> None:
@@ -225,6 +229,12 @@ class SimArmNode(Node):
         self._heard.add("the gripper's target")
         return self.arm.command(stamp or self.arm.now_ns(), gripper=gripper)
 
+    def _on_misbehave(self, message: String) -> None:
+        try:
+            self._misbehaviour.order(json.loads(message.data))
+        except (ValueError, AttributeError, PixelarmError) as error:
+            self._ignore(f"an order to misbehave: {error}")
+
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self.arm.episodes:
             response.success, response.message = False, "episodes are running; they reset the arm themselves"
@@ -234,6 +244,11 @@ class SimArmNode(Node):
 
     # -------------------------------------------------------------------- out
     def on_state(self, state: ArmState, with_pose: bool) -> None:
+        said = self._misbehaviour.state(state)
+        if said is not None:
+            self._say_state(said, with_pose)
+
+    def _say_state(self, state: ArmState, with_pose: bool) -> None:
         if self._driver is None or self._driver.state_due():
             columns = state.joint_position, state.joint_velocity, state.joint_effort
             order = range(len(self._names)) if self._driver is None else self._driver.order(len(self._names))
@@ -249,6 +264,10 @@ class SimArmNode(Node):
             self._pose.publish(pose)
 
     def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
+        seen = self._misbehaviour.image(camera, pixels, stamp_ns)
+        if seen is None:
+            return
+        pixels, stamp_ns = seen
         if self.arm_profile.cameras[camera].type == "image":
             message = messages.to_image(Image(), pixels)
         else:

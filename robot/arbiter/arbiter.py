@@ -43,6 +43,8 @@ class Arbiter:
         config: times of the driver.
         enable_timeout_s: a policy may move the arm only while the enable button is held, and it counts as released
             after so much silence; None: no button is needed.
+        jumps: the arm may be somewhere else from one message to the next, as a simulated one at a reset; else that is
+            a fault.
         on_event: hears ``(rule or mode, words)`` whenever either changes.
     """
 
@@ -53,11 +55,12 @@ class Arbiter:
         publish: Callable[[Target, int, bool], None],
         config: ArbiterConfig,
         enable_timeout_s: float | None = None,
+        jumps: bool = False,
         clock: Clock | None = None,
         on_event: Callable[[str, str], None] = lambda name, words: None,
     ) -> None:
         self.limits, self.kind, self.config, self.clock = limits, kind, config, clock or Clock()
-        self._publish, self._on_event = publish, on_event
+        self._publish, self._on_event, self._jumps = publish, on_event, jumps
         self.state = State(needed(kind))
         self.sources = {POLICY: Source(POLICY, config.silence_s), TELEOP: Source(TELEOP, config.teleop_silence_s)}
         self._operator = Deadman(config.teleop_silence_s)
@@ -79,6 +82,10 @@ class Arbiter:
         """Measured proprioception, by the names of ``robot.actions.PROPRIO``."""
         with self._lock:
             self.state.put(name, value, stamp_ns, self.clock.steady())
+            if self.state.jumped:
+                words, self.state.jumped, self._anew = self.state.jumped, "", True
+                if not self._jumps and self.mode not in (IDLE, FAULT):
+                    self._enter(FAULT, "state_jump", words)
 
     def fault_state(self, words: str) -> None:
         """A message of the arm's state that could not be used."""

@@ -19,6 +19,7 @@ RULES: dict[str, str] = {
     "state_missing": "the arm has not said where it is yet",
     "stale_state": "what the arm measures is older than state_age_s",
     "state_lost": "what the arm measures is older than state_lost_s: a fault",
+    "state_jump": "the arm says that it is somewhere else from one message to the next: a fault",
     "waiting": "whoever was given command has not sent a target since",
     "silent": "whoever has command is silent for longer than silence_s",
     "command_lost": "whoever had command stayed silent: command is nobody's",

@@ -11,6 +11,8 @@ from robot import rotations
 from robot.actions import JOINT_VELOCITY, POSE, Reference, Target
 from robot.control.rules import Stop
 
+JUMPS = {"eef_pos": 0.1, "joint_pos": 0.3}  # m and rad, further than any arm goes between two messages of its state
+CONFIRMED = 5  # messages in a row that say the same new place: then the arm, or what is said of it, really is another
 NEEDS = {POSE: ("eef_pos", "eef_quat")}  # kind of target -> proprioception; of joints it is joint_pos
 
 
@@ -28,13 +30,32 @@ class State:
         self._heard_s: dict[str, float] = {}
         self._stamps: dict[str, int] = {}
         self.fault = ""  # why the last message could not be used
+        self.jumped = ""  # a jump that was confirmed: words
+        self._candidates: dict[str, tuple[np.ndarray, int]] = {}  # where it is said to have jumped, and how often
 
     def put(self, name: str, value: np.ndarray, stamp_ns: int, now_s: float) -> None:
         """A value that is not newer than the last counts as none: a stream that repeats itself is frozen."""
-        if name not in self.names or stamp_ns <= self._stamps.get(name, -1):
+        if name not in self.names or stamp_ns <= self._stamps.get(name, -1) or not self._plausible(name, value):
             return
         self._values[name], self._stamps[name], self._heard_s[name] = value, stamp_ns, now_s
         self.fault = ""
+
+    def _plausible(self, name: str, value: np.ndarray) -> bool:
+        """One value that jumps is dropped; several that agree are believed, and said in ``jumped``."""
+        bound, last = JUMPS.get(name, np.inf), self._values.get(name)
+        if last is None or last.shape != value.shape or not np.abs(value - last).max() > bound:
+            self._candidates.pop(name, None)
+            return True
+        candidate, times = self._candidates.get(name, (value, 0))
+        times = times + 1 if np.abs(value - candidate).max() <= bound else 1
+        self._candidates[name] = (value, times)
+        far = float(np.abs(value - last).max())
+        self.fault = f"{name} jumped by {far:.2f} {'m' if name == 'eef_pos' else 'rad'}"
+        if times < CONFIRMED:
+            return False
+        self.jumped = f"{self.fault} between two messages: joints under other names, or another arm?"
+        self._candidates.pop(name)
+        return True
 
     def age_s(self, now_s: float) -> float:
         """Infinite until everything was heard once."""

@@ -36,6 +36,11 @@ def parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="a policy moves the arm only while a button is held (default: as the profile)",
     )
+    add(
+        "--jumps",
+        action=argparse.BooleanOptionalAction,
+        help="an arm that is somewhere else from one message to the next is no fault (default: for a simulated one)",
+    )
     add("--speed-scale", type=float, metavar="S", help="share of the greatest speeds, in (0, 1] (default: the profile)")
     add("--stats", type=Path, metavar="FILE", help="write counters and times there (JSON) when it ends")
     add("--network", action="store_true", help="let other machines discover this node; else ROS stays on this one")
@@ -65,6 +70,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         "target": args.target,
         "dry_run": args.dry_run,
         "require_enable": args.require_enable,
+        "jumps": args.jumps,
         "speed_scale": args.speed_scale,
         "stats_path": str(args.stats) if args.stats else None,
     }

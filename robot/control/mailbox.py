@@ -79,7 +79,7 @@ class Mailbox:
         }
         self._numbers = dict.fromkeys(self._shapes, 0)  # messages received
         self._used = dict.fromkeys(self._leading, 0)  # message number of the last set looked at
-        self._faults: dict[str, str] = {}
+        self._faults: dict[str, Stop] = {}
         self._lock = threading.Lock()
         self.last: ObservationSet | None = None  # the newest that was put together without a Stop
         # of the last complete set that ``newest`` looked at, good or not:
@@ -95,10 +95,10 @@ class Mailbox:
         """A proprioceptive vector ``(n,)``."""
         self._put(name, np.asarray(value, np.float64), np.dtype(np.float64), stamp_ns)
 
-    def fault(self, name: str, words: str) -> None:
+    def fault(self, name: str, words: str, rule: str = "wrong_shape") -> None:
         """A stream sent something unusable; the next good message of that stream ends the fault."""
         with self._lock:
-            self._faults[name] = words
+            self._faults[name] = Stop(rule, words)
 
     def _put(self, name: str, value: np.ndarray, dtype: np.dtype, stamp_ns: int) -> None:
         if name not in self._shapes:
@@ -154,7 +154,8 @@ class Mailbox:
         """The newest complete observation, or the rule that forbids using it."""
         with self._lock:
             if self._faults:
-                return Stop("wrong_shape", "; ".join(self._faults.values()))
+                stops = list(self._faults.values())
+                return Stop(stops[0].rule, "; ".join(stop.words for stop in stops))
             missing = [name for name, samples in self._samples.items() if not samples]
             if missing:
                 return Stop("missing_stream", f"nothing received yet from: {', '.join(missing)}")

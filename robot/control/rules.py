@@ -7,6 +7,8 @@ from dataclasses import dataclass
 RULES: dict[str, str] = {
     "missing_stream": "a camera or proprioceptive stream has not sent anything yet",
     "wrong_shape": "a stream sent an array of the wrong size or type",
+    "dark_picture": "a camera shows nothing at all",
+    "frozen_picture": "a camera sends one picture again and again while the arm moves",
     "clock_domain": "a stamp lies in the future or over a second back: two clocks that differ",
     "stale_observation": "the newest observation is older than the contract's max_age_ms",
     "skew": "streams of one observation are further apart than one control period",

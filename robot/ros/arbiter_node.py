@@ -90,6 +90,7 @@ class ArbiterNode(Node):
         declare("dry_run", "profile", "true: publish on ~/preview only; or false, profile")
         declare("require_enable", "profile", "true: a policy needs a held button; or false, profile")
         declare("speed_scale", 0.0, "share of the greatest speeds, in (0, 1]; 0: as the profile says")
+        declare("jumps", "profile", "true: the arm may be set elsewhere, as a simulated one; or false, profile")
         declare("command", NOBODY, "who gets command once the arm is there: nobody, policy or teleop")
         declare("end_with_parent", False, "end, after coming to rest, when the process that started this one is gone")
         declare("stats_path", "", "file for counters and times, written when the node ends")
@@ -125,6 +126,7 @@ class ArbiterNode(Node):
             self._publish,
             self.config,
             self.arm.enable.timeout_s if self._enable_required else None,
+            self._choice("jumps", self.arm.contract is not None),  # a simulated arm, which is set back at each scene
             Clock(lambda: self.get_clock().now().nanoseconds),
             self._on_event,
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from robot import rotations
 from robot.control.loop import ControlLoop
+from robot.control.pictures import Pictures
 from robot.control.timing import StageTimes
 from robot.errors import PixelarmError
 from robot.kinematics.chain import Chain
@@ -141,7 +142,8 @@ class Inputs(StateInputs):
         """``arm`` feeds this loop's contract (``ArmProfile.require_contract``); ``say`` takes a warning."""
         names = {p.name for p in loop.contract.proprio} | set(loop.limits.needs)
         super().__init__(subscribe, arm, names, loop.put_proprio, loop.mailbox.fault, on_orientation)
-        self._watch, self._loop = Watch(say), loop
+        self._watch, self._loop, self._pictures = Watch(say), loop, Pictures()
+        self._measured: dict[str, np.ndarray] = {}  # the newest, for telling whether the arm moved
         self.stages = StageTimes(loop.clock.steady)  # of what is done to each image as it arrives
         for camera in loop.contract.cameras:
             source = arm.cameras[camera.name]
@@ -162,7 +164,16 @@ class Inputs(StateInputs):
         except PixelarmError as error:
             self._loop.mailbox.fault(name, f"{name!r}: {error}")
             return
+        found = self._pictures.check(name, pixels, self._measured)
+        if found is not None:
+            rule, words = found
+            self._loop.mailbox.fault(name, words, rule)
+            return
         self._loop.put_image(name, pixels, stamp_ns(message.header.stamp))
+
+    def _put(self, stamp: Any, values: dict[str, np.ndarray]) -> None:
+        self._measured.update(values)
+        super()._put(stamp, values)
 
 
 def _each(readers: list[Reader], message: JointState) -> None:

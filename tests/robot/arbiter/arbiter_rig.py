@@ -43,6 +43,7 @@ class Rig:
         limits: LimitConfig = LIMITS,
         config: ArbiterConfig | None = None,
         enable_timeout_s: float | None = None,
+        jumps: bool = False,
     ) -> None:
         self.clock, self.config = Clock(), config or ArbiterConfig()
         self.events: list[tuple[str, str]] = []
@@ -54,6 +55,7 @@ class Rig:
             lambda target, stamp, hold: self.sent.append((target, stamp, hold)),
             self.config,
             enable_timeout_s,
+            jumps,
             self.clock,  # type: ignore[arg-type]
             lambda name, words: self.events.append((name, words)),
         )

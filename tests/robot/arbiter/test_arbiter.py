@@ -180,6 +180,31 @@ def test_a_state_that_repeats_one_stamp_is_frozen():
     assert rig.arbiter.rule == "stale_state"
 
 
+@pytest.mark.parametrize(("jumps", "mode"), [(False, FAULT), (True, POLICY)])
+def test_an_arm_that_is_suddenly_elsewhere_is_a_fault_but_a_simulated_one_is_not(jumps, mode):
+    rig = Rig(jumps=jumps)
+    rig.arbiter.drive(POLICY)
+    rig.run(0.3, rig.policy(0.05, 0, 0))
+    rig.position = HERE + [0.0, 0.3, 0.0]
+    rig.run(0.2, rig.policy(0.05, 0, 0))
+    assert rig.arbiter.mode == mode
+
+
+def test_one_message_that_jumps_is_dropped():
+    rig = Rig()
+    rig.arbiter.drive(POLICY)
+    ticks = iter(range(1000))
+
+    def each() -> None:
+        rig.policy(0.05, 0, 0)()
+        if next(ticks) % 2:
+            rig.arbiter.put_state("eef_pos", rig.position + 0.3, rig.clock.now_ns() + 1)
+
+    sent = rig.run(0.5, each)
+    assert not any(hold for _, _, hold in sent)
+    assert sent[-1][0].position == pytest.approx(HERE + [0.05, 0, 0])
+
+
 def test_an_arm_that_was_never_heard_is_not_driven():
     rig = Rig()
     rig.arbiter.state.__init__(rig.arbiter.state.names)  # type: ignore[misc]
