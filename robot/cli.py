@@ -143,6 +143,13 @@ COMMANDS: dict[str, Command] = {
         RUN,
         ("sim", "ros"),
     ),
+    "faults": Command(
+        "hardware.commands.faults:main",
+        "break one thing after another under a running policy",
+        "BUNDLE --arm sim_ur5e_forward --out runs/faults",
+        RUN,
+        ("sim", "ros"),
+    ),
     "bench": Command(
         "policies.bench.command:main",
         "measurements anyone can repeat: speed against stock, experts, pictures",

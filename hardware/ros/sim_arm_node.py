@@ -2,8 +2,8 @@
 does.
 
 Out: one image per camera, of the size and type that the profile says; PoseStamped at the camera rate with the images'
-stamp, JointState at 50 Hz, ``~/episode`` (JSON), and the contract of the scene, latched, where the profile names a
-topic for it.
+stamp, JointState at 50 Hz, ``~/episode`` (JSON), ``~/tip`` (where the arm truly is, PoseStamped), and the contract of
+the scene, latched, where the profile names a topic for it.
 ``~/misbehave`` (std_msgs/String, JSON) makes a sensor fail on purpose (``hardware/simulated/misbehave.py``).
 In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's in
 the type of the profile (``hardware/ros/gripper_input.py``). A target without a stamp counts from its arrival. Service
@@ -149,6 +149,7 @@ class SimArmNode(Node):
         states = {source.topic for source in (arm.gripper_state, arm.joint_state) if source}
         self._joints = [self.create_publisher(JointState, topic, 10) for topic in sorted(states)]
         self._episode = self.create_publisher(String, "~/episode", 10)
+        self._tip = self.create_publisher(PoseStamped, "~/tip", 10)
         if arm.contract:
             latched = QoSProfile(
                 depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
@@ -244,6 +245,10 @@ class SimArmNode(Node):
 
     # -------------------------------------------------------------------- out
     def on_state(self, state: ArmState, with_pose: bool) -> None:
+        tip = PoseStamped()
+        set_stamp(tip.header, state.stamp_ns, self.arm_profile.base_frame)
+        messages.to_pose(tip.pose, state.position, state.quaternion)
+        self._tip.publish(tip)  # the truth, whatever the driver says
         said = self._misbehaviour.state(state)
         if said is not None:
             self._say_state(said, with_pose)

@@ -25,6 +25,7 @@ from robot.arbiter.sources import Deadman, Source
 from robot.arbiter.start import Journey
 from robot.arbiter.state import State, needed
 from robot.control.limits import Context, Limits
+from robot.control.limits.motion import JOINTS, POSITION, ROTATION
 from robot.control.rules import LATCH_ANEW, Stop
 from robot.control.timing import Clock
 from robot.profile.arbitration import ArbiterConfig
@@ -73,6 +74,7 @@ class Arbiter:
         self._since_s = 0.0  # when this mode began, or the deadman was pressed in it
         self._last: Target | None = None  # as published
         self._last_stamp_ns = 0
+        self._holding = True  # nothing has moved the arm since the last hold
         self._anew = False  # a rule of LATCH_ANEW has held since the last command
         self._causes: dict[tuple[str, str], str] = {}  # of a fault, those that are still there -> words
         self._lock = threading.RLock()
@@ -116,6 +118,11 @@ class Arbiter:
                 self.sources[source].gripper = float(value)
             else:
                 self.counts["malformed"] += 1
+
+    def put_hold(self, source: str, words: str) -> None:
+        """The source holds the arm itself, and says why: its own rule."""
+        with self._lock:
+            self.sources[source].hold(words, self.clock.steady())
 
     def put_operator(self, held: bool) -> None:
         """The deadman of the operator's device; to be said at 20 Hz or more."""
@@ -242,7 +249,7 @@ class Arbiter:
             waited_s = now_s - self._since_s
             return Stop("waiting", f"{source.name} has command for {waited_s:.1f} s and sent no target")
         if silent_s <= source.silence_s:
-            return None
+            return Stop("source_holds", f"{source.name} holds the arm: {source.holds}") if source.holds else None
         words = f"{source.name} is silent for {silent_s:.2f} s; at most {source.silence_s:g} s are allowed"
         if silent_s > LOST_AFTER * source.silence_s:
             self._enter(IDLE, "idle", f"{source.name} has lost command: silent for {silent_s:.1f} s")
@@ -299,7 +306,7 @@ class Arbiter:
         target, self._last_stamp_ns = command
         if self.rule:
             self._on_event("running", f"{self.mode} commands")
-        self.rule, self.words, self._last, self._anew = "", "", target, False
+        self.rule, self.words, self._last, self._anew, self._holding = "", "", target, False, False
         self.commands += 1
         self._publish(target, self._last_stamp_ns, False)
 
@@ -312,13 +319,28 @@ class Arbiter:
             self.rule, self.words = stop.rule, stop.words
         if self._last is None or self._muted:
             return
-        at_once = self.rule == "estop"
+        at_once, running = self.rule == "estop", not self._holding
+        self._holding = True
         if self.rule == "driver" and self.kind != JOINT_VELOCITY and not self.state.missing:
             # a driver that goes on after a protective stop goes where it was told last: tell it to stay
             self._last = self.state.target(self.kind, self._last.gripper)
         else:
-            self._last = self.limits.hold(self._last, at_once)
+            self._last = self.limits.hold(self._cut_short() if running else self._last, at_once)
         self._publish(self._last, self._last_stamp_ns, True)
+
+    def _cut_short(self) -> Target:
+        """The last target, or what of the way there is near the arm; see ``ArbiterConfig.hold_m``."""
+        assert self._last is not None
+        fresh = self.state.stopped(self.config.state_age_s, self.config.state_lost_s, self.clock.steady()) is None
+        if self.limits.brakes or not fresh or self.kind == JOINT_VELOCITY:
+            return self._last
+        measured, parts = self.state.reference, {}
+        near = ((POSITION, self.config.hold_m), (ROTATION, self.config.hold_rad), (JOINTS, self.config.hold_rad))
+        for quantity, distance in near:
+            start, goal = getattr(measured, quantity.field), getattr(self._last, quantity.field)
+            if start is not None and goal is not None:
+                parts[quantity.field] = quantity.towards(start, goal, distance)
+        return self._last.replace(**parts)
 
     @property
     def _muted(self) -> bool:

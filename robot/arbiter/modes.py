@@ -21,6 +21,7 @@ RULES: dict[str, str] = {
     "state_lost": "what the arm measures is older than state_lost_s: a fault",
     "state_jump": "the arm says that it is somewhere else from one message to the next: a fault",
     "waiting": "whoever was given command has not sent a target since",
+    "source_holds": "whoever has command holds the arm by a rule of its own",
     "silent": "whoever has command is silent for longer than silence_s",
     "command_lost": "whoever had command stayed silent: command is nobody's",
     "released": "the operator let the deadman go, or the device is silent",

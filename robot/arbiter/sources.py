@@ -22,13 +22,18 @@ class Source:
         self.gripper: float | None = None
         self.stamp_ns = 0  # of the observation that the motion answers
         self.heard_s = -math.inf  # when the motion came, steady clock
+        self.holds = ""  # why it holds the arm itself; it has no target then
 
     def put(self, motion: dict[str, np.ndarray], stamp_ns: int, now_s: float) -> bool:
         """Whether it was taken: one older than the last is not."""
         if stamp_ns < self.stamp_ns:
             return False
-        self.motion, self.stamp_ns, self.heard_s = motion, stamp_ns, now_s
+        self.motion, self.stamp_ns, self.heard_s, self.holds = motion, stamp_ns, now_s, ""
         return True
+
+    def hold(self, words: str, now_s: float) -> None:
+        """It is there, and wants the arm held."""
+        self.holds, self.heard_s = words or "no reason given", now_s
 
     def silent_s(self, now_s: float) -> float:
         return now_s - self.heard_s
@@ -38,9 +43,6 @@ class Source:
         assert self.motion is not None
         parts: dict[str, Any] = dict(self.motion)
         return Target(gripper if self.gripper is None else self.gripper, **parts)
-
-    def forget(self) -> None:
-        self.motion, self.gripper, self.stamp_ns, self.heard_s = None, None, 0, -math.inf
 
 
 class Deadman:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 
 DARK = 8  # of 255: a picture without any brighter value shows nothing; sensors' own noise in the dark stays below
-MOVED_M, MOVED_RAD = 0.01, 0.05  # by so much the arm moved, and a picture in which it stands or that it carries did not
+MOVED_M, MOVED_RAD = 0.003, 0.015  # between two pictures of a camera that sees the arm, or is carried by it
+TIMES = 3  # pictures in a row that stay the same while it moves: one may have come before the state that belongs to it
+
+
+@dataclass
+class _Seen:
+    sum: int  # of the last picture
+    measured: dict[str, np.ndarray]  # when it came
+    moved: int = 0  # pictures in a row that were the same although the arm had moved
 
 
 class Pictures:
     """``check`` each picture of each camera, in the order in which they come."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, int] = {}  # camera -> of its last picture
-        self._where: dict[str, dict[str, np.ndarray]] = {}  # camera -> what was measured when that one came first
+        self._seen: dict[str, _Seen] = {}
 
     def check(self, camera: str, pixels: np.ndarray, measured: dict[str, np.ndarray]) -> tuple[str, str] | None:
         """The rule that forbids using ``pixels`` and why; None if they may be used.
+
+        A frozen camera stays so until its picture changes: the arm is held then, and a picture that is the same while
+        the arm stands tells nothing.
 
         Args:
             pixels: ``(H, W, C)`` uint8.
@@ -26,15 +37,20 @@ class Pictures:
         """
         if int(pixels.max(initial=0)) <= DARK:
             return "dark_picture", f"{camera!r} shows nothing: no value above {DARK} of 255; is its cover on?"
-        found = zlib.crc32(pixels.tobytes())
-        if found != self._sums.get(camera):
-            self._sums[camera], self._where[camera] = found, dict(measured)
+        found, seen = zlib.crc32(pixels.tobytes()), self._seen.get(camera)
+        if seen is None or found != seen.sum:
+            self._seen[camera] = _Seen(found, dict(measured))
             return None
-        before = self._where[camera]
-        for name, bound, unit in (("eef_pos", MOVED_M, "m"), ("joint_pos", MOVED_RAD, "rad")):
-            if name in measured and name in before:
-                moved = float(np.abs(measured[name] - before[name]).max())
-                if moved > bound:
-                    words = f"{camera!r} sends one picture again and again, and the arm has moved by {moved:.3f} {unit}"
-                    return "frozen_picture", words
-        return None
+        if seen.moved < TIMES:
+            seen.moved = seen.moved + 1 if _moved(seen.measured, measured) else 0
+        seen.measured = dict(measured)
+        if seen.moved < TIMES:
+            return None
+        return "frozen_picture", f"{camera!r} sent one picture {TIMES + 1} times and more while the arm was moving"
+
+
+def _moved(before: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> bool:
+    return any(
+        name in before and name in now and float(np.abs(now[name] - before[name]).max()) > bound
+        for name, bound in (("eef_pos", MOVED_M), ("joint_pos", MOVED_RAD))
+    )

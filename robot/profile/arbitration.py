@@ -56,6 +56,11 @@ class ArbiterConfig:
     state_age_s: float = 0.3  # measured state older than this holds the arm
     state_lost_s: float = 1.0  # and than this is a fault
     blend_s: float = 0.3  # in which a hand-over passes from one command to another
+    # a hold in the middle of a motion stops the arm at most so far from where it is, if the limits know no
+    # accelerations: a target may be ahead of it by the whole reach. Further than an arm sags, so that a hold at rest
+    # changes nothing
+    hold_m: float = 0.02
+    hold_rad: float = 0.1
     # an arm that stands still so far from its target for follow_s does not follow: targets begin anew where it is.
     # Leave both out for a compliant arm, which may press against something
     follow_m: float | None = None
@@ -72,7 +77,7 @@ class ArbiterConfig:
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise PixelarmError(f"arbiter: {name} must be {low:g} to {high:g}, got {getattr(self, name)}")
-        for name in ("follow_m", "follow_rad"):
+        for name in ("follow_m", "follow_rad", "hold_m", "hold_rad"):
             value = getattr(self, name)
             if value is not None and not 0.001 <= value <= 1.0:
                 raise PixelarmError(f"arbiter: {name} must be 0.001 to 1, got {value}")

@@ -82,7 +82,9 @@ class ArbiterNode(Node):
     # ------------------------------------------------------------------------------------------------------ set-up
     def _declare(self) -> None:
         def declare(name: str, default: Any, words: str) -> None:
-            self.declare_parameter(name, default, ParameterDescriptor(description=words, read_only=True))
+            # a choice is a word, true or false: rclpy would hold it to the type of its default
+            described = ParameterDescriptor(description=words, read_only=True, dynamic_typing=default == "profile")
+            self.declare_parameter(name, default, described)
 
         declare("profile", "sim_panda", "arm profile: a name among hardware/arms, or a file")
         declare("target", "", "what the arm is told: pose, joint_position or joint_velocity; empty: its first")
@@ -161,6 +163,7 @@ class ArbiterNode(Node):
             topic, kind = (f"~/{source}/pose", PoseStamped) if self.kind == POSE else (f"~/{source}/joints", JointState)
             subscribe(kind, topic, partial(self._on_target, source), 1, True)
             subscribe(JointState, f"~/{source}/gripper", partial(self._on_gripper, source), 1, True)
+            subscribe(String, f"~/{source}/holds", partial(self._on_holds, source), 1, True)
         subscribe(Bool, "~/teleop/held", lambda message: arbiter.put_operator(bool(message.data)), 10)
         if self._enable_required:
             subscribe(Joy, arm.enable.topic, self._on_joy, 1)
@@ -209,6 +212,9 @@ class ArbiterNode(Node):
     def _on_gripper(self, source: str, message: JointState) -> None:
         if len(message.position) == 1:
             self.arbiter.put_gripper(source, message.position[0])
+
+    def _on_holds(self, source: str, message: String) -> None:
+        self.arbiter.put_hold(source, str(message.data))
 
     def _on_joy(self, message: Joy) -> None:
         button = self.arm.enable.button

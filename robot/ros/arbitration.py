@@ -6,6 +6,7 @@ Relative to the arbiter's own name, for SOURCE ``policy`` or ``teleop``:
   ``SOURCE/joints`` (sensor_msgs/JointState with a position, or a velocity, for each joint), whose stamp is that of the
   observation it answers, and zero now;
 - ``SOURCE/gripper`` (sensor_msgs/JointState, one position: -1 opens, +1 closes);
+- ``SOURCE/holds`` (std_msgs/String): it wants the arm held, and why; in place of a target;
 - ``teleop/held`` (std_msgs/Bool): the deadman of the operator's device, at 20 Hz or more;
 - ``status`` (std_msgs/String, JSON): ``Arbiter.status``, at each change and at 10 Hz.
 """
@@ -29,6 +30,7 @@ runtime.require_rclpy()
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
 
 NODE = "arbiter"
 STATUS_HZ = 10.0
@@ -46,9 +48,13 @@ class ToArbiter:
         self._arm, self._kind = arm, kind
         topic = f"{NODE}/{source}"
         self._target = publisher(*((PoseStamped, f"{topic}/pose") if kind == POSE else (JointState, f"{topic}/joints")))
-        self._gripper = publisher(JointState, f"{topic}/{GRIPPER}")
+        self._gripper, self._holds = publisher(JointState, f"{topic}/{GRIPPER}"), publisher(String, f"{topic}/holds")
         self.gripper = self
         self._sent = 0
+
+    def hold(self, words: str) -> None:
+        """The arm is to be held: the arbiter knows best how, since it sees the arm at the driver's rate."""
+        self._holds.publish(String(data=words))
 
     def publish(self, command: Command, hold: bool = False) -> None:
         target, stamp = command.target, command.obs_stamp_ns

@@ -268,11 +268,8 @@ class PolicyNode(LifecycleNode):
             self._entities.append((self.destroy_subscription, made))
 
         def publisher(kind: Any, topic: str) -> Any:
-            made = self.create_publisher(
-                kind,
-                f"~/preview/{topic.strip('/')}" if self.dry_run and not self.arbiter else topic,
-                qos(1, reliable=True),
-            )
+            preview = self.dry_run and not self.arbiter
+            made = self.create_publisher(kind, f"~/preview/{topic.strip('/')}" if preview else topic, qos(1, True))
             self._entities.append((self.destroy_publisher, made))
             return made
 
@@ -285,7 +282,9 @@ class PolicyNode(LifecycleNode):
             subscribe(String, arm.contract.topic, self._on_contract, 1, reliable=True, latched=True)
         if enable_required:
             subscribe(Joy, arm.enable.topic, self._on_joy, 1)
-        for latched in (False, True):  # a latched subscription alone would not hear a publisher that does not latch
+        for latched in (
+            () if self.arbiter else (False, True)
+        ):  # a latched subscription alone would not hear a publisher that does not latch
             subscribe(Bool, arm.estop.topic, self._on_estop, 1, reliable=True, latched=latched)
         told = arm.told(loop.contract.action.kind)
         self._outputs: Outputs | ToArbiter
@@ -361,9 +360,10 @@ class PolicyNode(LifecycleNode):
     def _publish(self, command: Command, hold: bool) -> None:
         """Called from the loop's thread."""
         assert self.loop is not None
-        if hold and self.loop.rule == "not_in_command":
-            return  # its last target is of another place
-        self._outputs.publish(command, hold)
+        if not hold or isinstance(self._outputs, Outputs):
+            self._outputs.publish(command, hold)
+        elif self.loop.rule != "not_in_command":
+            self._outputs.hold(self.loop.rule)
 
     def _diagnose(self) -> None:
         assert self.loop is not None

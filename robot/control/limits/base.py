@@ -73,6 +73,11 @@ class Limits:
         return held
 
     @property
+    def brakes(self) -> bool:
+        """A hold comes to rest within limits of acceleration."""
+        return any(isinstance(limit, Braking) for limit in self.filters)
+
+    @property
     def resting(self) -> bool:
         """Nothing moves after the last target of ``hold``."""
         return all(limit.resting for limit in self.filters if isinstance(limit, Braking))

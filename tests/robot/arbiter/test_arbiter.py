@@ -221,13 +221,31 @@ def test_what_is_no_target_of_this_arm_is_dropped_and_counted():
     assert rig.run(0.2) == []
 
 
+def test_a_hold_in_motion_stops_near_the_arm_and_one_at_rest_changes_nothing():
+    rig = Rig()
+    rig.arbiter.drive(POLICY)
+    rig.run(0.3, lambda: rig.say("policy", rig.position + [0.07, 0, 0]))
+    where, ahead = rig.position.copy(), rig.sent[-1][0].position
+    assert ahead[0] - where[0] > 0.03
+    rig.arbiter.stop()
+    held = positions(rig.run(0.5))
+    assert held[0][0] == pytest.approx(where[0] + 0.02)
+    assert (held == held[0]).all()
+    rig.position = held[-1] - [0, 0, 0.015]  # it sags
+    rig._follow = lambda: None  # type: ignore[method-assign]
+    rig.arbiter.drive(POLICY)
+    rig.run(0.1, lambda: rig.say("policy", held[-1]))
+    rig.arbiter.stop()
+    assert positions(rig.run(0.1))[-1] == pytest.approx(held[-1])
+
+
 def test_a_target_that_is_not_finite_holds():
     rig = Rig()
     rig.arbiter.drive(POLICY)
     rig.run(0.5, rig.policy(0.05, 0, 0))
     assert rig.run(0.3, rig.policy(np.nan, 0, 0))[-1][2] is True
     assert rig.arbiter.rule == "finite"
-    assert rig.sent[-1][0].position == pytest.approx(HERE + [0.05, 0, 0])
+    assert rig.sent[-1][0].position == pytest.approx(HERE + [0.05, 0, 0], abs=1e-9)
 
 
 def test_an_older_target_is_dropped():

@@ -88,3 +88,15 @@ def test_the_gripper_changes_hands_when_the_blend_is_over():
     opened = [i for i, (target, _, _) in enumerate(sent) if target.gripper == -1.0]
     assert opened[0] == 31  # a tick of waiting for a target that came after the press, and 0.3 s
     assert len(opened) == 29
+
+
+def test_a_source_that_holds_is_held_at_once_and_goes_on_when_it_speaks_again():
+    rig = Rig()
+    rig.arbiter.drive(POLICY)
+    rig.run(0.3, rig.policy(0.3, 0, 0))
+    held = rig.run(1.0, lambda: rig.arbiter.put_hold("policy", "stale_observation"))
+    assert all(hold for _, _, hold in held)
+    assert rig.arbiter.rule == "source_holds" and "stale_observation" in rig.arbiter.words
+    assert rig.arbiter.mode == POLICY  # it is there: that is no silence
+    rig.run(0.7, rig.policy(0.05, 0, 0))
+    assert rig.sent[-1][0].position == pytest.approx(HERE + [0.05, 0, 0])

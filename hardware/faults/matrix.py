@@ -1,0 +1,147 @@
+"""Faults on purpose: what is done to the nodes of a running policy, which rule must answer, and by when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from robot.actions import POSE
+from robot.profile import ArmProfile
+from robot.profile.arbitration import ArbiterConfig
+
+
+class Scene(Protocol):
+    """What a fault can do to the nodes (``hardware.faults.scene``)."""
+
+    def misbehave(self, **what: str) -> None: ...
+    def freeze_policy(self, on: bool) -> None: ...
+    def slow_policy(self, on: bool) -> None: ...
+    def kill_policy(self) -> None: ...
+    def kill_arbiter(self) -> None: ...
+    def press_estop(self, on: bool) -> None: ...
+    def button(self, held: bool | None) -> None: ...
+    def publish_beside(self, on: bool) -> None: ...
+    def send_nonsense(self, what: str) -> None: ...
+    def stop_driver(self, on: bool) -> None: ...
+    def busy(self, loops: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row.
+
+    Args:
+        name: of the row.
+        words: what is done.
+        rules: any of these must answer, of the control loop or of the arbiter; empty: the arm need not be held.
+        within_s: from the fault to that rule, at most: until it can be noticed, and two control periods.
+        by_itself: motion goes on when the fault is over; else somebody has to clear it.
+        restarts: a process has to be started anew afterwards.
+    """
+
+    name: str
+    words: str
+    rules: tuple[str, ...]
+    within_s: float
+    by_itself: bool = True
+    restarts: bool = False
+
+    def begin(self, scene: Scene) -> None:
+        _ACTS[self.name.split(":")[0]](self, scene, True)
+
+    def end(self, scene: Scene) -> None:
+        _ACTS[self.name.split(":")[0]](self, scene, False)
+
+    @property
+    def what(self) -> str:
+        """What follows the colon of the name."""
+        return self.name.split(": ", 1)[1]
+
+
+def matrix(profile: ArmProfile, kind: str, period_s: float, max_age_s: float, camera: str) -> list[Fault]:
+    """The faults that can be tried with this profile, whose arm is told targets of ``kind``. ``camera`` is the one that
+    fails."""
+    times, two = profile.arbiter, 2.0 * period_s
+    image = max_age_s + period_s + two  # a picture is missed when the one before is too old
+    silent, deadman = times.silence_s + two, profile.enable.timeout_s + two
+    found = [
+        Fault("camera: lost", f"{camera} sends nothing", ("stale_observation",), image),
+        Fault("camera: repeated", f"{camera} sends one message again and again",
+              ("frozen_picture", "repeated_observation", "stale_observation"), image),
+        Fault("camera: frozen", f"{camera} sends its last picture with new stamps", ("frozen_picture",), 5 * period_s + two),
+        Fault("camera: black", f"{camera} sends black pictures", ("dark_picture",), period_s + two),
+        Fault("camera: late", f"{camera} is 0.4 s late", ("stale_observation", "skew"), image),
+        Fault("camera: swapped", "both cameras under each other's name: nobody can notice, limits hold", (), 0.0),
+        Fault("policy: stopped", "SIGSTOP to the policy's process", ("silent",), silent),
+        Fault("policy: slow", "the policy's process sleeps 0.3 s of each 0.4 s", ("silent",), silent + 0.1),
+        Fault("policy: killed", "SIGKILL to the policy's process", ("silent",), silent, restarts=True),
+        Fault("target: nan", "not-a-number in place of targets", ("finite", "silent"), silent),
+        Fault("target: frame", "targets in another frame, or of other joints", ("silent",), silent),
+        Fault("target: size", "targets of another size", ("silent",), silent),
+        Fault("target: old", "targets that answer an old observation", ("expiry", "silent"), 0.5 + two),
+        Fault("button: released", "the enable button is let go", ("enable",), two),
+        Fault("button: silent", "the enable button's device dies", ("enable",), deadman),
+        Fault("estop: pressed", "the emergency stop", ("estop",), two, by_itself=False),
+        *_states(times, kind, two),
+        Fault("publisher: second", "somebody else publishes on the command topic", ("second_publisher",), 0.5 + two,
+              by_itself=False),
+        Fault("load: busy", "four busy loops beside it", (), 0.0),
+        Fault("arbiter: killed", "SIGKILL to the arbiter: the driver decides", ("not_in_command",), 0.7 + two,
+              restarts=True),
+    ]  # fmt: skip
+    if profile.driver is not None:
+        rules, late = (("driver",), 0.2) if times.ready else (("not_followed",), times.follow_s)
+        if times.ready or times.follow_rad or times.follow_m:
+            stop = Fault(
+                "driver: stop", "a protective stop of the driver", rules, late + two, by_itself=not times.ready
+            )
+            found.insert(-1, stop)
+    return found
+
+
+def _states(times: ArbiterConfig, kind: str, two: float) -> list[Fault]:
+    stale = times.state_age_s + two
+    old, moved = ("stale_state", "stale_observation"), ("state_jump", "stale_state")
+    permuted = Fault("state: permuted", "joints under each other's names", moved, stale, by_itself=False)
+    return [
+        Fault("state: lost", "joint states and pose end", old, stale, by_itself=False),
+        Fault("state: stale", "states with stamps of half a second ago", old, stale, by_itself=False),
+        *([] if kind == POSE else [permuted]),  # poses come by a topic of their own
+        Fault("state: jumping", "every second state half a radian away: dropped one by one", (), 0.0),
+    ]
+
+
+def _camera(fault: Fault, scene: Scene, on: bool) -> None:
+    if not on:
+        scene.misbehave()
+    elif fault.what == "swapped":
+        scene.misbehave(camera="agentview", how="swapped")
+        scene.misbehave(camera="eye_in_hand", how="swapped")
+    else:
+        scene.misbehave(camera=fault.words.split()[0], how=fault.what)
+
+
+def _policy(fault: Fault, scene: Scene, on: bool) -> None:
+    if fault.what == "killed":
+        scene.kill_policy() if on else None
+    else:
+        (scene.slow_policy if fault.what == "slow" else scene.freeze_policy)(on)
+
+
+def _target(fault: Fault, scene: Scene, on: bool) -> None:
+    scene.freeze_policy(on)  # nonsense in place of what it says
+    scene.send_nonsense(fault.what if on else "")
+
+
+_ACTS = {
+    "camera": _camera,
+    "policy": _policy,
+    "target": _target,
+    "button": lambda fault, scene, on: scene.button((None if fault.what == "silent" else False) if on else True),
+    "estop": lambda fault, scene, on: scene.press_estop(on),
+    "state": lambda fault, scene, on: scene.misbehave(**({"state": fault.what} if on else {})),
+    "publisher": lambda fault, scene, on: scene.publish_beside(on),
+    "load": lambda fault, scene, on: scene.busy(4 if on else 0),
+    "driver": lambda fault, scene, on: scene.stop_driver(on),
+    "arbiter": lambda fault, scene, on: scene.kill_arbiter() if on else None,
+}

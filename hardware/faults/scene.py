@@ -1,0 +1,222 @@
+"""A policy on a simulated arm through the arbiter, all as processes, and everything that can be done to them."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware.faults.processes import NodeProcess
+from robot import bundle, profile
+from robot.actions import POSE
+from robot.errors import PixelarmError
+from robot.profile import ArmProfile
+from robot.ros import arbitration, messages, runtime
+from robot.ros.messages import set_stamp
+from robot.ros.runtime import qos
+
+runtime.require_rclpy()
+
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from sensor_msgs.msg import JointState, Joy  # noqa: E402
+from std_msgs.msg import Bool, Float64MultiArray, String  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+class FaultScene:
+    """See the module text; the acts are those of ``hardware.faults.matrix.Scene``. Close it at the end."""
+
+    def __init__(self, path: Path, arm: str, task: str) -> None:
+        self.path, self.task = path, task
+        self.profile_path = profile.find(arm, profile.shipped())
+        self.profile, self.contract = ArmProfile.load(self.profile_path), bundle.read(path)[1]
+        self.profile.require_contract(self.contract)
+        self.kind = self.profile.told(self.contract.action.kind)
+        self.rules: list[tuple[float, str, str]] = []  # when, who, which
+        self.tip: list[tuple[float, float, float, float]] = []  # stamp (s), x, y, z
+        self.status: dict[str, Any] = {}
+        self._held: bool | None = True  # the enable button; None: its device is dead
+        self._nonsense = ""
+        self._beside: Any = None
+        self._loops: list[BaseProcess] = []
+        self.node = Node("faults")
+        self._connect()
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._running = True
+        self._thread.start()
+        size = str(self.contract.cameras[0].height) if self.contract.cameras else "64"
+        self.arm = self._start(
+            "arm", "hardware.commands.sim_arm", "--task", task, "--arm", str(self.profile_path), "--image-size", size
+        )
+        self.arbiter = self.start_arbiter()
+        self.policy = self.start_policy()
+
+    # ------------------------------------------------------------------------------------------------------- set-up
+    def _start(self, name: str, module: str, *arguments: str) -> NodeProcess:
+        return NodeProcess(name, [module, *arguments], lambda who, rule, when: self.rules.append((when, who, rule)))
+
+    def start_arbiter(self) -> NodeProcess:
+        return self._start(
+            "arbiter", "robot.commands.arbiter", "--arm", str(self.profile_path), "--target", self.kind,
+            "--require-enable", "--no-jumps", "--no-dry-run",
+        )  # fmt: skip
+
+    def start_policy(self) -> NodeProcess:
+        arm = str(self.profile_path)
+        return self._start("policy", "robot.commands.deploy", str(self.path), "--arm", arm, "--arbiter", "running")
+
+    def _connect(self) -> None:
+        node, arm = self.node, self.profile
+        node.create_subscription(String, f"{arbitration.NODE}/status", self._on_status, qos(1, True))
+        node.create_subscription(PoseStamped, "sim_arm/tip", self._on_tip, qos(50))
+        self._misbehave = node.create_publisher(String, "sim_arm/misbehave", qos(5, True))
+        self._estop = node.create_publisher(Bool, arm.estop.topic, qos(1, True, True))
+        self._joy = node.create_publisher(Joy, arm.enable.topic, qos(1))
+        topic = f"{arbitration.NODE}/policy"
+        kind, name = (PoseStamped, f"{topic}/pose") if self.kind == POSE else (JointState, f"{topic}/joints")
+        self._target = node.create_publisher(kind, name, qos(1, True))
+        node.create_timer(0.03, self._say_button)
+        node.create_timer(0.03, self._say_nonsense)
+
+    def _run(self) -> None:
+        while self._running:
+            self.executor.spin_once(timeout_sec=0.1)
+
+    def _on_status(self, message: String) -> None:
+        status = json.loads(message.data)
+        if status["rule"] and status["rule"] != self.status.get("rule"):
+            self.rules.append((time.monotonic(), "arbiter", status["rule"]))
+        self.status = status
+
+    def _on_tip(self, message: PoseStamped) -> None:
+        point = message.pose.position
+        self.tip.append((messages.stamp_ns(message.header.stamp) * 1e-9, point.x, point.y, point.z))
+
+    def _say_button(self) -> None:
+        if self._held is not None:
+            buttons = [0] * self.profile.enable.button + [int(self._held)]
+            self._joy.publish(Joy(buttons=buttons))
+
+    def _say_nonsense(self) -> None:
+        """Targets as a broken policy would send them."""
+        if not self._nonsense:
+            return
+        what, now = self._nonsense, self.node.get_clock().now().nanoseconds
+        stamp = now - 1_000_000_000 if what == "old" else now
+        if self.kind == POSE:
+            message = PoseStamped()
+            set_stamp(message.header, stamp, "elsewhere" if what == "frame" else self.profile.base_frame)
+            value = math.nan if what == "nan" else 0.5
+            messages.to_pose(message.pose, np.full(3, value), np.array([1.0, 0.0, 0.0, 0.0 if what != "size" else 5.0]))
+        else:
+            names = list(self.profile.joint_names)
+            names = ["elsewhere"] if what == "frame" else names[:-1] if what == "size" else names
+            message = JointState(name=names, position=[math.nan if what == "nan" else 0.0] * len(names))
+            message.velocity = list(message.position)
+            set_stamp(message.header, stamp)
+        self._target.publish(message)
+
+    # --------------------------------------------------------------------------------------------------------- acts
+    def misbehave(self, **what: str) -> None:
+        self._misbehave.publish(String(data=json.dumps(what)))
+
+    def freeze_policy(self, on: bool) -> None:
+        self.policy.freeze(on)
+
+    def slow_policy(self, on: bool) -> None:
+        self.policy.stutter(on)
+
+    def kill_policy(self) -> None:
+        self.policy.kill()
+
+    def kill_arbiter(self) -> None:
+        self.arbiter.kill()
+
+    def press_estop(self, on: bool) -> None:
+        self._estop.publish(Bool(data=on))
+
+    def button(self, held: bool | None) -> None:
+        self._held = held
+
+    def send_nonsense(self, what: str) -> None:
+        self._nonsense = what
+
+    def publish_beside(self, on: bool) -> None:
+        if not on:
+            self.node.destroy_publisher(self._beside)
+            return
+        output = self.profile.outputs[self.kind]
+        joints = JointTrajectory if getattr(output, "type", "") == "joint_trajectory" else Float64MultiArray
+        self._beside = self.node.create_publisher(PoseStamped if self.kind == POSE else joints, output.topic, 1)
+
+    def stop_driver(self, on: bool) -> None:
+        self.call(f"sim_arm/{'protective_stop' if on else 'recover'}")
+
+    def busy(self, loops: int) -> None:
+        for process in self._loops:
+            process.kill()
+        self._loops = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(loops)]
+        for process in self._loops:
+            process.start()
+
+    # ------------------------------------------------------------------------------------------------------- course
+    def call(self, service: str, timeout_s: float = 5.0) -> tuple[bool, str]:
+        client = self.node.create_client(Trigger, service)
+        try:
+            if not client.wait_for_service(timeout_s):
+                raise PixelarmError(f"nobody answers the service {service}: {self.tail()}")
+            future = client.call_async(Trigger.Request())
+            self.until(future.done, timeout_s)
+            result = future.result()
+            return (bool(result.success), str(result.message)) if result else (False, "no answer")
+        finally:
+            self.node.destroy_client(client)
+
+    def until(self, what: Callable[[], bool], timeout_s: float) -> bool:
+        end = time.monotonic() + timeout_s
+        while not what():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def speed(self) -> float:
+        """m/s of the tip over the last tenth of a second."""
+        now = [row for row in self.tip[-20:] if row[0] > self.ros_s() - 0.15]
+        if len(now) < 2:
+            return 0.0
+        way = np.linalg.norm(np.subtract(now[-1][1:], now[0][1:]))
+        return float(way / max(now[-1][0] - now[0][0], 1e-3))
+
+    def ros_s(self) -> float:
+        """The clock of stamps, s."""
+        return float(self.node.get_clock().now().nanoseconds * 1e-9)
+
+    def tail(self) -> str:
+        return " | ".join(line for p in (self.arm, self.arbiter, self.policy) for line in p.lines[-3:])
+
+    def close(self) -> None:
+        self.busy(0)
+        for process in (self.policy, self.arbiter, self.arm):
+            process.end()
+        self._running = False
+        self._thread.join(timeout=2.0)
+        self.node.destroy_node()
