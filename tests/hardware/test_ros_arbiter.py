@@ -144,3 +144,16 @@ def test_another_publisher_is_noticed_before_anything_moves(
     assert listener.until(lambda: bool(listener.status), 20.0)
     said = "listener publishes on /target_pose too"  # once discovery has found it
     assert listener.until(lambda: said in listener.call("policy").message, 10.0), listener.call("policy")
+
+
+@pytest.mark.gl
+def test_faults_runs_a_row_of_the_matrix(lift_bundle: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "hardware.commands.faults", str(lift_bundle), "--only", "button: released"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], cwd=ROOT, env=environment, text=True, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = json.loads((tmp_path / "faults.json").read_text())["rows"]
+    assert (row["rule"], row["safe"], row["recovered"]) == ("enable", True, True)
+    assert "| button: released |" in (tmp_path / "faults.md").read_text()
