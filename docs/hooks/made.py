@@ -32,6 +32,8 @@ CONFIGS = (
     "robot/control/limits/config.py",
     "robot/profile/grippers.py",
     "robot/profile/topics.py",
+    "robot/profile/arbitration.py",
+    "robot/profile/driver.py",
     "robot/kinematics/inverse.py",
 )
 
