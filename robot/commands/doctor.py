@@ -378,7 +378,18 @@ def main(argv: list[str]) -> int:
         description="Show what this machine has, and what to do about each thing that is wrong.",
     )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
+    parser.add_argument(
+        "--arm",
+        metavar="PROFILE",
+        help="look at a running robot instead, before anything moves: streams, rates, names, frames, who commands, "
+        "whether targets are where the arm is. It only listens",
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="to listen to the robot (default: %(default)s)")
     args = parser.parse_args(argv)
+    if args.arm:
+        from robot.commands.arm_look import look_at_arm
+
+        return look_at_arm(args.arm, args.seconds, args.json)
     if sys.stderr.isatty():
         print("looking (some seconds: OpenGL, torch and rclpy are tried for real) ...", file=sys.stderr)
     checks = examine()
