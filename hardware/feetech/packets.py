@@ -49,10 +49,6 @@ def read(id_: int, address: int, size: int) -> bytes:
     return packet(id_, READ, bytes([address, size]))
 
 
-def write(id_: int, address: int, data: bytes) -> bytes:
-    return packet(id_, WRITE, bytes([address]) + data)
-
-
 def sync_read(ids: Sequence[int], address: int, size: int) -> bytes:
     """Ask several servos at once; each answers with a status packet of its own, in the order of ``ids``."""
     return packet(BROADCAST, SYNC_READ, bytes([address, size, *ids]))
@@ -85,10 +81,13 @@ class Parser:
 
     A packet with a wrong checksum is never returned. The search then goes on one byte after its header, so that a
     whole packet inside of a damaged one is found.
+
+    Args:
+        largest: LENGTH of the largest packet that can come; what claims more is garbage, and nobody waits for it.
     """
 
-    def __init__(self) -> None:
-        self._pending = bytearray()
+    def __init__(self, largest: int = MAX_LENGTH) -> None:
+        self._pending, self._largest = bytearray(), largest
         self.garbage = 0  # bytes that belonged to no packet
         self.corrupt = 0  # candidates whose checksum was wrong
 
@@ -118,7 +117,7 @@ class Parser:
             if len(pending) <= LENGTH_AT:
                 return None
             length = pending[LENGTH_AT]
-            if pending[2] > BROADCAST or not MIN_LENGTH <= length <= MAX_LENGTH:
+            if pending[2] > BROADCAST or not MIN_LENGTH <= length <= self._largest:
                 self._drop(1)  # FF FF FF: the header begins one byte later; or no packet at all
                 continue
             end = LENGTH_AT + 1 + length

@@ -22,6 +22,7 @@ SPEEDS = {
     1_000_000: "B1000000", 500_000: "B500000", 115_200: "B115200", 57_600: "B57600", 38_400: "B38400",
 }  # fmt: skip
 GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF)
+WRITE_MS = 100  # how long a full buffer may stay full
 LIKELY = ("ttyACM*", "ttyUSB*")
 
 
@@ -95,12 +96,24 @@ class Port:
 
         Raises:
             Unplugged: the port went away.
+            PortError: the port takes nothing.
         """
         try:
             while data:
-                data = data[os.write(self.fileno(), data) :]
+                try:
+                    data = data[os.write(self.fileno(), data) :]
+                except BlockingIOError:
+                    self._wait_for_room()
         except OSError as error:
             raise self._gone(error) from error
+
+    def _wait_for_room(self) -> None:
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLOUT)
+        if not poll.poll(WRITE_MS):
+            raise PortError(
+                f"the port {self.path} takes no bytes: its adapter hangs. Unplug it, plug it in and start again"
+            )
 
     def read(self, until: float) -> bytes:
         """Bytes as soon as there are any; none at the time ``until`` (of ``time.monotonic``).

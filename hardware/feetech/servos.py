@@ -111,7 +111,9 @@ def error_words(bits: int) -> str:
 
 def error_advice(bits: int) -> str:
     """What to do about error bits, each piece of advice once."""
-    return "; ".join(dict.fromkeys(words for bit, words in ADVICE.items() if bits & bit)) or "switch the power off and on"
+    return (
+        "; ".join(dict.fromkeys(words for bit, words in ADVICE.items() if bits & bit)) or "switch the power off and on"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,174 @@
+"""A look at the servos before anything moves: who is there, what they are, and how they are. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hardware.feetech import servos
+from hardware.feetech.bus import Bus
+from hardware.feetech.calibration import Calibration, JointCalibration
+from hardware.feetech.errors import DuplicateId, Garbled, PowerLost, ServoFault, ServoLost, WrongServo
+from hardware.feetech.servos import ServoState
+from hardware.feetech.settings import Settings
+
+RANGE_MARGIN = 60  # ticks, 5 degrees: how far outside of its calibrated range a joint may stand
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one servo says of itself."""
+
+    name: str
+    id: int
+    model: int
+    firmware: str  # major.minor
+    mode: int  # 0 is position control
+    return_delay_us: int
+    min_voltage: float  # V, below which the servo reports a fault
+    max_voltage: float  # V
+    homing_offset: int  # ticks
+    range_min: int  # ticks
+    range_max: int  # ticks
+    torque: bool
+    state: ServoState
+    error: int  # bits of servos.ERRORS in its answers
+
+
+def look(bus: Bus, settings: Settings) -> dict[str, Report]:
+    """Ask every servo for its memory and its state.
+
+    Raises:
+        PowerLost, ServoLost: no servo, or not every servo, answers.
+        DuplicateId: two servos answer to one id.
+        Garbled: a servo's answers arrive damaged.
+    """
+    heard = {id_: bus.answers(id_) for id_ in settings.names}
+    silent = tuple(id_ for id_, there in heard.items() if not there)
+    doubles = [id_ for id_, there in heard.items() if there and _is_double(bus, id_)]
+    if doubles:
+        raise DuplicateId(
+            f"expected one servo for each id from {min(heard)} to {max(heard)}; {', '.join(map(bus.name, doubles))} "
+            f"answers as two servos with one id would{_and_silent(bus, silent)}. Connect one servo at a time and give "
+            "each its own id (LeRobot's setup-motors does it); if each has its own, check plugs and cables"
+        )
+    if silent:
+        raise bus.silence(silent)
+    return {name: _report(bus, name, id_) for name, id_ in settings.ids.items()}
+
+
+def _is_double(bus: Bus, id_: int) -> bool:
+    """Two whole answers to one ping; or answers to pings, while long ones, which differ between servos, are damaged."""
+    if any(bus.listen(id_)[0] > 1 for _ in range(2)):
+        return True
+    try:
+        bus.read(id_, servos.STATE_START, servos.STATE_SIZE)
+        return False
+    except Garbled:
+        return True
+    except (PowerLost, ServoLost):  # it went away meanwhile, which is said where the reports are read
+        return False
+
+
+def _and_silent(bus: Bus, silent: tuple[int, ...]) -> str:
+    return f", and no answer came from {', '.join(map(bus.name, silent))}" if silent else ""
+
+
+def _report(bus: Bus, name: str, id_: int) -> Report:
+    memory = bus.read(id_, 0, servos.MEMORY_SIZE).parameters
+    torque = bus.read(id_, servos.TORQUE_ENABLE.address, 1).parameters[0]
+    answer = bus.read(id_, servos.STATE_START, servos.STATE_SIZE)
+
+    def counts(register: servos.Register) -> int:
+        return register.within(memory, 0)
+
+    firmware = counts(servos.FIRMWARE)
+    return Report(
+        name=name,
+        id=id_,
+        model=counts(servos.MODEL_NUMBER),
+        firmware=f"{firmware & 255}.{firmware >> 8}",
+        mode=counts(servos.MODE),
+        return_delay_us=2 * counts(servos.RETURN_DELAY),
+        min_voltage=counts(servos.MIN_VOLTAGE) * servos.MIN_VOLTAGE.unit,
+        max_voltage=counts(servos.MAX_VOLTAGE) * servos.MAX_VOLTAGE.unit,
+        homing_offset=counts(servos.HOMING_OFFSET),
+        range_min=counts(servos.MIN_POSITION),
+        range_max=counts(servos.MAX_POSITION),
+        torque=torque == 1,
+        state=ServoState.from_block(answer.parameters),
+        error=answer.code,
+    )
+
+
+def memory_of(reports: Mapping[str, Report], settings: Settings) -> Calibration:
+    """The calibration that the servos hold; a drive_mode, which only files have, is 0."""
+    entries = {
+        name: JointCalibration(r.id, 0, r.homing_offset, r.range_min, r.range_max) for name, r in reports.items()
+    }
+    return Calibration(entries, settings)
+
+
+def require_fit(reports: Mapping[str, Report], settings: Settings) -> None:
+    """Refuse what no motion may begin with.
+
+    Raises:
+        WrongServo: another model, firmware that differs, another mode, a supply voltage out of range.
+        ServoFault: a servo reports a fault or is too hot, or a joint stands outside of its calibrated range.
+    """
+    for report in reports.values():
+        _require_kind(report)
+    versions = {report.firmware for report in reports.values()}
+    if len(versions) > 1:
+        which = ", ".join(f"{r.name} {r.firmware}" for r in reports.values())
+        raise WrongServo(
+            f"all servos must have one firmware, got {which}: bring them to one version with Feetech's software before "
+            "you trust their limits"
+        )
+    for report in reports.values():
+        _require_well(report, settings.limits.max_temperature_c)
+
+
+def _require_kind(report: Report) -> None:
+    where = f"servo {report.id} ({report.name})"
+    if report.model != servos.MODEL:
+        raise WrongServo(f"{where} must be an STS3215 (model {servos.MODEL}), got model {report.model}: exchange it")
+    if report.mode != 0:
+        raise WrongServo(
+            f"{where} must be in mode 0 (position), got mode {report.mode}: write 0 to register 33, with torque off"
+        )
+    voltage = report.state.voltage
+    if not report.min_voltage <= voltage <= report.max_voltage:
+        raise WrongServo(
+            f"{where} must be supplied with {report.min_voltage:.1f} to {report.max_voltage:.1f} V, got {voltage:.1f} V: "
+            "check that the power supply is the one for these servos, and its plug"
+        )
+
+
+def _require_well(report: Report, hottest: float) -> None:
+    where, state = f"servo {report.id} ({report.name})", report.state
+    bits = report.error | state.status
+    if bits:
+        raise ServoFault(
+            f"{where} must be without fault before anything moves, and reports: {servos.error_words(bits)}; "
+            f"{servos.error_advice(bits)}"
+        )
+    if state.temperature > hottest:
+        raise ServoFault(f"{where} must be below {hottest:.0f} °C, got {state.temperature:.0f} °C: let it cool")
+    if not report.range_min - RANGE_MARGIN <= state.ticks <= report.range_max + RANGE_MARGIN:
+        raise ServoFault(
+            f"{where} must stand in its calibrated range of {report.range_min} to {report.range_max} ticks, got "
+            f"{state.ticks}: move it there by hand with the power off; if it stands right, calibrate the arm again"
+        )
+
+
+def advice(reports: Mapping[str, Report]) -> list[str]:
+    """What would make the arm better, without being wrong."""
+    slow = [r for r in reports.values() if r.return_delay_us > 100]
+    if not slow:
+        return []
+    total = sum(r.return_delay_us for r in reports.values()) / 1e3
+    return [
+        f"{len(slow)} servos wait {slow[0].return_delay_us} us before they answer (register 7), {total:.1f} ms for one "
+        "read of all: LeRobot's configuration sets it to 0"
+    ]

@@ -1,0 +1,54 @@
+"""Where goals may go next: small functions of numbers, which know no bus."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hardware.feetech.settings import GripperSettings, Limits
+
+GRIPPER_STEP = 0.05  # of the jaw's whole way: the most in one write
+BACK_OFF = 0.02  # of the jaw's whole way: how far a goal goes back in one write while the current is too high
+NEAR = 0.8  # of the highest current: from here on the jaw's goal goes no further
+
+
+def next_joints(
+    want: np.ndarray,
+    last: np.ndarray,
+    measured: np.ndarray,
+    elapsed_s: float,
+    span: tuple[np.ndarray, np.ndarray],
+    limits: Limits,
+    speed_rad_s: float,
+) -> np.ndarray:
+    """The next goals ``(5,)`` rad on the way to ``want``.
+
+    With last goal p, every goal t that is returned keeps |t - p| <= min(speed * elapsed, max_step_rad), except that
+    it is brought to within ``max_lead_rad`` of the measured position at once; and it lies inside of ``span``, except
+    that a joint outside of it is let come back at the speed limit.
+
+    Args:
+        want, last, measured: ``(5,)`` rad.
+        elapsed_s: since the last goal.
+        span: lowest and highest ``(5,)`` rad.
+        speed_rad_s: at most ``limits.max_speed_rad_s`` counts.
+    """
+    step = min(limits.max_step_rad, min(speed_rad_s, limits.max_speed_rad_s) * max(0.0, elapsed_s))
+    goal = last + np.clip(np.clip(want, *span) - last, -step, step)
+    return np.clip(goal, measured - limits.max_lead_rad, measured + limits.max_lead_rad)
+
+
+def next_gripper(
+    want: float, last: float, measured: float, current_a: float, elapsed_s: float, settings: GripperSettings
+) -> float:
+    """The jaw's next goal, 0 (closed) to 1 (open).
+
+    While the servo's current is near its highest, the goal goes no further from where the jaw is; above it, the goal
+    goes back towards where the jaw is. What is held stays held, with a bounded force.
+    """
+    current = abs(current_a)
+    if current > settings.max_current_a:
+        return last + float(np.clip(measured - last, -BACK_OFF, BACK_OFF))
+    step = min(GRIPPER_STEP, settings.max_speed_s * max(0.0, elapsed_s))
+    goal = min(1.0, max(0.0, last + float(np.clip(want - last, -step, step))))
+    presses = current > NEAR * settings.max_current_a and abs(goal - measured) > abs(last - measured)
+    return last if presses else goal
