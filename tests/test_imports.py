@@ -220,7 +220,7 @@ ROOMS = {
         "demonstrations commands",
         "bench",
     ],
-    "hardware": ["simulated", "ros", "commands"],
+    "hardware": ["feetech", "simulated", "ros", "commands"],
     "policies": [
         "config registry policy schedules runtime data",
         "augment networks runs",

@@ -112,7 +112,7 @@ class Arm:
             bus.close()
             raise
 
-    # ------------------------------------------------------------------------------------------------------------- read
+    # ------------------------------------------------------------------------------------------------------------ read
     def read(self) -> JointState:
         """The newest state; about 1.5 ms of bus time.
 
@@ -175,9 +175,9 @@ class Arm:
                 measured[:], _, stamp = self._measure()
         name = JOINTS[wrong[0]]
         raise Implausible(
-            f"{name} must move by less than {PLAUSIBLE_RAD_S:.0f} rad/s, and went from {last.position[wrong[0]]:.2f} to "
-            f"{position[wrong[0]]:.2f} rad in {stamp - last.stamp:.3f} s: its horn slipped, or the encoder passed the end of "
-            "a turn. The arm holds. Check the joint by hand with the power off, and calibrate again"
+            f"{name} must move by less than {PLAUSIBLE_RAD_S:.0f} rad/s, and went from {last.position[wrong[0]]:.2f} "
+            f"to {position[wrong[0]]:.2f} rad in {stamp - last.stamp:.3f} s: its horn slipped, or the encoder passed "
+            "the end of a turn. The arm holds. Check the joint by hand with the power off, and calibrate again"
         )
 
     def _require_torque(self, now: float) -> None:
@@ -187,12 +187,12 @@ class Arm:
         limp = [id_ for id_, on in self.bus.values(self._ids, servos.TORQUE_ENABLE).items() if on != 1]
         if limp:
             raise TorqueLost(
-                f"{', '.join(map(self.bus.name, limp))} must have torque and has none: the power dipped and it restarted, or "
-                "another program switched it off. It is limp: support the arm, then start again"
+                f"{', '.join(map(self.bus.name, limp))} must have torque and has none: the power dipped and it "
+                "restarted, or another program switched it off. It is limp: support the arm, then start again"
             )
         self._torque_s, self._doubt = now, False
 
-    # ------------------------------------------------------------------------------------------------------------ write
+    # ----------------------------------------------------------------------------------------------------------- write
     def write(
         self, position: np.ndarray, gripper: float | None = None, speed_rad_s: float = np.inf
     ) -> tuple[np.ndarray, float]:
@@ -214,8 +214,10 @@ class Arm:
         position = np.asarray(position, float)
         opening = self._goals()[1] if gripper is None else float(gripper)
         if position.shape != (len(JOINTS),) or not np.isfinite([*position.ravel(), opening]).all():
-            raise PixelarmError(f"a goal must be {len(JOINTS)} finite numbers in rad and a finite opening; got {position}, "
-                                f"{opening}. The arm holds its last goal")  # fmt: skip
+            raise PixelarmError(
+                f"a goal must be {len(JOINTS)} finite numbers in rad and a finite opening; got {position}, {opening}. "
+                "The arm holds its last goal"
+            )
         if self._fault is not None:
             raise PixelarmError(f"the arm holds after a fault, call recover() first: {self._fault}") from self._fault
         state, now = self._fresh(), self.clock.now()
@@ -248,7 +250,7 @@ class Arm:
             self.bus.sync_write(servos.GOAL_POSITION, dict(zip(self._ids, ticks)))
         self._goal = (joints, jaw)
 
-    # ------------------------------------------------------------------------------------------------------------- hold
+    # ------------------------------------------------------------------------------------------------------------ hold
     def enable(self) -> None:
         """Torque on, with goals where the arm is: nothing moves. An arm that holds already keeps its goals.
 
@@ -309,7 +311,7 @@ class Arm:
         with suppress(BusError):
             self._send(joints, jaw)
 
-    # ------------------------------------------------------------------------------------------------------ fold, close
+    # ----------------------------------------------------------------------------------------------------- fold, close
     def fold(self, progress: Callable[[float], None] = lambda left_rad: None) -> None:
         """Move slowly to the rest pose, then switch the torque off. The only way in which this driver does that.
 
@@ -336,8 +338,9 @@ class Arm:
             if self.clock.now() > end:
                 name = JOINTS[int(left.argmax())]
                 raise NotFolded(
-                    f"{name} must come within {FOLDED_RAD} rad of its rest pose before the torque goes off, and is still "
-                    f"{left.max():.2f} rad away: something is in its way. The arm holds; clear the way and fold again"
+                    f"{name} must come within {FOLDED_RAD} rad of its rest pose before the torque goes off, and is "
+                    f"still {left.max():.2f} rad away: something is in its way. The arm holds; clear the way and fold "
+                    "again"
                 )
             self.clock.sleep(FOLD_PERIOD_S)
         self.bus.sync_write(servos.TORQUE_ENABLE, dict.fromkeys(self._ids, 0))

@@ -152,9 +152,9 @@ class Bus:
         """The error that says which servos do not answer."""
         if len(silent) == len(self.names):
             return PowerLost(
-                f"none of the {len(silent)} servos on {self.port.path} answers: their power supply is off, or the cable "
-                "from the adapter to the first servo is loose. Without power the arm is limp: support it, restore the "
-                "power, then start again; the servos come back without torque",
+                f"none of the {len(silent)} servos on {self.port.path} answers: their power supply is off, or the "
+                "cable from the adapter to the first servo is loose. Without power the arm is limp: support it, "
+                "restore the power, then start again; the servos come back without torque",
                 silent,
             )
         last = max(self.names)
@@ -166,7 +166,7 @@ class Bus:
             silent,
         )
 
-    # ----------------------------------------------------------------------------------------------------------- writes
+    # ---------------------------------------------------------------------------------------------------------- writes
     def sync_write(self, register: Register, counts: Mapping[int, int]) -> None:
         """Write a register of several servos at once. Nobody answers.
 

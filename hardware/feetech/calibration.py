@@ -8,7 +8,7 @@ Zero and sign, in one place:
   a few degrees. Where they do not, ``zero_rad`` and ``sign`` of the settings say what the model's joint position is:
   ``model = sign * (ticks - middle) * 2 pi / 4096 + zero_rad``. Nobody has checked the signs and zeros that
   ``so101.yaml`` ships on an arm.
-- The gripper is a number: 0 at ``range_min`` (closed), 1 at ``range_max`` (open), the other way round with drive_mode 1.
+- The gripper is a number: 0 at ``range_min`` (closed), 1 at ``range_max`` (open); drive_mode 1 turns that round.
 - The wrist's roll is calibrated by LeRobot as 0 to 4095 whatever its stops are: its zero is where the hand held it.
 """
 
@@ -59,12 +59,13 @@ class Calibration:
             if not 0 <= entry.range_min < entry.range_max < TICKS or abs(entry.homing_offset) > MAX_OFFSET:
                 raise PixelarmError(
                     f"{where} must have 0 <= range_min < range_max <= {TICKS - 1} ticks and an offset of at most "
-                    f"{MAX_OFFSET}, got {entry.range_min}, {entry.range_max} and {entry.homing_offset}: calibrate it again"
+                    f"{MAX_OFFSET}, got {entry.range_min}, {entry.range_max} and {entry.homing_offset}: calibrate it "
+                    "again"
                 )
             if entry.drive_mode not in (0, 1) or (entry.drive_mode and name != GRIPPER):
                 raise PixelarmError(
-                    f"{where} must have drive_mode 0, which LeRobot ignores for angles; got {entry.drive_mode}. Give the "
-                    "joint sign: -1 in the settings if it turns the other way"
+                    f"{where} must have drive_mode 0, which LeRobot ignores for angles; got {entry.drive_mode}. Give "
+                    "the joint sign: -1 in the settings if it turns the other way"
                 )
 
     @classmethod
@@ -91,8 +92,8 @@ class Calibration:
             raise CalibrationMismatch(
                 f"{self.source} is not what the servos hold; "
                 + "; ".join(lines)
-                + ". It may belong to another arm, or a "
-                "calibration was broken off: name the right file, or calibrate the arm again with LeRobot"
+                + ". It may belong to another arm, or "
+                "a calibration was broken off: name the right file, or calibrate the arm again with LeRobot"
             )
 
     def differences(self, memory: Calibration) -> list[str]:
@@ -105,7 +106,7 @@ class Calibration:
             if getattr(entry, key) != getattr(memory.entries[name], key)
         ]
 
-    # ------------------------------------------------------------------------------------------------------ conversions
+    # ----------------------------------------------------------------------------------------------------- conversions
     @cached_property
     def _middle(self) -> np.ndarray:
         return np.array([(self.entries[n].range_min + self.entries[n].range_max) / 2 for n in JOINTS])
@@ -158,8 +159,8 @@ class Calibration:
         wrong = [name for name, a, b in zip(JOINTS, low, high) if a >= b]
         if wrong:
             raise PixelarmError(
-                f"{self.source} and the model's joint ranges have nothing in common for {', '.join(wrong)}: check sign and "
-                "zero_rad in the settings, or calibrate again"
+                f"{self.source} and the model's joint ranges have nothing in common for {', '.join(wrong)}: check sign "
+                "and zero_rad in the settings, or calibrate again"
             )
         return low, high
 

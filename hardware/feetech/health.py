@@ -41,8 +41,8 @@ class Health:
             over = self._too_long(name, one, stamp)
             if over:
                 problems.append(
-                    f"{where} must draw at most {limits.max_current_a:.1f} A for longer than {limits.over_current_s:.1f} s "
-                    f"({numbers})"
+                    f"{where} must draw at most {limits.max_current_a:.1f} A for longer than "
+                    f"{limits.over_current_s:.1f} s ({numbers})"
                 )
                 advice["something blocks it or it carries too much: clear it, then go on"] = None
             if over or error & (servos.OVERLOAD_BIT | servos.CURRENT_BIT):

@@ -140,8 +140,8 @@ def _require_kind(report: Report) -> None:
     voltage = report.state.voltage
     if not report.min_voltage <= voltage <= report.max_voltage:
         raise WrongServo(
-            f"{where} must be supplied with {report.min_voltage:.1f} to {report.max_voltage:.1f} V, got {voltage:.1f} V: "
-            "check that the power supply is the one for these servos, and its plug"
+            f"{where} must be supplied with {report.min_voltage:.1f} to {report.max_voltage:.1f} V, got {voltage:.1f} "
+            "V: check that the power supply is the one for these servos, and its plug"
         )
 
 

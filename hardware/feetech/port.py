@@ -70,8 +70,8 @@ class Port:
             fcntl.ioctl(self.fileno(), termios.TIOCEXCL)
         except BlockingIOError:
             raise PortError(
-                f"another process has the port {self.path}: two drivers on one bus garble each other's packets. End the "
-                f"other one (fuser {self.path} shows its process), or name another port"
+                f"another process has the port {self.path}: two drivers on one bus garble each other's packets. End "
+                f"the other one (fuser {self.path} shows its process), or name another port"
             ) from None
         except OSError as error:
             raise PortError(f"{self.path} is no serial port: {error.strerror}; give the adapter's device") from error
