@@ -23,7 +23,6 @@ from hardware.feetech.bus import Bus
 from hardware.feetech.calibration import Calibration
 from hardware.feetech.errors import BusError, Implausible, NotFolded, ServoFault, TorqueLost
 from hardware.feetech.health import Health
-from hardware.feetech.port import Port
 from hardware.feetech.servos import ServoState
 from hardware.feetech.settings import GRIPPER, JOINTS, Settings
 from robot.errors import PixelarmError
@@ -93,16 +92,8 @@ class Arm:
         Raises:
             PortError, PowerLost, ServoLost, DuplicateId, WrongServo, ServoFault, CalibrationMismatch: see there.
         """
-        settings = settings or Settings.load()
-        bus = Bus(Port(port), settings.names, timeout_s)
+        bus, known, _ = inspection.connect(port, calibration, settings or Settings.load(), timeout_s)
         try:
-            reports = inspection.look(bus, settings)
-            known = inspection.memory_of(reports, settings)
-            if calibration is not None:
-                file = Calibration.load(calibration, settings)
-                file.require_same(known)
-                known = file
-            inspection.require_fit(reports, settings)
             arm = cls(bus, known, dry_run, clock)
             arm.read()
             if not dry_run:
@@ -136,8 +127,7 @@ class Arm:
             raise
         except BusError:
             self._doubt = True
-            with suppress(BusError):
-                self.hold()
+            self.hold_quietly()
             raise
 
     def _measure(self) -> tuple[list[ServoState], list[int], float]:
@@ -283,6 +273,11 @@ class Arm:
         if self._goal is not None:
             self._send(*self._goal)
 
+    def hold_quietly(self) -> None:
+        """``hold``, for whoever has another error to tell of already."""
+        with suppress(BusError):
+            self.hold()
+
     def recover(self) -> JointState:
         """After a fault: read, and if all is well again, let the arm hold where it is and ``write`` go on.
 
@@ -348,8 +343,7 @@ class Arm:
 
     def close(self) -> None:
         """Give the port back. The torque stays on, and the arm holds; only ``fold`` lets it go."""
-        with suppress(BusError):
-            self.hold()
+        self.hold_quietly()
         self.bus.close()
 
     def __enter__(self) -> Arm:

@@ -58,8 +58,8 @@ class EmulatedServo:
         self.put(servos.TORQUE_LIMIT, self.get(servos.MAX_TORQUE))
         self.forced_error = 0  # error bits for a test or a rehearsal
         self._overloaded, self._overload_s = False, 0.0
-        self._setpoint, self._speed, self._load = self.encoder, 0.0, 0.0
-        self._sense(0.0)
+        self._setpoint, self._speed, self._rate, self._load = self.encoder, 0.0, 0.0, 0.0
+        self.sense(0.0)
 
     # ------------------------------------------------------------------------------------------------------- registers
     @property
@@ -103,43 +103,49 @@ class EmulatedServo:
 
     # ---------------------------------------------------------------------------------------------------------- motion
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        steps = max(1, math.ceil(min(seconds, LONGEST_S) / STEP_S))
-        for _ in range(steps if seconds > 0 else 0):
-            before = self.encoder
-            self._step(min(seconds, LONGEST_S) / steps)
-            self._rate = (self.encoder - before) / (min(seconds, LONGEST_S) / steps)
-        self._sense(seconds)
+        """Let time pass for a servo that moves nothing."""
+        seconds = min(seconds, LONGEST_S)
+        steps = math.ceil(seconds / STEP_S)
+        for _ in range(steps):
+            dt = seconds / steps
+            target, encoder = self.target(dt), self.encoder
+            if target is not None and not self.stuck:
+                encoder += (target - self.sag - encoder) * (1.0 - math.exp(-dt / LAG_S))
+            self.moved(encoder, 0.0 if target is None else (target - encoder) / STALL_TICKS, dt)
+        self.sense(seconds)
+
+    def target(self, dt: float) -> float | None:
+        """Where it pulls its shaft to in the next ``dt`` s, in ticks of the encoder; None while it is limp."""
+        if not self._drives:
+            self._setpoint, self._speed = self.encoder, 0.0
+            return None
+        self._plan(dt)
+        return self._setpoint
+
+    @property
+    def strength(self) -> float:
+        """Share of the stall torque that it may use now."""
+        share = self.get(servos.TORQUE_LIMIT) * servos.TORQUE_LIMIT.unit
+        return min(share, self.get(servos.PROTECTIVE_TORQUE) * 0.01) if self._overloaded else share
+
+    def moved(self, encoder: float, load: float, dt: float) -> None:
+        """Its shaft was taken to ``encoder`` ticks within ``dt`` s, with a share ``load`` of the stall torque."""
+        self._rate, self.encoder = (encoder - self.encoder) / dt, encoder
+        self._load = max(-self.strength, min(self.strength, load))
+        threshold = self.get(servos.OVERLOAD_TORQUE) * servos.OVERLOAD_TORQUE.unit
+        self._overload_s = self._overload_s + dt if abs(self._load) >= threshold else 0.0
+        if self._overload_s > self.get(servos.PROTECTION_TIME) * servos.PROTECTION_TIME.unit:
+            self._overloaded = True
 
     def by_hand(self, ticks: float) -> None:
         """Somebody moves the limp joint to a present position; a joint with torque resists."""
         if not self._drives:
             self.encoder = self._setpoint = ticks + self.get(servos.HOMING_OFFSET)
-            self._sense(0.0)
+            self.sense(0.0)
 
     @property
     def _drives(self) -> bool:
         return self.get(servos.TORQUE_ENABLE) == 1 and not self.error & servos.HEAT_BIT
-
-    @property
-    def _strength(self) -> float:
-        """Share of the stall torque that it may use now."""
-        share = self.get(servos.TORQUE_LIMIT) * servos.TORQUE_LIMIT.unit
-        return min(share, self.get(servos.PROTECTIVE_TORQUE) * 0.01) if self._overloaded else share
-
-    def _step(self, dt: float) -> None:
-        if not self._drives:
-            self._setpoint, self._speed, self._load = self.encoder, 0.0, 0.0
-            return
-        self._plan(dt)
-        behind = self._setpoint - self.encoder
-        if not self.stuck:
-            self.encoder += (behind - self.sag) * (1.0 - math.exp(-dt / LAG_S))
-        self._load = max(-self._strength, min(self._strength, behind / STALL_TICKS))
-        threshold = self.get(servos.OVERLOAD_TORQUE) * servos.OVERLOAD_TORQUE.unit
-        self._overload_s = self._overload_s + dt if abs(self._load) >= threshold else 0.0
-        if self._overload_s > self.get(servos.PROTECTION_TIME) * servos.PROTECTION_TIME.unit:
-            self._overloaded = True
 
     def _plan(self, dt: float) -> None:
         """One step of the trapezoid that leads the setpoint to the goal."""
@@ -152,21 +158,19 @@ class EmulatedServo:
         self._speed += max(-rate * dt, min(rate * dt, wanted - self._speed))
         self._setpoint += self._speed * dt
 
-    _rate = 0.0  # ticks/s of the output shaft
-
-    def _sense(self, seconds: float) -> None:
-        """Measurements into their registers."""
+    def sense(self, seconds: float) -> None:
+        """Put what is measured after another ``seconds`` into the registers."""
         current = abs(self._load) * STALL_A
         cooled = (self.temperature - ROOM_C) * math.exp(-COOL_PER_S * seconds)
         self.temperature = ROOM_C + cooled + HEAT_C_PER_A2S * current**2 * seconds
         counts = {
             servos.PRESENT_POSITION: (round(self.encoder) - self.get(servos.HOMING_OFFSET)),
-            servos.PRESENT_SPEED: round(self._rate if seconds else 0.0),
+            servos.PRESENT_SPEED: round(self._rate),
             servos.PRESENT_LOAD: round(self._load / servos.PRESENT_LOAD.unit),
             servos.PRESENT_VOLTAGE: round(self.voltage / servos.PRESENT_VOLTAGE.unit),
             servos.PRESENT_TEMPERATURE: min(255, round(self.temperature)),
             servos.STATUS: self._status(),
-            servos.MOVING: int(abs(self._rate) > 10 and seconds > 0),
+            servos.MOVING: int(abs(self._rate) > 10.0),
             servos.PRESENT_CURRENT: round(math.copysign(current, self._load) / servos.PRESENT_CURRENT.unit),
         }
         for register, value in counts.items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from hardware.feetech import servos
 from hardware.feetech.bus import Bus
 from hardware.feetech.calibration import Calibration, JointCalibration
 from hardware.feetech.errors import DuplicateId, Garbled, PowerLost, ServoFault, ServoLost, WrongServo
+from hardware.feetech.port import Port
 from hardware.feetech.servos import ServoState
 from hardware.feetech.settings import Settings
 
@@ -33,6 +35,32 @@ class Report:
     torque: bool
     state: ServoState
     error: int  # bits of servos.ERRORS in its answers
+
+
+def connect(
+    port: str, calibration: Path | None, settings: Settings, timeout_s: float
+) -> tuple[Bus, Calibration, dict[str, Report]]:
+    """An open bus whose servos fit and are well, what turns their ticks into joints, and what they say.
+
+    Args:
+        calibration: LeRobot's file, which must say what the servos' memory says; None: trust the memory.
+
+    Raises:
+        As ``Port``, ``look``, ``Calibration.load``, ``Calibration.require_same`` and ``require_fit``.
+    """
+    bus = Bus(Port(port), settings.names, timeout_s)
+    try:
+        reports = look(bus, settings)
+        known = memory_of(reports, settings)
+        if calibration is not None:
+            file = Calibration.load(calibration, settings)
+            file.require_same(known)
+            known = file
+        require_fit(reports, settings)
+        return bus, known, reports
+    except BaseException:
+        bus.close()
+        raise
 
 
 def look(bus: Bus, settings: Settings) -> dict[str, Report]:
