@@ -70,6 +70,7 @@ class Arm:
         self._health = Health(self.settings)
         self._goal: tuple[np.ndarray, float] | None = None  # joints (5,) rad and gripper
         self._goal_s = self._torque_s = -np.inf  # when they were written; when torque was last seen on
+        self._lead = limits.GRIPPER_LEAD[1]  # how far the jaw's goal may be from where it is
         self._fault: Exception | None = None
         self._doubt = False  # a question failed: look at the torque before anything else
 
@@ -216,7 +217,8 @@ class Arm:
         joints = limits.next_joints(
             position, last, state.position, elapsed, self.calibration.range_rad, self.settings.limits, speed_rad_s
         )
-        jaw = limits.next_gripper(opening, jaw, state.gripper, state.current[-1], elapsed, self.settings.gripper)
+        self._lead = limits.next_lead(self._lead, state.current[-1], elapsed, self.settings.gripper)
+        jaw = limits.next_gripper(opening, jaw, state.gripper, self._lead, elapsed, self.settings.gripper)
         self._send(joints, jaw)
         self._goal_s = now
         return joints, jaw
@@ -340,6 +342,11 @@ class Arm:
             self.clock.sleep(FOLD_PERIOD_S)
         self.bus.sync_write(servos.TORQUE_ENABLE, dict.fromkeys(self._ids, 0))
         self._goal = None
+        still = [id_ for id_, on in self.bus.values(self._ids, servos.TORQUE_ENABLE).items() if on]
+        if still:
+            raise NotFolded(
+                f"the arm is folded, and {', '.join(map(self.bus.name, still))} did not let go: fold it again"
+            )
 
     def close(self) -> None:
         """Give the port back. The torque stays on, and the arm holds; only ``fold`` lets it go."""

@@ -21,6 +21,8 @@ from robot.control.timing import Samples
 
 BYTE_S = 1e-5  # 10 bits at 1 Mbaud
 DELAY_S = 5.1e-4  # the longest return delay that a servo can be told: 255 * 2 us
+LATEST = 2.0  # an answer comes after so many time-outs at the latest, or is mistaken for a later one
+TWIN_S = 0.005  # after an answer to a ping: until a second servo with that id would have answered too
 QUIET_S, SETTLE_S = 0.003, 0.05  # after a failure: until nobody has spoken for so long, at most so long
 
 
@@ -54,6 +56,7 @@ class Bus:
     def __init__(self, port: Port, names: Mapping[int, str], timeout_s: float = 0.02, retries: int = 2) -> None:
         self.port, self.names, self.timeout_s, self.retries = port, dict(names), timeout_s, retries
         self.stats = BusStats()
+        self._stale_until = -1.0  # late answers to a repeated question may come until then (time.monotonic)
 
     def name(self, id_: int) -> str:
         """A servo as messages name it: ``servo 3 (elbow_flex)``."""
@@ -83,10 +86,13 @@ class Bus:
     def _ask(self, request: bytes | None, ids: list[int], size: int, address: int = 0) -> dict[int, Packet]:
         """Repeat until each of ``ids`` has answered; without a ``request`` a sync read of those that have not."""
         self.stats.questions += 1
+        self._drain()
         start, found = time.perf_counter(), dict[int, Packet]()
         for attempt in range(1 + self.retries):
             left = [id_ for id_ in ids if id_ not in found]
             self.stats.repeated += attempt > 0
+            if attempt:
+                self._stale_until = time.monotonic() + LATEST * self.timeout_s
             found |= self._attempt(request or packets.sync_read(left, address, size), left, size)
             if len(found) == len(ids):
                 self.stats.read_ms.add((time.perf_counter() - start) * 1e3)
@@ -116,21 +122,29 @@ class Bus:
         return found
 
     def _settle(self) -> None:
-        """Let late answers arrive before the next question, so that none is taken for the answer to that."""
+        """After a time-out, let what is arriving arrive."""
         end = time.monotonic() + SETTLE_S
         while time.monotonic() < end and self.port.read(time.monotonic() + QUIET_S):
             pass
 
+    def _drain(self) -> None:
+        """Before another question, throw away what may still come in answer to one that was repeated: answers carry no
+        number, and a late one would be taken for an answer to this question."""
+        while time.monotonic() < self._stale_until:
+            self.port.read(self._stale_until)
+
     # --------------------------------------------------------------------------------------------------------- silence
     def listen(self, id_: int) -> tuple[int, int]:
-        """Ping a servo and listen for the whole time-out: how many whole answers of that id came, and how many
-        damaged ones. Two whole answers are two servos with one id."""
+        """Ping a servo and go on listening for a while after its answer: how many whole answers of that id came, and
+        how many damaged ones. Two whole answers are two servos with one id."""
+        self._drain()
         parser, whole = Parser(2), 0
         self.port.discard()
         self.port.write(packets.ping(id_))
         until = time.monotonic() + self.timeout_s + 2 * OVERHEAD * BYTE_S + DELAY_S
         while data := self.port.read(until):
             whole += sum(answer.id == id_ and not answer.parameters for answer in parser.feed(data))
+            until = min(until, time.monotonic() + TWIN_S) if whole else until
         damaged = parser.corrupt + (parser.reset() > 0)
         return whole, damaged
 

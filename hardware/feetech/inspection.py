@@ -9,7 +9,7 @@ from pathlib import Path
 from hardware.feetech import servos
 from hardware.feetech.bus import Bus
 from hardware.feetech.calibration import Calibration, JointCalibration
-from hardware.feetech.errors import DuplicateId, Garbled, PowerLost, ServoFault, ServoLost, WrongServo
+from hardware.feetech.errors import DuplicateId, Garbled, ServoFault, Silent, WrongServo
 from hardware.feetech.port import Port
 from hardware.feetech.servos import ServoState
 from hardware.feetech.settings import Settings
@@ -87,15 +87,16 @@ def look(bus: Bus, settings: Settings) -> dict[str, Report]:
 
 def _is_double(bus: Bus, id_: int) -> bool:
     """Two whole answers to one ping; or answers to pings, while long ones, which differ between servos, are damaged."""
-    if any(bus.listen(id_)[0] > 1 for _ in range(2)):
+    if bus.listen(id_)[0] > 1:
         return True
     try:
+        bus.read(id_, 0, servos.MEMORY_SIZE)
         bus.read(id_, servos.STATE_START, servos.STATE_SIZE)
         return False
     except Garbled:
         return True
-    except (PowerLost, ServoLost):  # it went away meanwhile, which is said where the reports are read
-        return False
+    except Silent as error:  # somebody does not answer: this one, which then is said elsewhere, or another
+        return id_ not in error.ids
 
 
 def _and_silent(bus: Bus, silent: tuple[int, ...]) -> str:

@@ -7,8 +7,9 @@ import numpy as np
 from hardware.feetech.settings import GripperSettings, Limits
 
 GRIPPER_STEP = 0.05  # of the jaw's whole way: the most in one write
-BACK_OFF = 0.02  # of the jaw's whole way: how far a goal goes back in one write while the current is too high
-NEAR = 0.8  # of the highest current: from here on the jaw's goal goes no further
+GRIPPER_LEAD = (0.005, 0.15)  # of the jaw's whole way: how far its goal may be from where it is, at least and at most
+SHRINK, GROW = 5.0, 1.0  # 1/s: how fast that distance changes with the current; slow against the servo's own lag
+NEAR = 0.8  # of the highest current: from here on it does not grow
 
 
 def next_joints(
@@ -37,18 +38,18 @@ def next_joints(
     return np.clip(goal, measured - limits.max_lead_rad, measured + limits.max_lead_rad)
 
 
-def next_gripper(
-    want: float, last: float, measured: float, current_a: float, elapsed_s: float, settings: GripperSettings
-) -> float:
-    """The jaw's next goal, 0 (closed) to 1 (open).
+def next_lead(lead: float, current_a: float, elapsed_s: float, settings: GripperSettings) -> float:
+    """How far the jaw's goal may now be from where the jaw is: less while the current is too high, more while it is
+    low. A servo pulls in proportion to that distance, so what is held stays held, with a bounded force."""
+    share = abs(current_a) / settings.max_current_a
+    rate = -SHRINK if share > 1.0 else GROW if share < NEAR else 0.0
+    return float(np.clip(lead * np.exp(rate * elapsed_s), *GRIPPER_LEAD))
 
-    While the servo's current is near its highest, the goal goes no further from where the jaw is; above it, the goal
-    goes back towards where the jaw is. What is held stays held, with a bounded force.
-    """
-    current = abs(current_a)
-    if current > settings.max_current_a:
-        return last + float(np.clip(measured - last, -BACK_OFF, BACK_OFF))
+
+def next_gripper(
+    want: float, last: float, measured: float, lead: float, elapsed_s: float, settings: GripperSettings
+) -> float:
+    """The jaw's next goal, 0 (closed) to 1 (open), at most ``lead`` from where the jaw is."""
     step = min(GRIPPER_STEP, settings.max_speed_s * max(0.0, elapsed_s))
     goal = min(1.0, max(0.0, last + float(np.clip(want - last, -step, step))))
-    presses = current > NEAR * settings.max_current_a and abs(goal - measured) > abs(last - measured)
-    return last if presses else goal
+    return float(np.clip(goal, measured - lead, measured + lead))

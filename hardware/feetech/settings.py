@@ -35,7 +35,7 @@ class GripperSettings:
 
     id: int = 6
     max_torque: float = 0.5  # share of the stall torque that its servo may use
-    max_current_a: float = 0.5  # A; above it the goal goes back until the current is below
+    max_current_a: float = 0.5  # A; above it for longer, its goal goes back towards where the jaw is
     max_speed_s: float = 2.0  # of its whole way, per second
 
 
