@@ -137,7 +137,6 @@ class Bus:
     def listen(self, id_: int) -> tuple[int, int]:
         """Ping a servo and go on listening for a while after its answer: how many whole answers of that id came, and
         how many damaged ones. Two whole answers are two servos with one id."""
-        self._drain()
         parser, whole = Parser(2), 0
         self.port.discard()
         self.port.write(packets.ping(id_))
@@ -145,15 +144,20 @@ class Bus:
         while data := self.port.read(until):
             whole += sum(answer.id == id_ and not answer.parameters for answer in parser.feed(data))
             until = min(until, time.monotonic() + TWIN_S) if whole else until
-        damaged = parser.corrupt + (parser.reset() > 0)
-        return whole, damaged
+        parser.reset()
+        return whole, parser.corrupt + (parser.garbage > 0)
 
-    def answers(self, id_: int) -> bool:
-        """Whether anything comes back when a servo is pinged, at the second try at the latest."""
-        return any(any(self.listen(id_)) for _ in range(2))
+    def listen_twice(self, id_: int) -> tuple[int, int]:
+        """``listen``, again if nothing or two answers came: either may be by chance, and so may a late answer to the
+        first ping beside the one to the second."""
+        first = self.listen(id_)
+        if first[0] == 1:
+            return first
+        whole, damaged = self.listen(id_)
+        return whole if first[0] else min(whole, 1), damaged
 
     def _why(self, missing: list[int]) -> Exception:
-        silent = tuple(id_ for id_ in (self.names or missing) if not self.answers(id_))
+        silent = tuple(id_ for id_ in (self.names or missing) if not any(self.listen_twice(id_)))
         if silent:
             return self.silence(silent)
         return Garbled(

@@ -42,7 +42,7 @@ class EmulatedServo:
 
     def __init__(self, id_: int, encoder: float = TICKS / 2, voltage: float = 7.4, sag: float = 0.0) -> None:
         self.encoder, self.voltage, self.sag = encoder, voltage, sag
-        self.stuck = False
+        self.powered, self.stuck = True, False
         self.lost = False  # its cable is out: it hears and says nothing
         self.temperature = ROOM_C
         self._saved = bytearray(servos.MEMORY_SIZE)  # EEPROM
@@ -145,7 +145,7 @@ class EmulatedServo:
 
     @property
     def _drives(self) -> bool:
-        return self.get(servos.TORQUE_ENABLE) == 1 and not self.error & servos.HEAT_BIT
+        return self.powered and self.get(servos.TORQUE_ENABLE) == 1 and not self.error & servos.HEAT_BIT
 
     def _plan(self, dt: float) -> None:
         """One step of the trapezoid that leads the setpoint to the goal."""

@@ -97,7 +97,7 @@ class EmulatedBus:
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         self.path = os.ttyname(self._slave)
-        self._running = True
+        self._running, (self._stop, self._stopping) = True, os.pipe()
         self._thread = threading.Thread(target=self._serve, name="emulated bus", daemon=True)
         self._thread.start()
 
@@ -125,20 +125,20 @@ class EmulatedBus:
         """Switch the servos' supply."""
         with self.lock:
             self.advance()
-            if on and not self.powered:
-                for servo in [*self.servos.values(), *self.twins]:
+            for servo in [*self.servos.values(), *self.twins]:
+                if on and not servo.powered:
                     servo.power_cycle()
+                servo.powered = on
             self.powered = on
 
     def unplug(self) -> None:
         """Pull the adapter: the port goes away under whoever has it open."""
-        self._running = False
-        if threading.current_thread() is not self._thread:
+        if self._running:
+            self._running = False
+            os.write(self._stopping, b"x")
             self._thread.join()
-        for end in (self._master, self._slave):
-            with suppress(OSError):
+            for end in (self._master, self._slave, self._stop, self._stopping):
                 os.close(end)
-        self._master = self._slave = -1
 
     def add_twin(self, name: str) -> EmulatedServo:
         """Connect a second servo with the id of ``name``, which stands elsewhere and answers at the same time."""
@@ -152,12 +152,13 @@ class EmulatedBus:
         with self.lock:
             now = self._now()
             passed, self._last = now - self._last, now
-            self.body.advance(list(self.servos.values()), passed if self.powered else 0.0)
+            self.body.advance(list(self.servos.values()), passed)
 
     # --------------------------------------------------------------------------------------------------------- answers
     def _serve(self) -> None:
         parser, poll = Parser(), select.poll()
         poll.register(self._master, select.POLLIN)
+        poll.register(self._stop, select.POLLIN)
         while self._running:
             if not poll.poll(IDLE_S * 1e3):
                 # a driver that was killed leaves its exclusive claim on the terminal, which lives on here
@@ -252,8 +253,7 @@ class EmulatedBus:
         return f"{name}: {what}"
 
     def close(self) -> None:
-        if self._running:
-            self.unplug()
+        self.unplug()
 
     def __enter__(self) -> EmulatedBus:
         return self

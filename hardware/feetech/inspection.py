@@ -10,6 +10,7 @@ from hardware.feetech import servos
 from hardware.feetech.bus import Bus
 from hardware.feetech.calibration import Calibration, JointCalibration
 from hardware.feetech.errors import DuplicateId, Garbled, ServoFault, Silent, WrongServo
+from hardware.feetech.packets import Packet
 from hardware.feetech.port import Port
 from hardware.feetech.servos import ServoState
 from hardware.feetech.settings import Settings
@@ -71,9 +72,16 @@ def look(bus: Bus, settings: Settings) -> dict[str, Report]:
         DuplicateId: two servos answer to one id.
         Garbled: a servo's answers arrive damaged.
     """
-    heard = {id_: bus.answers(id_) for id_ in settings.names}
-    silent = tuple(id_ for id_, there in heard.items() if not there)
-    doubles = [id_ for id_, there in heard.items() if there and _is_double(bus, id_)]
+    heard = {id_: bus.listen_twice(id_) for id_ in settings.names}
+    silent = [id_ for id_, answers in heard.items() if not any(answers)]
+    doubles = [id_ for id_, (whole, _) in heard.items() if whole > 1]
+    blocks: dict[int, tuple[Packet, Packet]] = {}
+    for id_ in settings.names:
+        if id_ not in (*silent, *doubles):
+            try:
+                blocks[id_] = _read(bus, id_)
+            except (Garbled, Silent) as error:  # somebody is silent: this one, or another while this one's were damaged
+                (silent if isinstance(error, Silent) and id_ in error.ids else doubles).append(id_)
     if doubles:
         raise DuplicateId(
             f"expected one servo for each id from {min(heard)} to {max(heard)}; {', '.join(map(bus.name, doubles))} "
@@ -81,32 +89,23 @@ def look(bus: Bus, settings: Settings) -> dict[str, Report]:
             "each its own id (LeRobot's setup-motors does it); if each has its own, check plugs and cables"
         )
     if silent:
-        raise bus.silence(silent)
-    return {name: _report(bus, name, id_) for name, id_ in settings.ids.items()}
+        raise bus.silence(tuple(silent))
+    return {name: _report(name, id_, *blocks[id_]) for name, id_ in settings.ids.items()}
 
 
-def _is_double(bus: Bus, id_: int) -> bool:
-    """Two whole answers to one ping; or answers to pings, while long ones, which differ between servos, are damaged."""
-    if bus.listen(id_)[0] > 1:
-        return True
-    try:
-        bus.read(id_, 0, servos.MEMORY_SIZE)
-        bus.read(id_, servos.STATE_START, servos.STATE_SIZE)
-        return False
-    except Garbled:
-        return True
-    except Silent as error:  # somebody does not answer: this one, which then is said elsewhere, or another
-        return id_ not in error.ids
+def _read(bus: Bus, id_: int) -> tuple[Packet, Packet]:
+    """A servo's EEPROM, and its registers from the torque switch to the current. They differ between any two servos, so
+    that the answers of two with one id damage each other, though their answers to a ping may look like one."""
+    start = servos.TORQUE_ENABLE.address
+    return bus.read(id_, 0, servos.MEMORY_SIZE), bus.read(id_, start, servos.STATE_START + servos.STATE_SIZE - start)
 
 
-def _and_silent(bus: Bus, silent: tuple[int, ...]) -> str:
+def _and_silent(bus: Bus, silent: list[int]) -> str:
     return f", and no answer came from {', '.join(map(bus.name, silent))}" if silent else ""
 
 
-def _report(bus: Bus, name: str, id_: int) -> Report:
-    memory = bus.read(id_, 0, servos.MEMORY_SIZE).parameters
-    torque = bus.read(id_, servos.TORQUE_ENABLE.address, 1).parameters[0]
-    answer = bus.read(id_, servos.STATE_START, servos.STATE_SIZE)
+def _report(name: str, id_: int, kept: Packet, volatile: Packet) -> Report:
+    memory, start = kept.parameters, servos.TORQUE_ENABLE.address
 
     def counts(register: servos.Register) -> int:
         return register.within(memory, 0)
@@ -124,9 +123,9 @@ def _report(bus: Bus, name: str, id_: int) -> Report:
         homing_offset=counts(servos.HOMING_OFFSET),
         range_min=counts(servos.MIN_POSITION),
         range_max=counts(servos.MAX_POSITION),
-        torque=torque == 1,
-        state=ServoState.from_block(answer.parameters),
-        error=answer.code,
+        torque=servos.TORQUE_ENABLE.within(volatile.parameters, start) == 1,
+        state=ServoState.from_block(volatile.parameters[servos.STATE_START - start :]),
+        error=volatile.code,
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 from hardware.feetech.arm import Arm, Clock
 from hardware.feetech.emulator import EmulatedBus
 
-TIMEOUT_S = 0.04  # generous: other processes run beside these tests
+PATIENT_S = 0.5  # of time-out where everybody answers: other processes run beside these tests
+HASTY_S = 0.05  # where somebody does not
 
 
 class FakeTime(Clock):
@@ -46,8 +47,10 @@ def connect(emulated: EmulatedBus, clock: Clock) -> Iterator[Callable[..., Arm]]
     """Connect the driver to the emulated arm; closed at the end."""
     made: list[Arm] = []
 
-    def make(calibration: Path | None = None, dry_run: bool = False) -> Arm:
-        made.append(Arm.connect(emulated.path, calibration, dry_run=dry_run, clock=clock, timeout_s=TIMEOUT_S))
+    def make(calibration: Path | None = None, dry_run: bool = False, hasty: bool = False) -> Arm:
+        timeout_s = HASTY_S if hasty else PATIENT_S
+        made.append(Arm.connect(emulated.path, calibration, dry_run=dry_run, clock=clock, timeout_s=timeout_s))
+        made[-1].bus.timeout_s = PATIENT_S
         return made[-1]
 
     yield make

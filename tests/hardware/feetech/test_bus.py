@@ -55,9 +55,9 @@ def bus_of(*script: tuple[float, bytes] | None, timeout_s: float = 0.04) -> Bus:
 
 
 def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
-    """The first answer comes 60 ms late, while the question is being repeated; the answer to the repetition comes when
-    the next question might be on its way."""
-    bus = bus_of((0.06, position(100)), (0.06, position(101)), (0.0, position(200)))
+    """The first answer comes after 150 ms, while the question is being repeated (at about 104); the answer to the
+    repetition comes at 184, when the next question might be waiting for its own."""
+    bus = bus_of((0.15, position(100)), (0.08, position(101)), (0.06, position(200)), timeout_s=0.1)
     assert bus.values([1], servos.PRESENT_POSITION) == {1: 100}
     assert bus.values([1], servos.PRESENT_POSITION) == {1: 200}
     assert (bus.stats.questions, bus.stats.repeated, bus.stats.failed) == (2, 1, 0)
@@ -85,7 +85,16 @@ def test_two_answers_to_a_ping_are_counted() -> None:
     answer = packets.packet(1, 0)
     assert bus_of((0.0, answer + answer)).listen(1) == (2, 0)
     assert bus_of((0.0, answer[:3])).listen(1) == (0, 1)
+    assert bus_of((0.0, b"\xfe" + answer[1:])).listen(1) == (0, 1), "a damaged header is something, too"
     assert bus_of().listen(1) == (0, 0)
+
+
+def test_a_late_answer_to_a_ping_is_no_second_servo() -> None:
+    answer = packets.packet(1, 0)
+    assert bus_of((0.06, answer), (0.03, answer)).listen_twice(1) == (1, 0)
+    assert bus_of((0.0, answer + answer), (0.0, answer)).listen_twice(1) == (1, 0)
+    assert bus_of((0.0, answer + answer), (0.0, answer + answer)).listen_twice(1) == (2, 0)
+    assert bus_of(None, None).listen_twice(1) == (0, 0)
 
 
 # --------------------------------------------------------------------------------------------------------------- ports
