@@ -12,7 +12,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from hardware.feetech.emulator import ORDERS, RANGES, Body, EmulatedBus
+from hardware.feetech.emulated.bus import ORDERS, RANGES, Body, EmulatedBus
 from hardware.feetech.settings import JOINTS, Settings
 from robot.errors import MissingDependency, PixelarmError
 from robot.files import require_file

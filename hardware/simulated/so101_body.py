@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 from hardware.feetech import servos as registers
-from hardware.feetech.emulated_servo import LONGEST_S, EmulatedServo
+from hardware.feetech.emulated.servo import LONGEST_S, EmulatedServo
 from hardware.feetech.settings import GRIPPER, JOINTS, Settings
 from robot.errors import MissingDependency
 from sim.arms.so101 import SO101

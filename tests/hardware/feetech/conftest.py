@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from hardware.feetech.arm import Arm, Clock
-from hardware.feetech.emulator import EmulatedBus
+from hardware.feetech.emulated.bus import EmulatedBus
+
+sys.path.insert(0, str(Path(__file__).parent))  # arm_rig
 
 PATIENT_S = 0.5  # of time-out where everybody answers: other processes run beside these tests
 HASTY_S = 0.05  # where somebody does not

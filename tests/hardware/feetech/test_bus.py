@@ -10,7 +10,7 @@ import pytest
 
 from hardware.feetech import packets, servos
 from hardware.feetech.bus import Bus
-from hardware.feetech.emulator import EmulatedBus
+from hardware.feetech.emulated.bus import EmulatedBus
 from hardware.feetech.errors import PortError, Unplugged
 from hardware.feetech.port import Port
 

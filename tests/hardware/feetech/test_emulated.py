@@ -9,8 +9,8 @@ import pytest
 from hardware.feetech import packets, servos
 from hardware.feetech.arm import Clock
 from hardware.feetech.bus import Bus
-from hardware.feetech.emulated_servo import EmulatedServo
-from hardware.feetech.emulator import EmulatedBus
+from hardware.feetech.emulated.bus import EmulatedBus
+from hardware.feetech.emulated.servo import EmulatedServo
 from hardware.feetech.port import Port
 from robot.errors import PixelarmError
 

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Protocol
 
 from hardware.feetech import packets, servos
-from hardware.feetech.emulated_servo import EmulatedServo
+from hardware.feetech.emulated.servo import EmulatedServo
 from hardware.feetech.packets import Packet, Parser
 from hardware.feetech.settings import Settings
 from robot.errors import PixelarmError
