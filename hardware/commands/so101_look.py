@@ -48,7 +48,7 @@ def check(args: argparse.Namespace) -> int:
         if file:
             file.require_same(known)
             print(f"{file.source} is what the servos hold")
-        (file or known).range_rad  # noqa: B018  refuses a range that the model does not have
+        _ = (file or known).range_rad  # refuses a range that the model does not have
         print("the arm is fit to be moved" + ("" if file else "; give --calibration to compare its file as well"))
     finally:
         bus.close()

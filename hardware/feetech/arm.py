@@ -58,7 +58,7 @@ class Clock:
 class Arm:
     """A connected SO-101. ``connect`` makes one; as a context manager it is closed at the end, and goes on holding.
 
-    A dry run reads, checks and computes everything, and writes nothing at all to the servos.
+    A dry run reads, checks and computes everything, and writes nothing at all to the servos. One thread at a time.
     """
 
     def __init__(self, bus: Bus, calibration: Calibration, dry_run: bool = True, clock: Clock | None = None) -> None:
@@ -236,10 +236,13 @@ class Arm:
         state = self._fresh()
         return state.position, state.gripper
 
+    def _ticks(self, joints: np.ndarray, jaw: float) -> dict[int, int]:
+        ticks = [*(int(t) for t in self.calibration.ticks(joints)), self.calibration.gripper_ticks(jaw)]
+        return dict(zip(self._ids, ticks))
+
     def _send(self, joints: np.ndarray, jaw: float) -> None:
         if not self.dry_run:
-            ticks = [*(int(t) for t in self.calibration.ticks(joints)), self.calibration.gripper_ticks(jaw)]
-            self.bus.sync_write(servos.GOAL_POSITION, dict(zip(self._ids, ticks)))
+            self.bus.sync_write(servos.GOAL_POSITION, self._ticks(joints, jaw))
         self._goal = (joints, jaw)
 
     # ------------------------------------------------------------------------------------------------------------ hold
@@ -248,7 +251,7 @@ class Arm:
 
         Raises:
             PixelarmError: this is a dry run.
-            TorqueLost: a servo did not take it.
+            Garbled: a servo did not take what was written.
         """
         if self.dry_run:
             raise PixelarmError(
@@ -261,13 +264,14 @@ class Arm:
             goal = self.calibration.position(np.array(ticks[:-1]))
             if np.all(np.abs(goal - joints) < self.settings.limits.max_lead_rad):
                 joints, jaw = goal, self.calibration.gripper(ticks[-1])
+        # nobody confirms a write: what a servo does not hold yet when the torque comes, it would jump to or push with
         speed = int(np.ceil(self.settings.limits.max_speed_rad_s / servos.RAD_PER_TICK))
         torque = round(self.settings.gripper.max_torque / servos.TORQUE_LIMIT.unit)
-        self.bus.sync_write(servos.GOAL_SPEED, dict.fromkeys(self._ids[:-1], speed))
-        self.bus.sync_write(servos.TORQUE_LIMIT, {self.settings.ids[GRIPPER]: torque})
-        self._send(joints, jaw)
-        self.bus.sync_write(servos.TORQUE_ENABLE, dict.fromkeys(self._ids, 1))
-        self._goal_s, self._doubt = self.clock.now(), True
+        self.bus.write_surely(servos.GOAL_SPEED, dict.fromkeys(self._ids[:-1], speed))
+        self.bus.write_surely(servos.TORQUE_LIMIT, {self.settings.ids[GRIPPER]: torque})
+        self.bus.write_surely(servos.GOAL_POSITION, self._ticks(joints, jaw))
+        self.bus.write_surely(servos.TORQUE_ENABLE, dict.fromkeys(self._ids, 1))
+        self._goal, self._goal_s, self._doubt = (joints, jaw), self.clock.now(), True
         self._require_torque(self._goal_s)
 
     def hold(self) -> None:
@@ -340,13 +344,8 @@ class Arm:
                     "again"
                 )
             self.clock.sleep(FOLD_PERIOD_S)
-        self.bus.sync_write(servos.TORQUE_ENABLE, dict.fromkeys(self._ids, 0))
+        self.bus.write_surely(servos.TORQUE_ENABLE, dict.fromkeys(self._ids, 0))
         self._goal = None
-        still = [id_ for id_, on in self.bus.values(self._ids, servos.TORQUE_ENABLE).items() if on]
-        if still:
-            raise NotFolded(
-                f"the arm is folded, and {', '.join(map(self.bus.name, still))} did not let go: fold it again"
-            )
 
     def close(self) -> None:
         """Give the port back. The torque stays on, and the arm holds; only ``fold`` lets it go."""

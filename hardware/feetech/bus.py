@@ -196,5 +196,24 @@ class Bus:
         self.port.write(packets.sync_write(register.address, {id_: register.encode(v) for id_, v in counts.items()}))
         self.stats.write_ms.add((time.perf_counter() - start) * 1e3)
 
+    def write_surely(self, register: Register, counts: Mapping[int, int]) -> None:
+        """As ``sync_write``, read back, and repeated for the servos that do not hold it yet.
+
+        Raises:
+            Garbled: a servo does not take the value.
+            As ``sync_read``.
+        """
+        left = dict(counts)
+        for _ in range(1 + self.retries):
+            self.sync_write(register, left)
+            held = self.values(list(left), register)
+            left = {id_: value for id_, value in left.items() if held[id_] != value}
+            if not left:
+                return
+        raise Garbled(
+            f"{', '.join(map(self.name, left))} must take what is written to register {register.address}, and did not "
+            f"in {1 + self.retries} tries: check the cables, and whether another program uses the bus"
+        )
+
     def close(self) -> None:
         self.port.close()

@@ -57,6 +57,7 @@ def connect(
             file = Calibration.load(calibration, settings)
             file.require_same(known)
             known = file
+        _ = known.range_rad  # refuses a range that the model does not have
         require_fit(reports, settings)
         return bus, known, reports
     except BaseException:

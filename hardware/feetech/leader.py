@@ -65,7 +65,7 @@ class Leader:
                     "the leader, support it with a hand and release it (--release): without torque it drops"
                 )
             if held:
-                bus.sync_write(servos.TORQUE_ENABLE, dict.fromkeys(known.settings.names, 0))
+                bus.write_surely(servos.TORQUE_ENABLE, dict.fromkeys(known.settings.names, 0))
             return cls(bus, known, clock)
         except BaseException:
             bus.close()

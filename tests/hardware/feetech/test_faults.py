@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from arm_rig import GOAL, HASTY_S, Connect, arrived, go, goals, holds, written
+from arm_rig import GOAL, HASTY_S, Connect, arrived, go, goals, holds, torque, written
 
-from hardware.feetech import servos
+from hardware.feetech import packets, servos
 from hardware.feetech.emulated.bus import EmulatedBus
 from hardware.feetech.errors import (
     CalibrationMismatch,
@@ -23,6 +23,7 @@ from hardware.feetech.errors import (
     Unplugged,
     WrongServo,
 )
+from hardware.feetech.port import Port
 from robot.errors import PixelarmError
 
 
@@ -166,6 +167,35 @@ def test_a_jump_is_read_again_before_it_is_believed(connect: Connect, emulated: 
 
 
 # ------------------------------------------------------------------------------------------------- faults at the start
+def test_torque_comes_only_when_every_servo_holds_its_goal(
+    connect: Connect, emulated: EmulatedBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody confirms a sync write. The first one with goals is lost here, and the goal from before is far away."""
+    elbow, write, lost = emulated.servos["elbow_flex"], Port.write, list[bytes]()
+    elbow.write(servos.GOAL_POSITION.address, servos.GOAL_POSITION.encode(1000))
+
+    def unheard_once(port: Port, data: bytes) -> None:
+        if data[4:6] == bytes([packets.SYNC_WRITE, servos.GOAL_POSITION.address]) and not lost:
+            lost.append(data)
+        else:
+            write(port, data)
+
+    monkeypatch.setattr(Port, "write", unheard_once)
+    arm = connect()
+    arm.clock.sleep(1.0)
+    arm.read()
+    assert lost and holds(emulated) and elbow.get(servos.PRESENT_POSITION) == 2048
+
+
+def test_a_servo_that_takes_nothing_gets_no_torque(
+    connect: Connect, emulated: EmulatedBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulated.servos["elbow_flex"], "write", lambda address, data: None)
+    with pytest.raises(Garbled, match=r"servo 3 \(elbow_flex\) must take what is written to register 46"):
+        connect()
+    assert set(torque(emulated).values()) == {0}
+
+
 def set_firmware(emulated: EmulatedBus) -> None:
     emulated.servos["wrist_roll"].put(servos.FIRMWARE, 3 + 9 * 256)
 
