@@ -115,8 +115,7 @@ class Arm:
             TorqueLost, Implausible: likewise.
         """
         try:
-            measured, bits, stamp = self._measure()
-            self._require_plausible(measured, stamp)
+            measured, bits, stamp = self._measure_plausibly()
             state = self._to_state(measured, stamp)
             self.state = state
             self._require_torque(stamp)
@@ -151,25 +150,32 @@ class Arm:
             stamp=stamp,
         )
 
-    def _require_plausible(self, measured: list[ServoState], stamp: float) -> None:
+    def _measure_plausibly(self) -> tuple[list[ServoState], list[int], float]:
         """A damaged answer passes the checksum once in 256 times: a jump is read again before it is believed."""
+        for _ in range(2):
+            measured, bits, stamp = self._measure()
+            words = self._jump(measured, stamp)
+            if not words:
+                return measured, bits, stamp
+        raise Implausible(
+            f"{words}: its horn slipped, or the encoder passed the end of a turn. The arm holds. Check the joint by hand "
+            "with the power off, and calibrate again"
+        )
+
+    def _jump(self, measured: list[ServoState], stamp: float) -> str:
+        """In words, the first joint that went further than it can since the last read; empty if none did."""
         last = self.state
         if last is None:
-            return
-        for attempt in range(2):
-            position = self.calibration.position(np.array([one.ticks for one in measured[:-1]]))
-            moved = np.abs(position - last.position)
-            wrong = np.flatnonzero(moved > PLAUSIBLE_RAD + PLAUSIBLE_RAD_S * (stamp - last.stamp))
-            if not wrong.size:
-                return
-            if attempt == 0:
-                measured[:], _, stamp = self._measure()
-        name = JOINTS[wrong[0]]
-        raise Implausible(
-            f"{name} must move by less than {PLAUSIBLE_RAD_S:.0f} rad/s, and went from {last.position[wrong[0]]:.2f} "
-            f"to {position[wrong[0]]:.2f} rad in {stamp - last.stamp:.3f} s: its horn slipped, or the encoder passed "
-            "the end of a turn. The arm holds. Check the joint by hand with the power off, and calibrate again"
-        )
+            return ""
+        position = self.calibration.position(np.array([one.ticks for one in measured[:-1]]))
+        seconds = stamp - last.stamp
+        for name, now, before in zip(JOINTS, position, last.position):
+            if abs(now - before) > PLAUSIBLE_RAD + PLAUSIBLE_RAD_S * seconds:
+                return (
+                    f"{name} must move by less than {PLAUSIBLE_RAD_S:.0f} rad/s, and went from {before:.2f} to "
+                    f"{now:.2f} rad in {seconds:.3f} s"
+                )
+        return ""
 
     def _require_torque(self, now: float) -> None:
         """Servos that were switched on must still be; one that restarted answers, and is limp."""

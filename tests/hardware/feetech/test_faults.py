@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from hardware.feetech.errors import (
     WrongServo,
 )
 from hardware.feetech.port import Port
+from hardware.feetech.servos import ServoState
 from robot.errors import PixelarmError
 
 
@@ -154,7 +156,24 @@ def test_a_servo_that_restarts_unseen_is_found_within_a_second(connect: Connect,
     assert holds(emulated, "elbow_flex")
 
 
-def test_a_jump_is_read_again_before_it_is_believed(connect: Connect, emulated: EmulatedBus) -> None:
+def test_a_jump_is_read_again_before_it_is_believed(
+    connect: Connect, emulated: EmulatedBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm = connect()
+    truth, told = arm._measure, list[float]()
+
+    def wrong_once() -> tuple[list[ServoState], list[int], float]:
+        measured, bits, stamp = truth()
+        if not told:
+            told.append(stamp)
+            measured[2] = replace(measured[2], ticks=700)
+        return measured, bits, stamp
+
+    monkeypatch.setattr(arm, "_measure", wrong_once)
+    assert arm.read().position[2] == pytest.approx(0.0, abs=1e-3) and told
+
+
+def test_a_joint_that_did_jump_ends_it(connect: Connect, emulated: EmulatedBus) -> None:
     arm = connect()
     elbow = emulated.servos["elbow_flex"]
     arm.read()
