@@ -158,8 +158,8 @@ class Arm:
             if not words:
                 return measured, bits, stamp
         raise Implausible(
-            f"{words}: its horn slipped, or the encoder passed the end of a turn. The arm holds. Check the joint by hand "
-            "with the power off, and calibrate again"
+            f"{words}: its horn slipped, or the encoder passed the end of a turn. The arm holds. Check the joint by "
+            "hand with the power off, and calibrate again"
         )
 
     def _jump(self, measured: list[ServoState], stamp: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -141,6 +142,17 @@ def test_follow_measures_the_delay(bus: EmulatedBus, tmp_path: Path, capsys: pyt
 def test_what_makes_no_sense_is_refused(argv: list[str], words: str) -> None:
     with pytest.raises(PixelarmError, match=words):
         so101.main(argv)
+
+
+def test_the_driver_needs_no_more_than_the_robot_side() -> None:
+    """It runs on a robot's computer that has neither ROS nor a simulator nor pyserial."""
+    found = set()
+    for path in (ROOT / "hardware" / "feetech").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found |= {*names, str(node.module)} if isinstance(node, ast.ImportFrom) else set(names)
+    others = {name for name in found if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert {name for name in others if not name.startswith(("hardware.feetech", "robot."))} == {"numpy"}
 
 
 # ------------------------------------------------------------------------------------------------------------- sim-bus
