@@ -150,6 +150,18 @@ COMMANDS: dict[str, Command] = {
         RUN,
         ("sim", "ros"),
     ),
+    "so101": Command(
+        "hardware.commands.so101:main",
+        "an SO-101 over its own bus, without ROS: check, read, fold, follow",
+        "check --port /dev/ttyACM0",
+        RUN,
+    ),
+    "sim-bus": Command(
+        "hardware.commands.sim_bus:main",
+        "six emulated servos of an SO-101 behind a port, to rehearse with",
+        "--latency-ms 1",
+        RUN,
+    ),
     "bench": Command(
         "policies.bench.command:main",
         "measurements anyone can repeat: speed against stock, experts, pictures",

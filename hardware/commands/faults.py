@@ -39,9 +39,9 @@ def main(argv: list[str]) -> int:
     runtime.settle_discovery()
     import rclpy
 
+    from hardware.commands.fault_run import Outcome, run
     from hardware.faults.matrix import matrix
-    from hardware.faults.run import Outcome, run
-    from hardware.faults.scene import FaultScene
+    from hardware.ros.fault_scene import FaultScene
     from robot import bundle, profile
     from robot.profile import ArmProfile
 

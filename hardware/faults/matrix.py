@@ -11,7 +11,7 @@ from robot.profile.arbitration import ArbiterConfig
 
 
 class Scene(Protocol):
-    """What a fault can do to the nodes (``hardware.faults.scene``)."""
+    """What a fault can do to the nodes (``hardware.ros.fault_scene``)."""
 
     def misbehave(self, **what: str) -> None: ...
     def freeze_policy(self, on: bool) -> None: ...

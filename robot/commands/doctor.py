@@ -381,8 +381,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--arm",
         metavar="PROFILE",
-        help="look at a running robot instead, before anything moves: streams, rates, names, frames, who commands, "
-        "whether targets are where the arm is. It only listens",
+        help="look at a running robot instead, before anything moves: streams, names, who commands; it only listens",
     )
     parser.add_argument("--seconds", type=float, default=3.0, help="to listen to the robot (default: %(default)s)")
     args = parser.parse_args(argv)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hardware.faults.matrix import Fault
 from hardware.faults.motion import Motion, after
-from hardware.faults.scene import FaultScene
+from hardware.ros.fault_scene import FaultScene
 from robot.errors import PixelarmError
 
 MOVING_M_S = 0.04

@@ -1,0 +1,1 @@
+"""Emulated servos and their bus, to rehearse and to test with."""
