@@ -130,6 +130,12 @@ COMMANDS: dict[str, Command] = {
         RUN,
         ("ros",),
     ),
+    "new-arm": Command(
+        "robot.commands.new_arm:main",
+        "a first draft of an arm profile, from a running driver or a URDF",
+        "my_arm --urdf my_arm.urdf --tip tool0 --out my_arm.yaml",
+        RUN,
+    ),
     "latency": Command(
         "robot.commands.latency:main",
         "how fast this machine runs a bundle, stage by stage, without ROS",

@@ -69,7 +69,7 @@ def matrix(profile: ArmProfile, kind: str, period_s: float, max_age_s: float, ca
         Fault("camera: repeated", f"{camera} sends one message again and again",
               ("frozen_picture", "repeated_observation", "stale_observation"), image),
         Fault("camera: frozen", f"{camera} sends its last picture with new stamps", ("frozen_picture",),
-              5 * period_s + two),
+              8 * period_s + two),
         Fault("camera: black", f"{camera} sends black pictures", ("dark_picture",), period_s + two),
         Fault("camera: late", f"{camera} is 0.4 s late", ("stale_observation", "skew"), image),
         Fault("camera: swapped", "both cameras under each other's name: nobody can notice, limits hold", (), 0.0),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 IDLE, POLICY, TELEOP, INTERVENE, RESET, FAULT = "idle", "policy", "teleop", "intervene", "reset", "fault"
 MODES: dict[str, str] = {
-    IDLE: "nobody commands: the last target is held, and before the first one nothing is published",
-    POLICY: "a policy commands",
-    TELEOP: "an operator commands while the deadman of the device is held",
-    INTERVENE: "an operator has taken over from a policy, and hands back by letting the deadman go",
-    RESET: "the arm moves to its start",
-    FAULT: "latched: held until the cause is gone and somebody clears it",
+    "idle": "nobody commands: the last target is held, and before the first one nothing is published",
+    "policy": "a policy commands",
+    "teleop": "an operator commands while the deadman of the device is held",
+    "intervene": "an operator has taken over from a policy, and hands back by letting the deadman go",
+    "reset": "the arm moves to its start",
+    "fault": "latched: held until the cause is gone and somebody clears it",
 }
 COMMANDED_BY = {POLICY: POLICY, TELEOP: TELEOP, INTERVENE: TELEOP}  # mode -> source
 

@@ -9,14 +9,19 @@ import numpy as np
 
 DARK = 8  # of 255: a picture without any brighter value shows nothing; sensors' own noise in the dark stays below
 MOVED_M, MOVED_RAD = 0.003, 0.015  # between two pictures of a camera that sees the arm, or is carried by it
-TIMES = 3  # pictures in a row that stay the same while it moves: one may have come before the state that belongs to it
+TIMES = 2  # pictures in a row that stay the same while it moves: one may have come before the state that belongs to it
+# A camera with sensor noise never sends one picture twice. One that did while the arm stood is drawn by a simulator,
+# and small motions may leave its picture as it is: it has to stay the same for longer, and over a longer way.
+TIMES_DRAWN, WAY_M, WAY_RAD = 5, 0.03, 0.15
 
 
 @dataclass
 class _Seen:
     sum: int  # of the last picture
-    measured: dict[str, np.ndarray]  # when it came
+    first: dict[str, np.ndarray]  # what was measured when it came first
+    last: dict[str, np.ndarray]  # and when it came last
     moved: int = 0  # pictures in a row that were the same although the arm had moved
+    frozen: bool = False
 
 
 class Pictures:
@@ -24,6 +29,7 @@ class Pictures:
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
+        self._drawn: set[str] = set()
 
     def check(self, camera: str, pixels: np.ndarray, measured: dict[str, np.ndarray]) -> tuple[str, str] | None:
         """The rule that forbids using ``pixels`` and why; None if they may be used.
@@ -39,18 +45,27 @@ class Pictures:
             return "dark_picture", f"{camera!r} shows nothing: no value above {DARK} of 255; is its cover on?"
         found, seen = zlib.crc32(pixels.tobytes()), self._seen.get(camera)
         if seen is None or found != seen.sum:
-            self._seen[camera] = _Seen(found, dict(measured))
+            self._seen[camera] = _Seen(found, dict(measured), dict(measured))
             return None
-        if seen.moved < TIMES:
-            seen.moved = seen.moved + 1 if _moved(seen.measured, measured) else 0
-        seen.measured = dict(measured)
-        if seen.moved < TIMES:
+        if not seen.frozen:
+            self._same_again(camera, seen, measured)
+        if not seen.frozen:
             return None
-        return "frozen_picture", f"{camera!r} sent one picture {TIMES + 1} times and more while the arm was moving"
+        return "frozen_picture", f"{camera!r} sends one picture again and again, and the arm was moving"
+
+    def _same_again(self, camera: str, seen: _Seen, measured: dict[str, np.ndarray]) -> None:
+        moved = _moved(seen.last, measured, MOVED_M, MOVED_RAD)
+        if not moved:
+            self._drawn.add(camera)
+        seen.moved = seen.moved + 1 if moved else 0
+        seen.first, seen.last = (seen.first if seen.moved else dict(measured)), dict(measured)
+        drawn = camera in self._drawn
+        far = not drawn or _moved(seen.first, measured, WAY_M, WAY_RAD)
+        seen.frozen = far and seen.moved >= (TIMES_DRAWN if drawn else TIMES)
 
 
-def _moved(before: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> bool:
+def _moved(before: dict[str, np.ndarray], now: dict[str, np.ndarray], metres: float, radians: float) -> bool:
     return any(
         name in before and name in now and float(np.abs(now[name] - before[name]).max()) > bound
-        for name, bound in (("eef_pos", MOVED_M), ("joint_pos", MOVED_RAD))
+        for name, bound in (("eef_pos", metres), ("joint_pos", radians))
     )

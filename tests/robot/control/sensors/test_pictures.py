@@ -17,27 +17,33 @@ def at(x: float) -> dict[str, np.ndarray]:
 
 def test_a_picture_that_stays_the_same_while_the_arm_moves_is_frozen_until_it_changes() -> None:
     pictures = Pictures()
-    for x in (0.0, 0.004, 0.008):
+    for x in (0.0, 0.004):
         assert pictures.check("front", picture(0), at(x)) is None
-    rule, words = pictures.check("front", picture(0), at(0.012)) or ("", "")
-    assert rule == "frozen_picture" and "4 times" in words
-    assert pictures.check("front", picture(0), at(0.012)) is not None  # the arm is held now: that proves nothing
-    assert pictures.check("front", picture(1), at(0.012)) is None  # it sees again
+    assert (pictures.check("front", picture(0), at(0.008)) or [""])[0] == "frozen_picture"
+    assert pictures.check("front", picture(0), at(0.008)) is not None  # the arm is held now: that proves nothing
+    assert pictures.check("front", picture(1), at(0.008)) is None  # it sees again
     assert pictures.check("front", picture(1), at(0.020)) is None
 
 
-def test_an_arm_that_stands_leaves_a_picture_as_it_is() -> None:
+def test_a_camera_without_noise_may_miss_small_motions() -> None:
     pictures = Pictures()
-    for _ in range(50):
+    for _ in range(50):  # an arm that stands leaves a drawn picture as it is
         assert pictures.check("front", picture(0), at(0.0)) is None
-    # a scene that was set up anew: its first picture came before the state that belongs to it
-    for x in (0.3, *[0.3] * 20):
+    for step in range(1, 6):  # 4 mm a picture
+        assert pictures.check("front", picture(0), at(0.004 * step)) is None
+    found = [pictures.check("front", picture(0), at(0.004 * step)) for step in range(6, 12)]
+    assert [rule is None for rule in found] == [True, True, False, False, False, False]  # 32 mm, more than five times
+
+
+def test_a_scene_that_was_set_up_anew_is_no_frozen_camera() -> None:
+    pictures = Pictures()
+    for x in (0.0, *[0.3] * 20):  # its first picture came before the state that belongs to it
         assert pictures.check("front", picture(0), at(x)) is None
 
 
 def test_cameras_are_told_apart_and_joints_count_too() -> None:
     pictures = Pictures()
-    for step in range(4):
+    for step in range(3):
         joints = {"joint_pos": np.array([0.02 * step, 0.0])}
         assert pictures.check("wrist", picture(step), joints) is None
         found = pictures.check("front", picture(0), joints)
