@@ -18,24 +18,24 @@ class Following:
 
     def __init__(self, config: ArbiterConfig) -> None:
         self._config = config
-        self._at: np.ndarray | None = None
+        self._at: np.ndarray | None = None  # where the arm stands while its target is far
         self._since_s = 0.0
-        self.tries = 0
+        self._stood: np.ndarray | None = None  # where it stood when this fired last
+        self.tries = 0  # how often it has fired without the arm having moved
 
     def check(self, target: Target | None, measured: Reference, now_s: float) -> str:
         """Words when it fires, else empty."""
         away, at, bound, unit = self._distance(target, measured)
-        if bound is None or at is None or away <= bound:
-            self._at = None
+        if bound is None or at is None:
             return ""
-        moved = self._at is not None and float(np.abs(at - self._at).max()) > 0.5 * bound
-        if self._at is None or moved:
-            self._at, self._since_s = at, now_s
-            self.tries = 0 if moved else self.tries
+        if self._stood is not None and _far(at, self._stood, bound):
+            self._stood, self.tries = None, 0
+        if away <= bound or self._at is None or _far(at, self._at, bound):
+            self._at, self._since_s = (None if away <= bound else at), now_s
             return ""
         if now_s - self._since_s <= self._config.follow_s:
             return ""
-        self._at = None
+        self._at, self._stood = None, at
         self.tries += 1
         return (
             f"the arm has stood {away:.3f} {unit} from its target for {self._config.follow_s:g} s: does the driver "
@@ -53,3 +53,7 @@ class Following:
             away = float(np.linalg.norm(target.position - measured.position))
             return away, measured.position, self._config.follow_m, "m"
         return 0.0, None, None, ""
+
+
+def _far(here: np.ndarray, there: np.ndarray, bound: float) -> bool:
+    return float(np.abs(here - there).max()) > 0.5 * bound

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,11 +42,28 @@ class Asking:
         self.worker, self.clock, self.stages, self.count = worker, clock, stages, count
         self.errors = 0  # in a row
         self.failed: Stop | None = None
+        self._most, self._window_s = config.max_misses, config.misses_of * contract.period_s
+        self._misses: deque[float] = deque(maxlen=config.max_misses)  # when, steady clock
         self._history: History[dict[str, np.ndarray]] = History(contract.history, 1e9 * contract.period_s)
 
     def forget(self) -> None:
         """What was observed before belongs to another run."""
         self._history.clear()
+
+    def clear(self) -> None:
+        """Somebody cleared what ``failed`` says."""
+        self.failed, self.errors = None, 0
+        self._misses.clear()
+
+    def note(self, rule: str) -> None:
+        """A rule has fired; too many missed deadlines within the window are a policy that is too slow here."""
+        if rule != "deadline_missed" or not self._most:
+            return
+        now = self.clock.steady()
+        self._misses.append(now)
+        if len(self._misses) == self._most and now - self._misses[0] <= self._window_s:
+            words = f"{self._most} deadlines of {self.deadline_ms:g} ms were missed within {self._window_s:g} s"
+            self.failed = Stop("too_slow", f"{words}: a smaller network, a faster machine, or less beside it; clear it")
 
     def by(self, found: ObservationSet, deadline_s: float) -> np.ndarray | Stop:
         """Actions ``(chunk, size)`` for an observation, by its deadline."""

@@ -22,6 +22,8 @@ class LoopConfig:
         100.0  # how long a new chunk takes to replace the one before, where inference runs beside the ticks
     )
     max_errors: int = 3  # consecutive inference errors that latch
+    max_misses: int = 20  # deadlines missed within misses_of control periods that latch; 0: never
+    misses_of: int = 60
     enable_timeout_s: float | None = None  # deadman: silent for longer is released; None: no deadman required
     compare_contract: bool = False  # the arm says its contract: command nothing before it is known and fits
     home_xyzw: tuple[float, ...] | None = (

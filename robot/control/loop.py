@@ -71,8 +71,7 @@ class ControlLoop:
         self.clock = clock or Clock()
         self._publish, self._on_event = publish, on_event or (lambda rule, words: None)
         require_supported(self.contract, self.config)
-        home = self.config.home_xyzw
-        self._home_rotation = None if home is None else rotations.from_quaternion(np.array(home))
+        self._home_rotation = rotations.from_quaternion(np.array(home)) if (home := self.config.home_xyzw) else None
         self.max_age_ms = self.config.max_age_ms or self.contract.max_age_ms
         self.deadline_ms = self.config.deadline_ms or self.contract.deadline_ms
         self.rules = dict.fromkeys(RULES, 0)
@@ -81,8 +80,7 @@ class ControlLoop:
         self.stages = StageTimes(self.clock.steady)
         self._worker = worker or Worker(policy.act, self.clock)
         self._asking = Asking(self.contract, self.config, self._worker, self.clock, self.stages, self._count)
-        beside = beside_the_ticks(self.contract, self.deadline_ms)
-        fade_s = self.config.fade_ms * 1e-3 if beside else 0.0
+        fade_s = self.config.fade_ms * 1e-3 if (beside := beside_the_ticks(self.contract, self.deadline_ms)) else 0.0
         self.schedule = Schedule(self.contract.action.kind, self.contract.period_s, fade_s)
         self._plans = Plans(self._asking, self.schedule) if beside else None
         self._pacer = Pacer(self.contract.period_s, lead_s=self.config.grace_ms / 4e3)
@@ -104,6 +102,7 @@ class ControlLoop:
 
     def _count(self, rule: str) -> None:
         self.rules[rule] += 1
+        self._asking.note(rule)
 
     @property
     def _latched(self) -> Stop | None:
@@ -137,7 +136,8 @@ class ControlLoop:
         if self._estop:
             return "the emergency stop is still pressed"
         self._operator_hold = False
-        self._estopped, self._asking.failed, self._asking.errors = None, None, 0
+        self._estopped = None
+        self._asking.clear()
         return ""
 
     @property

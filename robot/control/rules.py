@@ -15,6 +15,7 @@ RULES: dict[str, str] = {
     "out_of_order": "a message not newer than one already received was dropped",
     "repeated_observation": "nothing new came since the last tick",
     "deadline_missed": "no command within deadline_ms of the observation's stamp",
+    "too_slow": "20 of the last 60 deadlines were missed (LoopConfig.max_misses); latches",
     "late_result": "an inference that finished after its deadline was dropped",
     "chunk_exhausted": "no action of a chunk is for this moment: it ended before the next one came, or none came yet",
     "inference_error": "the policy raised an exception or returned a wrong shape; repeated ones latch",

@@ -9,8 +9,8 @@ import pytest
 from arbiter_rig import HERE, LIMITS, SMOOTH, Rig, positions
 
 from robot.actions import JOINT_POSITION, JOINT_VELOCITY
-from robot.arbiter.modes import FAULT, IDLE, POLICY, RESET, TELEOP
-from robot.profile.arbitration import ArbiterConfig, Start
+from robot.arbiter.modes import FAULT, IDLE, POLICY, TELEOP
+from robot.profile.arbitration import ArbiterConfig
 
 MODES_OF_DEATH = [0.05, 0.13, 0.3, 0.7]  # s of motion before the policy falls silent
 
@@ -306,38 +306,25 @@ def test_an_arm_that_does_not_follow_is_begun_anew_where_it_is_and_in_the_end_is
     assert rig.sent[-1][0].position == pytest.approx(HERE)
 
 
+def test_an_arm_that_moved_in_between_starts_counting_anew():
+    rig = Rig(config=ArbiterConfig(follow_m=0.03))
+    rig.arbiter.drive(POLICY)
+    follow, stuck = rig._follow, lambda: None
+    for _ in range(6):  # once each time, and it goes on
+        rig._follow = stuck  # type: ignore[method-assign]
+        rig.run(0.75, lambda: rig.say("policy", rig.position + [0.06, 0, 0]))
+        rig._follow = follow  # type: ignore[method-assign]
+        rig.run(0.5, rig.policy(0, 0, 0))
+    assert rig.arbiter.counts["not_followed"] >= 6
+    assert rig.arbiter.mode == POLICY
+
+
 def test_an_arm_that_follows_late_is_no_arm_that_does_not_follow():
     rig = Rig(config=ArbiterConfig(follow_m=0.03))
     rig.arbiter.drive(POLICY)
     ticks = iter(range(10_000))
     rig.run(20.0, lambda: rig.policy(0.06 * (1 if next(ticks) % 200 < 100 else -1), 0, 0)())
     assert rig.arbiter.counts["not_followed"] == 0
-
-
-# ------------------------------------------------------------------------------------------------------------- reset
-def test_reset_brings_the_arm_to_its_start_within_the_limits():
-    start = Start(position=(0.3, 0.2, 0.4), xyzw=(1.0, 0.0, 0.0, 0.0))
-    rig = Rig(config=ArbiterConfig(start=start))
-    assert rig.arbiter.drive(RESET) == ""
-    sent = positions(rig.run(3.0))
-    assert np.linalg.norm(np.diff(sent, axis=0), axis=1).max() <= 0.01 + 1e-9
-    assert rig.position == pytest.approx(start.position, abs=0.011)
-    assert rig.arbiter.mode == IDLE
-    assert "start" in rig.arbiter.words
-
-
-def test_reset_gives_up_on_an_arm_that_does_not_come():
-    start = Start(position=(0.3, 0.2, 0.4), xyzw=(1.0, 0.0, 0.0, 0.0), patience_s=0.5)
-    rig = Rig(config=ArbiterConfig(start=start))
-    rig.arbiter.drive(RESET)
-    rig._follow = lambda: None  # type: ignore[method-assign]
-    rig.run(1.0)
-    assert rig.arbiter.mode == IDLE
-    assert "still" in rig.arbiter.words
-
-
-def test_reset_without_a_start_says_what_to_write():
-    assert "arbiter.start" in Rig().arbiter.drive(RESET)
 
 
 def test_stop_takes_command_and_holds():

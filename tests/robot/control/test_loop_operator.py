@@ -167,3 +167,20 @@ def test_the_real_thread_starts_and_stops() -> None:
     assert sent
     ticks = loop.ticks
     assert loop._thread is None and loop.ticks == ticks
+
+
+def test_a_policy_that_is_too_slow_here_is_held_until_somebody_clears_it() -> None:
+    rig = running(max_misses=5, misses_of=20)
+    for tick in range(20):  # one of five is late: that is forgiven
+        rig.worker.latency_s = 0.1 if tick % 5 == 0 else 0.01
+        rig.run(1)
+    assert rig.loop.state == "running" and rig.loop.rules["too_slow"] == 0
+    rig.worker.latency_s = 0.15
+    rig.run(10)
+    assert rig.loop.state == "latched" and rig.loop.rule == "too_slow"
+    rig.worker.latency_s = 0.01
+    rig.run(20)
+    assert rig.loop.rule == "too_slow"
+    assert rig.loop.clear() == ""
+    rig.run(2)
+    assert rig.loop.state == "running"
