@@ -46,6 +46,7 @@ class Arbiter:
             after so much silence; None: no button is needed.
         jumps: the arm may be somewhere else from one message to the next, as a simulated one at a reset; else that is
             a fault.
+        gate: command is only given to a policy that says it is ready, and to an arm that stands within its limits.
         on_event: hears ``(rule or mode, words)`` whenever either changes.
     """
 
@@ -57,11 +58,13 @@ class Arbiter:
         config: ArbiterConfig,
         enable_timeout_s: float | None = None,
         jumps: bool = False,
+        gate: bool = False,
         clock: Clock | None = None,
         on_event: Callable[[str, str], None] = lambda name, words: None,
     ) -> None:
         self.limits, self.kind, self.config, self.clock = limits, kind, config, clock or Clock()
         self._publish, self._on_event, self._jumps = publish, on_event, jumps
+        self._gate = gate
         self.state = State(needed(kind))
         self.sources = {POLICY: Source(POLICY, config.silence_s), TELEOP: Source(TELEOP, config.teleop_silence_s)}
         self._operator = Deadman(config.teleop_silence_s)
@@ -124,6 +127,11 @@ class Arbiter:
         with self._lock:
             self.sources[source].hold(words, self.clock.steady())
 
+    def put_ready(self, source: str, words: str) -> None:
+        """A source without command says why it could not command now; empty: it could."""
+        with self._lock:
+            self.sources[source].say_ready(words, self.clock.steady())
+
     def put_operator(self, held: bool) -> None:
         """The deadman of the operator's device; to be said at 20 Hz or more."""
         with self._lock:
@@ -162,6 +170,8 @@ class Arbiter:
             refusal = self._unready()
             if not refusal and mode == RESET:
                 refusal = self._journey.refusal(self.kind)
+            if not refusal and self._gate and mode == POLICY:
+                refusal = self.sources[POLICY].refusal(self.clock.steady()) or self._misplaced()
             if not refusal:
                 self._enter(mode, "waiting", f"{mode} has command")
             return refusal
@@ -189,6 +199,12 @@ class Arbiter:
             return "; ".join(self._causes.values())
         found = self.state.stopped(self.config.state_age_s, self.config.state_lost_s, self.clock.steady())
         return found.words if found else ""
+
+    def _misplaced(self) -> str:
+        """Why an arm that stands where it does may not be moved, by the limits."""
+        stay, now_ns = self.state.target(self.kind, -1.0), self.clock.now_ns()
+        verdict = self.limits.apply(stay, Context(self.state.reference, None, None, now_ns, now_ns))
+        return verdict.words if isinstance(verdict, Stop) else ""
 
     # --------------------------------------------------------------------------------------------------------- modes
     def _enter(self, mode: str, rule: str, words: str) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 
 from robot.actions import Target
 
+READY_S = 1.0  # what a source says of itself counts for so long
+
 
 class Source:
     """The newest target of one commander.
@@ -23,6 +25,8 @@ class Source:
         self.stamp_ns = 0  # of the observation that the motion answers
         self.heard_s = -math.inf  # when the motion came, steady clock
         self.holds = ""  # why it holds the arm itself; it has no target then
+        self.unready = f"no {name} is heard: is it running?"  # why it could not command; empty: it could
+        self.ready_s = -math.inf  # when it said so
 
     def put(self, motion: dict[str, np.ndarray], stamp_ns: int, now_s: float) -> bool:
         """Whether it was taken: one older than the last is not."""
@@ -34,6 +38,16 @@ class Source:
     def hold(self, words: str, now_s: float) -> None:
         """It is there, and wants the arm held."""
         self.holds, self.heard_s = words or "no reason given", now_s
+
+    def say_ready(self, words: str, now_s: float) -> None:
+        """Without command: why it could not command now, or an empty string."""
+        self.unready, self.ready_s = words, now_s
+
+    def refusal(self, now_s: float) -> str:
+        """Why command cannot be given to it."""
+        if now_s - self.ready_s > READY_S:
+            return f"no {self.name} is heard: is it running?"
+        return f"the {self.name} is not ready: {self.unready}" if self.unready else ""
 
     def silent_s(self, now_s: float) -> float:
         return now_s - self.heard_s

@@ -81,6 +81,7 @@ class Mailbox:
         self._used = dict.fromkeys(self._leading, 0)  # message number of the last set looked at
         self._faults: dict[str, Stop] = {}
         self._lock = threading.Lock()
+        self.trouble: Stop | None = Stop("missing_stream", "nothing was received yet")  # with what came last
         self.last: ObservationSet | None = None  # the newest that was put together without a Stop
         # of the last complete set that ``newest`` looked at, good or not:
         self.arrival_s = 0.0  # steady clock, when its last image arrived
@@ -152,6 +153,12 @@ class Mailbox:
 
     def newest(self) -> ObservationSet | Stop:
         """The newest complete observation, or the rule that forbids using it."""
+        found = self._newest()
+        if not (isinstance(found, Stop) and found.rule == "repeated_observation"):
+            self.trouble = found if isinstance(found, Stop) else None
+        return found
+
+    def _newest(self) -> ObservationSet | Stop:
         with self._lock:
             if self._faults:
                 stops = list(self._faults.values())

@@ -66,3 +66,7 @@ class Bars:
     @property
     def first(self) -> Stop | None:
         return next(iter(self._stops.values()), None)
+
+    def but(self, rule: str) -> Stop | None:
+        """The first other than this one."""
+        return next((stop for name, stop in self._stops.items() if name != rule), None)

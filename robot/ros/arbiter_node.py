@@ -69,6 +69,8 @@ class ArbiterNode(Node):
         self.dry_run = self._choice("dry_run", self.arm.dry_run)
         self.kind = self._kind(self._text("target"))
         self.intervals = Samples()  # ms between two commands to the driver
+        self.latency = Samples()  # ms from an observation's stamp to the first command to the driver that answers it
+        self._answered_ns = 0
         self._enable_required = self._choice("require_enable", self.arm.enable.required)
         self._give_to = self._wanted(self._text("command"))
         self.arbiter = self._make_arbiter()
@@ -129,6 +131,7 @@ class ArbiterNode(Node):
             self.config,
             self.arm.enable.timeout_s if self._enable_required else None,
             self._choice("jumps", self.arm.contract is not None),  # a simulated arm, which is set back at each scene
+            True,
             Clock(lambda: self.get_clock().now().nanoseconds),
             self._on_event,
         )
@@ -164,6 +167,7 @@ class ArbiterNode(Node):
             subscribe(kind, topic, partial(self._on_target, source), 1, True)
             subscribe(JointState, f"~/{source}/gripper", partial(self._on_gripper, source), 1, True)
             subscribe(String, f"~/{source}/holds", partial(self._on_holds, source), 1, True)
+        subscribe(String, f"~/{POLICY}/ready", lambda message: arbiter.put_ready(POLICY, str(message.data)), 1, True)
         subscribe(Bool, "~/teleop/held", lambda message: arbiter.put_operator(bool(message.data)), 10)
         if self._enable_required:
             subscribe(Joy, arm.enable.topic, self._on_joy, 1)
@@ -278,6 +282,9 @@ class ArbiterNode(Node):
     # ---------------------------------------------------------------------------------------------------------- out
     def _publish(self, target: Target, stamp_ns: int, hold: bool) -> None:
         self._outputs.publish(Command(stamp_ns, target), hold)
+        if not hold and stamp_ns != self._answered_ns:
+            self._answered_ns = stamp_ns
+            self.latency.add((self.arbiter.clock.now_ns() - stamp_ns) * 1e-6)
 
     def _on_event(self, name: str, words: str) -> None:
         log = self.get_logger()
@@ -341,9 +348,16 @@ class ArbiterNode(Node):
             time.sleep(self.config.period_s)
         self._running = False
         self._thread.join(timeout=1.0)
+        between, latency = self.intervals.summary(), self.latency.summary()
+        if latency["n"]:
+            self.get_logger().info(
+                f"{self.arbiter.commands} commands; observation to driver p50 {latency['p50']} ms, p99 "
+                f"{latency['p99']} ms, max {latency['max']} ms; between two commands p99 {between['p99']} ms, max "
+                f"{between['max']} ms"
+            )
         if path := self._text("stats_path"):
             found = {"arm": self.arm.name, "dry_run": self.dry_run, **self.arbiter.status()}
-            write_text(Path(path), json.dumps({**found, "interval_ms": self.intervals.summary()}) + "\n")
+            write_text(Path(path), json.dumps({**found, "interval_ms": between, "latency_ms": latency}) + "\n")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,12 +7,15 @@ Relative to the arbiter's own name, for SOURCE ``policy`` or ``teleop``:
   observation it answers, and zero now;
 - ``SOURCE/gripper`` (sensor_msgs/JointState, one position: -1 opens, +1 closes);
 - ``SOURCE/holds`` (std_msgs/String): it wants the arm held, and why; in place of a target;
+- ``policy/ready`` (std_msgs/String): without command, why it could not command now; empty: it could;
 - ``teleop/held`` (std_msgs/Bool): the deadman of the operator's device, at 20 Hz or more;
 - ``status`` (std_msgs/String, JSON): ``Arbiter.status``, at each change and at 10 Hz.
 """
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +23,7 @@ import numpy as np
 
 from robot import rotations
 from robot.actions import JOINT_VELOCITY, POSE, Target
-from robot.control.loop import Command
+from robot.control.loop import Command, ControlLoop
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime
@@ -89,6 +92,33 @@ class ToArbiter:
 
     def counts(self) -> dict[str, int]:
         return {"sent": self._sent}
+
+
+class InCommand:
+    """Whether a policy's loop has command: without it the loop is held, and the arbiter hears whether it could command.
+
+    ``check`` is called ten times a second; ``status_topic`` is for messages.
+    """
+
+    def __init__(self, loop: ControlLoop, ready: Any, status_topic: str, steady: Callable[[], float] = time.monotonic):
+        self._loop, self._ready, self._topic, self._steady = loop, ready, status_topic, steady
+        self._heard_s = -STATUS_LOST_S
+        self.check()
+
+    def on_status(self, message: Any) -> None:
+        """A policy that has no command plans nothing, and begins where the arm is once it is given."""
+        status = json.loads(message.data)
+        self._heard_s, mode = self._steady(), status["mode"]
+        words = "" if mode == "policy" else f"the arbiter's mode is {mode}: {status['words']}"
+        self._loop.bars.put("not_in_command", words)
+
+    def check(self) -> None:
+        if self._steady() - self._heard_s >= STATUS_LOST_S:
+            words = f"the arbiter is not heard on {self._topic}: is it running?"
+            self._loop.bars.put("not_in_command", words)
+        trouble = self._loop.bars.but("not_in_command") or self._loop.mailbox.trouble
+        latched = f"latched ({self._loop.rule}): clear its hold" if self._loop.state == "latched" else ""
+        self._ready.publish(String(data=latched or ("" if trouble is None else trouble.words)))
 
 
 def _fill(message: Any, position: np.ndarray, xyzw: np.ndarray) -> Any:

@@ -14,7 +14,6 @@ import dataclasses
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from robot.errors import PixelarmError
 from robot.files import write_text
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime, waiting
-from robot.ros.arbitration import NODE, STATUS_LOST_S, ToArbiter
+from robot.ros.arbitration import NODE, InCommand, ToArbiter
 from robot.ros.inputs import Inputs
 from robot.ros.outputs import Outputs
 from robot.ros.runtime import qos
@@ -290,10 +289,10 @@ class PolicyNode(LifecycleNode):
         self._outputs: Outputs | ToArbiter
         if self.arbiter:
             self._outputs = ToArbiter(publisher, arm, told)
-            self._command_s = -STATUS_LOST_S
-            subscribe(String, f"{NODE}/status", self._on_arbiter, 1, reliable=True)
-            self._entities.append((self.destroy_timer, self.create_timer(0.1, self._check_arbiter)))
-            self._check_arbiter()
+            topic = f"{NODE}/status"
+            command = InCommand(loop, publisher(String, f"{NODE}/policy/ready"), self.resolve_topic_name(topic))
+            subscribe(String, topic, command.on_status, 1, reliable=True)
+            self._entities.append((self.destroy_timer, self.create_timer(0.1, command.check)))
         else:
             client = None if self.dry_run else action_client
             self._outputs = Outputs(publisher, arm, told, loop.contract.period_s, client, self.get_logger().warning)
@@ -302,20 +301,6 @@ class PolicyNode(LifecycleNode):
         self._entities.append((self.destroy_publisher, self._diagnostics))
         self._entities.append((self.destroy_timer, self.create_timer(1.0, self._diagnose)))
         self._entities.append((self.destroy_service, self.create_service(SetBool, "~/hold", self._on_hold)))
-
-    def _on_arbiter(self, message: String) -> None:
-        """Who has command: a policy that has none plans nothing, and begins anew where the arm is once it is given."""
-        assert self.loop is not None
-        status = json.loads(message.data)
-        self._command_s, mode = time.monotonic(), status["mode"]
-        words = "" if mode == "policy" else f"the arbiter's mode is {mode}: {status['words']}"
-        self.loop.bars.put("not_in_command", words)
-
-    def _check_arbiter(self) -> None:
-        assert self.loop is not None
-        if time.monotonic() - self._command_s >= STATUS_LOST_S:
-            topic = self.resolve_topic_name(f"{NODE}/status")
-            self.loop.bars.put("not_in_command", f"the arbiter is not heard on {topic}: is it running?")
 
     def _on_contract(self, message: String) -> None:
         """What the arm's scene is. Another than the policy's ends a node that started itself, and holds any other."""

@@ -44,6 +44,7 @@ class Rig:
         config: ArbiterConfig | None = None,
         enable_timeout_s: float | None = None,
         jumps: bool = False,
+        gate: bool = False,
     ) -> None:
         self.clock, self.config = Clock(), config or ArbiterConfig()
         self.events: list[tuple[str, str]] = []
@@ -56,6 +57,7 @@ class Rig:
             self.config,
             enable_timeout_s,
             jumps,
+            gate,
             self.clock,  # type: ignore[arg-type]
             lambda name, words: self.events.append((name, words)),
         )
