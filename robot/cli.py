@@ -156,6 +156,13 @@ COMMANDS: dict[str, Command] = {
         RUN,
         ("sim", "ros"),
     ),
+    "field": Command(
+        "hardware.commands.field:main",
+        "the same policy in the shapes in which others run one, side by side",
+        "BUNDLE --load 2",
+        LOOK,
+        ("sim", "ros"),
+    ),
     "so101": Command(
         "hardware.commands.so101:main",
         "an SO-101 over its own bus, without ROS: check, read, fold, follow",

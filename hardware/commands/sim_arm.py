@@ -37,6 +37,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="height and width of every camera in pixels, as the policy was trained with (default: %(default)s)",
     )
+    add(
+        "--camera-noise",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pictures differ by up to N of 255 from what is drawn, as a sensor's do (default: %(default)s)",
+    )
     add("--seed", type=int, default=0, help="first scene; the service ~/reset goes to the next (default: %(default)s)")
     add("--episodes", type=int, default=0, metavar="N", help="run N episodes and exit; 0: until Ctrl-C (default)")
     add("--seed-start", type=int, default=0, metavar="S", help="episode i uses seed S + i (default: %(default)s)")
@@ -63,6 +70,8 @@ def main(argv: list[str] | None = None) -> int:
 
     if not 1 <= args.image_size <= LARGEST_IMAGE:
         raise PixelarmError(f"--image-size must be 1 to {LARGEST_IMAGE}, got {args.image_size}")
+    if not 0 <= args.camera_noise <= 100:
+        raise PixelarmError(f"--camera-noise must be 0 to 100, got {args.camera_noise}")
     if min(args.seed, args.seed_start) < 0:
         raise PixelarmError(f"--seed and --seed-start must be at least 0, got {args.seed} and {args.seed_start}")
     if args.results:
@@ -82,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
         video_dir=args.video_dir,
         command_timeout_s=args.command_timeout,
         image_size=args.image_size,
+        camera_noise=args.camera_noise,
     )
     from hardware.ros import sim_arm_node  # needs rclpy, which --help does not
 

@@ -64,7 +64,16 @@ class FaultScene:
         self._thread.start()
         size = str(self.contract.cameras[0].height) if self.contract.cameras else "64"
         self.arm = self._start(
-            "arm", "hardware.commands.sim_arm", "--task", task, "--arm", str(self.profile_path), "--image-size", size
+            "arm",
+            "hardware.commands.sim_arm",
+            "--task",
+            task,
+            "--arm",
+            str(self.profile_path),
+            "--image-size",
+            size,
+            "--camera-noise",
+            "1",  # without it a picture that stays the same would be no sign of a frozen camera
         )
         self.arbiter = self.start_arbiter()
         self.policy = self.start_policy()

@@ -62,7 +62,7 @@ class SimArmNode(Node):
         self.done, self.exit_code = threading.Event(), 0
         self.options = options
         self.arm_profile = ArmProfile.load(profile.find(options.arm, profile.shipped()))
-        self._misbehaviour = Misbehaviour()
+        self._misbehaviour, self._noise = Misbehaviour(), np.random.default_rng(options.seed)
         self.films: list[tuple[str, list[np.ndarray]]] = []
         self._bar: Any = None
         self.arm = self._make_arm(options)
@@ -269,6 +269,8 @@ class SimArmNode(Node):
             self._pose.publish(pose)
 
     def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
+        if noise := self.options.camera_noise:
+            pixels = np.clip(pixels + self._noise.integers(-noise, noise + 1, pixels.shape), 0, 255).astype(np.uint8)
         seen = self._misbehaviour.image(camera, pixels, stamp_ns)
         if seen is None:
             return

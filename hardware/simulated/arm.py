@@ -278,6 +278,7 @@ class Options:
     video_dir: Path | None
     command_timeout_s: float
     image_size: int = 64
+    camera_noise: int = 0  # of 255: pictures differ by up to so much from what is drawn, as a sensor's do
 
 
 def ready_words(options: Options, arm: ArmProfile, contract: Contract, namespace: str, where: str) -> str:

@@ -10,22 +10,22 @@ import numpy as np
 DARK = 8  # of 255: a picture without any brighter value shows nothing; sensors' own noise in the dark stays below
 MOVED_M, MOVED_RAD = 0.003, 0.015  # between two pictures of a camera that sees the arm, or is carried by it
 TIMES = 2  # pictures in a row that stay the same while it moves: one may have come before the state that belongs to it
-# A camera with sensor noise never sends one picture twice. One that did while the arm stood is drawn by a simulator,
-# and small motions may leave its picture as it is: it has to stay the same for longer, and over a longer way.
-TIMES_DRAWN, WAY_M, WAY_RAD = 5, 0.03, 0.15
 
 
 @dataclass
 class _Seen:
     sum: int  # of the last picture
-    first: dict[str, np.ndarray]  # what was measured when it came first
-    last: dict[str, np.ndarray]  # and when it came last
+    measured: dict[str, np.ndarray]  # when it came last
     moved: int = 0  # pictures in a row that were the same although the arm had moved
     frozen: bool = False
 
 
 class Pictures:
-    """``check`` each picture of each camera, in the order in which they come."""
+    """``check`` each picture of each camera, in the order in which they come.
+
+    The noise of a sensor makes each of its pictures another one. A camera that sends one twice while the arm stands is
+    drawn by a simulator: the arm may move out of its sight, and that it froze cannot be told.
+    """
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
@@ -45,7 +45,7 @@ class Pictures:
             return "dark_picture", f"{camera!r} shows nothing: no value above {DARK} of 255; is its cover on?"
         found, seen = zlib.crc32(pixels.tobytes()), self._seen.get(camera)
         if seen is None or found != seen.sum:
-            self._seen[camera] = _Seen(found, dict(measured), dict(measured))
+            self._seen[camera] = _Seen(found, dict(measured))
             return None
         if not seen.frozen:
             self._same_again(camera, seen, measured)
@@ -54,18 +54,16 @@ class Pictures:
         return "frozen_picture", f"{camera!r} sends one picture again and again, and the arm was moving"
 
     def _same_again(self, camera: str, seen: _Seen, measured: dict[str, np.ndarray]) -> None:
-        moved = _moved(seen.last, measured, MOVED_M, MOVED_RAD)
+        moved = _moved(seen.measured, measured)
         if not moved:
             self._drawn.add(camera)
         seen.moved = seen.moved + 1 if moved else 0
-        seen.first, seen.last = (seen.first if seen.moved else dict(measured)), dict(measured)
-        drawn = camera in self._drawn
-        far = not drawn or _moved(seen.first, measured, WAY_M, WAY_RAD)
-        seen.frozen = far and seen.moved >= (TIMES_DRAWN if drawn else TIMES)
+        seen.measured = dict(measured)
+        seen.frozen = seen.moved >= TIMES and camera not in self._drawn
 
 
-def _moved(before: dict[str, np.ndarray], now: dict[str, np.ndarray], metres: float, radians: float) -> bool:
+def _moved(before: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> bool:
     return any(
         name in before and name in now and float(np.abs(now[name] - before[name]).max()) > bound
-        for name, bound in (("eef_pos", metres), ("joint_pos", radians))
+        for name, bound in (("eef_pos", MOVED_M), ("joint_pos", MOVED_RAD))
     )

@@ -25,14 +25,12 @@ def test_a_picture_that_stays_the_same_while_the_arm_moves_is_frozen_until_it_ch
     assert pictures.check("front", picture(1), at(0.020)) is None
 
 
-def test_a_camera_without_noise_may_miss_small_motions() -> None:
+def test_a_camera_without_noise_may_not_see_the_arm_and_is_left_alone() -> None:
     pictures = Pictures()
-    for _ in range(50):  # an arm that stands leaves a drawn picture as it is
+    for _ in range(3):  # it sends one picture twice while the arm stands: no sensor does
         assert pictures.check("front", picture(0), at(0.0)) is None
-    for step in range(1, 6):  # 4 mm a picture
-        assert pictures.check("front", picture(0), at(0.004 * step)) is None
-    found = [pictures.check("front", picture(0), at(0.004 * step)) for step in range(6, 12)]
-    assert [rule is None for rule in found] == [True, True, False, False, False, False]  # 32 mm, more than five times
+    for step in range(50):
+        assert pictures.check("front", picture(0), at(0.01 * step)) is None
 
 
 def test_a_scene_that_was_set_up_anew_is_no_frozen_camera() -> None:
