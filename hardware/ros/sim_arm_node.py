@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -285,7 +286,7 @@ class SimArmNode(Node):
     def on_episode(self, event: dict[str, Any]) -> None:
         frames = event.pop("frames", None)
         if event["event"] == "reset" and self._driver is not None:
-            self._driver.manners.forget()
+            self._driver.manners.forget(time.monotonic())
         self._episode.publish(String(data=json.dumps(event)))
         if event["event"] != "end":
             return

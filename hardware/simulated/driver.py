@@ -15,6 +15,7 @@ import numpy as np
 
 from robot.profile.driver import FOLLOWED, HALTS, OLD_TARGET, REFLEX, Driver
 
+SETTLED_S = 2.0  # after a scene was set up anew
 Motion = Mapping[str, np.ndarray]  # fields of a robot.actions.Target
 
 
@@ -40,6 +41,7 @@ class DriverManners:
         self.ignored = 0
         self._last: Motion | None = None  # the newest that was followed, or would have been
         self._heard_s, self._halted, self._far = -math.inf, False, False
+        self._set_back_s = -math.inf
 
     def admit(self, motion: Motion, publishers: int, now_s: float) -> bool:
         """Whether the arm follows it."""
@@ -51,7 +53,7 @@ class DriverManners:
             self.ignored += 1
             return False
         if self.driver.too_far != FOLLOWED and (words := self._too_far(motion)):
-            if self.driver.too_far == REFLEX:
+            if self.driver.too_far == REFLEX and now_s - self._set_back_s > SETTLED_S:
                 self.stop(words)
             else:
                 self._ignore(words)
@@ -109,6 +111,7 @@ class DriverManners:
             self._last = None
             self._say("recovered: staying here")
 
-    def forget(self) -> None:
-        """The scene was set up anew: the next command counts from where the arm is."""
-        self._last, self._far = None, False
+    def forget(self, now_s: float) -> None:
+        """The scene was set up anew: the next command counts from where the arm is. What still leads to where it was is
+        ignored, and no reason for a reflex: no arm is set elsewhere in life."""
+        self._last, self._far, self._set_back_s = None, False, now_s

@@ -55,6 +55,17 @@ def test_a_reflex_stops_the_arm_where_it_is_until_it_was_recovered():
     assert arm.tell(0.1, 0.0)
 
 
+def test_a_scene_that_was_set_up_anew_is_no_reason_for_a_reflex():
+    arm = Arm(too_far="reflex", step_rad=0.1)
+    arm.tell(0.1, 0.0)
+    arm.manners.forget(10.0)
+    assert not arm.tell(0.5, 0.0, now_s=10.1)
+    assert not arm.manners.stopped
+    assert arm.tell(0.05, 0.0, now_s=10.2)
+    assert not arm.tell(0.5, 0.0, now_s=13.0)
+    assert arm.manners.stopped
+
+
 @pytest.mark.parametrize(("resumes", "goes"), [("old_target", [[0.0, 0.0], [0.5, 0.0]]), ("measured", [[0.0, 0.0]])])
 def test_after_a_stop_some_go_on_to_their_old_target(resumes, goes):
     arm = Arm(resumes=resumes)
@@ -94,3 +105,15 @@ def test_silence_halts_where_the_driver_says_so():
 def test_facts_without_sense_are_refused(facts, words):
     with pytest.raises(PixelarmError, match=words):
         Driver(source="nowhere", **facts)
+
+
+@pytest.mark.parametrize("name", ["xarm7", "so101"])
+def test_every_joint_of_an_arm_has_a_position_a_velocity_and_an_effort(name):
+    """A gripper may have fewer actuators than fingers that are reported."""
+    pytest.importorskip("mujoco")
+    from sim.envs.config import TaskConfig
+    from sim.envs.make import configured_task
+    from sim.envs.task_world import build_world
+
+    names, *columns = build_world(configured_task(TaskConfig("reach", 16, arm=name))).joint_state()
+    assert [len(column) for column in columns] == [len(names)] * 3
