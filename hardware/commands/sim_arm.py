@@ -56,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="older commands are ignored (default: %(default)s s)",
     )
+    add("--bus", type=_path, metavar="LINK", help="an SO-101 behind an emulated bus: a link to its port is made there")
+    add("--bus-calibration", type=_path, metavar="FILE", help="write the calibration of its servos there")
     add("--network", action="store_true", help="let other machines discover the arm; without it ROS stays on this one")
     return made
 
@@ -92,6 +94,8 @@ def main(argv: list[str] | None = None) -> int:
         command_timeout_s=args.command_timeout,
         image_size=args.image_size,
         camera_noise=args.camera_noise,
+        bus=args.bus,
+        bus_calibration=args.bus_calibration,
     )
     from hardware.ros import sim_arm_node  # needs rclpy, which --help does not
 

@@ -7,24 +7,26 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hardware.commands import so101_follow, so101_look
+from hardware.commands import so101_follow, so101_look, so101_serve
 from robot.errors import PixelarmError
 
 PARTS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "check": (so101_look.check, "ids, firmware, supply, temperatures, calibration, bus time; moves and writes nothing"),
     "read": (so101_look.read, "joints, currents and temperatures as they change; moves and writes nothing"),
     "fold": (so101_follow.fold, "go slowly to the rest pose, then let go; without --yes it shows the way only"),
+    "serve": (so101_serve.serve, "a driver of ROS 2 for it (profile so101_bus); without --yes it only listens"),
     "follow": (so101_follow.follow_leader, "let an arm follow a leader arm; without --yes nothing is written to it"),
 }
 EPILOG = """\
 pixelarm so101 check --port PORT [--calibration FILE] [--reads N] [--json FILE]
 pixelarm so101 read --port PORT [--calibration FILE] [--rate HZ] [--seconds S]
 pixelarm so101 fold --port PORT [--calibration FILE] [--yes]
+pixelarm so101 serve --port PORT [--calibration FILE] [--rate HZ] [--yes]
 pixelarm so101 follow --leader PORT --follower PORT [--leader-calibration FILE] [--follower-calibration FILE]
                       [--rate HZ] [--seconds S] [--release] [--yes] [--json FILE]
 
 `pixelarm sim-bus` is an emulated arm to try them on. `pixelarm so101 check --help` explains one of them.
-Only fold --yes and follow --yes write to the servos that they move. Whatever goes wrong, the arm holds: only
+Only fold, serve and follow write to the servos that they move, with --yes. Whatever goes wrong, the arm holds: only
 fold switches the torque off. A leader's torque goes off with --release alone."""
 
 
@@ -36,16 +38,17 @@ def parser() -> argparse.ArgumentParser:
         description="An SO-101 over its own serial bus, without ROS.",
         epilog=EPILOG,
     )
-    parts = made.add_subparsers(dest="part", metavar="check|read|fold|follow", required=True)
+    parts = made.add_subparsers(dest="part", metavar="check|read|fold|serve|follow", required=True)
     made_parts = {
         name: parts.add_parser(name, allow_abbrev=False, help=text, description=text)
         for name, (_, text) in PARTS.items()
     }
-    for name in ("check", "read", "fold"):
+    for name in ("check", "read", "fold", "serve"):
         _one_arm(made_parts[name])
     _check(made_parts["check"])
     _paced(made_parts["read"], 10.0, 50.0)
     made_parts["fold"].add_argument("--yes", action="store_true", help="really move; support the arm at the end")
+    _serve(made_parts["serve"])
     _follow(made_parts["follow"])
     for part in made_parts.values():
         part.add_argument(
@@ -75,6 +78,13 @@ def _check(part: argparse.ArgumentParser) -> None:
 def _paced(part: argparse.ArgumentParser, rate: float, most: float) -> None:
     part.add_argument("--rate", type=float, default=rate, metavar="HZ", help=f"at most {most:g} (default: %(default)g)")
     part.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="default: until Ctrl-C")
+
+
+def _serve(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--rate", type=float, default=60.0, metavar="HZ", help="of the bus (default: %(default)g)")
+    part.add_argument("--yes", action="store_true", help="really move the arm")
+    part.add_argument("--simulated", action="store_true", help="an emulated bus: fast, and set back at each scene")
+    part.add_argument("--network", action="store_true", help="let other machines discover it")
 
 
 def _follow(part: argparse.ArgumentParser) -> None:

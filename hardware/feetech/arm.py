@@ -104,6 +104,11 @@ class Arm:
             bus.close()
             raise
 
+    @property
+    def faulted(self) -> bool:
+        """A servo protected itself, say: ``write`` refuses until ``recover``."""
+        return self._fault is not None
+
     # ------------------------------------------------------------------------------------------------------------ read
     def read(self) -> JointState:
         """The newest state; about 1.5 ms of bus time.

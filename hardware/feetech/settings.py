@@ -13,6 +13,7 @@ from robot.errors import PixelarmError
 from robot.profile.reading import build, read_yaml
 
 OWN = Path(__file__).with_name("so101.yaml")
+SIMULATED = Path(__file__).with_name("so101_simulated.yaml")
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll")  # LeRobot's names, base to tip
 GRIPPER = "gripper"
 

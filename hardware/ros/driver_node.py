@@ -30,7 +30,7 @@ class DriverNode:
         self._node, self._arm, self._topic = node, arm, node.resolve_topic_name(topic)
         self.driver = profile.driver
         self.manners = DriverManners(self.driver, arm.measured, self._follow, node.get_logger().warning)
-        arm.world.driver_gain = self.driver.gain
+        arm.world.driver_gain, arm.world.joints_at_once = self.driver.gain, True
         arm.state_s = 1.0 / self.driver.state_hz
         self._next_state_s = 0.0
         self._ready = [(node.create_publisher(message_type(r.type), r.topic, qos(1, True, r.latched)), r) for r in

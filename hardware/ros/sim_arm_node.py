@@ -147,7 +147,8 @@ class SimArmNode(Node):
                 watch.image(source.topic, 3 * source.size[0] * source.size[1])
         self._frame_ids = {c.name: c.frame_id for c in self.arm.world.contract.cameras}
         self._pose = self.create_publisher(PoseStamped, arm.eef_pose.topic, 10) if arm.eef_pose else None
-        states = {source.topic for source in (arm.gripper_state, arm.joint_state) if source}
+        behind_bus = self.options.bus is not None  # then its driver says what it measures, and hears commands
+        states = {source.topic for source in (arm.gripper_state, arm.joint_state) if source and not behind_bus}
         self._joints = [self.create_publisher(JointState, topic, 10) for topic in sorted(states)]
         self._episode = self.create_publisher(String, "~/episode", 10)
         self._tip = self.create_publisher(PoseStamped, "~/tip", 10)
@@ -157,10 +158,32 @@ class SimArmNode(Node):
             )
             self._contract = self.create_publisher(String, arm.contract.topic, latched)
             self._contract.publish(messages.to_contract(String(), self.arm.world.contract))
-        self._hear(arm, reliable)
+        self._driver: DriverNode | None = None
+        if behind_bus:
+            self._open_bus()
+        else:
+            self._hear(arm, reliable)
+            self._driver = DriverNode(self, arm, self.arm, self._command_topic) if arm.driver else None
         self.create_service(Trigger, "~/reset", self._on_reset)
         self.create_subscription(String, "~/misbehave", self._on_misbehave, reliable)
-        self._driver = DriverNode(self, arm, self.arm, self._command_topic) if arm.driver else None
+
+    def _open_bus(self) -> None:
+        """Real driver code moves this arm: ``pixelarm so101 serve``."""
+        from hardware.feetech.emulated.bus import EmulatedBus
+        from hardware.feetech.settings import SIMULATED, Settings
+        from hardware.simulated.world_body import WorldBody
+
+        settings = Settings.load(SIMULATED)
+        self.arm.world.joints_at_once = True
+        self._bus = EmulatedBus(settings, latency_s=0.001, body=WorldBody(self.arm, settings))
+        link, calibration = self.options.bus, self.options.bus_calibration
+        assert link is not None
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(self._bus.path)
+        if calibration is not None:
+            self._bus.write_calibration(calibration)
+        self._waiting = Waiting(self, [], lambda: set(), self.get_logger().warning)
 
     def _hear(self, arm: ArmProfile, reliable: QoSProfile) -> None:
         """What a policy sends, and what is to be said while it does not."""
@@ -242,6 +265,8 @@ class SimArmNode(Node):
             response.success, response.message = False, "episodes are running; they reset the arm themselves"
         else:
             response.success, response.message = True, f"seed {self.arm.reset()}"
+            if self._driver is not None:
+                self._driver.manners.forget(time.monotonic())
         return response
 
     # -------------------------------------------------------------------- out
@@ -314,6 +339,9 @@ class SimArmNode(Node):
     def finish(self) -> None:
         """Stop the threads, write results and films. An episode run that was cut short exits with 130."""
         self.arm.stop()
+        if self.options.bus is not None:
+            self._bus.close()
+            self.options.bus.unlink(missing_ok=True)
         if self._bar is not None:
             self._bar.close()
         complete = self.arm.failure is None and self.arm.ended.is_set()

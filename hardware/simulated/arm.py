@@ -162,6 +162,15 @@ class SimArm:
                 self._move(Target(self._gripper, **motion))
             return True
 
+    def joints(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the joints and fingers, rad or m, and the share of its greatest force that each uses."""
+        with self._lock:
+            _, positions, _, effort = self.world.joint_state()
+            arm = self.world.arm
+            top = self.world.model.actuator_forcerange[[*arm.actuators, *arm.finger_actuators], 1]
+            share = np.divide(effort[: len(top)], top, out=np.zeros(len(top)), where=top > 0)
+            return positions, np.resize(share, len(positions))
+
     def measured(self, fields: Iterable[str]) -> dict[str, np.ndarray]:
         """Fields of a ``robot.actions.Target`` that leave the arm where it is."""
         with self._lock:
@@ -278,6 +287,8 @@ class Options:
     video_dir: Path | None
     command_timeout_s: float
     image_size: int = 64
+    bus: Path | None = None  # link to the port of an emulated bus, behind which the arm is then
+    bus_calibration: Path | None = None
     camera_noise: int = 0  # of 255: pictures differ by up to so much from what is drawn, as a sensor's do
 
 

@@ -39,7 +39,8 @@ class So101Body:
         self._places = [
             self.model.joint(name).qposadr[0] for name in (*JOINTS, GRIPPER)
         ]  # 6 hinges: qpos and dof alike
-        self._settings = settings
+        shut, wide = self.model.actuator_ctrlrange[len(JOINTS)]
+        self._angles = Angles(settings, (float(shut), float(wide)))
         self._gain = self.model.actuator_gainprm[:, 0].copy()
         self._force = self.model.actuator_forcerange[:, 1].copy()  # N m, of a servo at full strength
         self._started = False
@@ -76,21 +77,33 @@ class So101Body:
             load = data.actuator_force[number] / self._force[number]
             servo.moved(self._to_encoder(number, servo, data.qpos[place]), load, dt)
 
-    # ------------------------------------------------------------------------------------------------------ conversion
+    def _to_rad(self, number: int, servo: EmulatedServo, encoder: float) -> float:
+        return self._angles.to_rad(number, servo, encoder)
+
+    def _to_encoder(self, number: int, servo: EmulatedServo, angle: float) -> float:
+        return self._angles.to_encoder(number, servo, angle)
+
+
+class Angles:
+    """Between ticks of an encoder and rad of the model; ``jaw`` is the model's range of the gripper's joint, rad."""
+
+    def __init__(self, settings: Settings, jaw: tuple[float, float]) -> None:
+        self._settings, self.jaw = settings, jaw
+
     def _line(self, number: int, servo: EmulatedServo) -> tuple[float, float, float]:
         """(middle in ticks of the encoder, rad per tick, rad there) of a servo."""
         low, high = servo.get(registers.MIN_POSITION), servo.get(registers.MAX_POSITION)
         middle = (low + high) / 2 + servo.get(registers.HOMING_OFFSET)
         if number == len(JOINTS):  # the jaw: its whole calibrated way is the model's
-            shut, wide = self.model.actuator_ctrlrange[number]
+            shut, wide = self.jaw
             return middle, (wide - shut) / (high - low), (wide + shut) / 2
         joint = self._settings.joints[JOINTS[number]]
         return middle, joint.sign * 2.0 * math.pi / registers.TICKS, joint.zero_rad
 
-    def _to_rad(self, number: int, servo: EmulatedServo, encoder: float) -> float:
+    def to_rad(self, number: int, servo: EmulatedServo, encoder: float) -> float:
         middle, scale, zero = self._line(number, servo)
         return (encoder - middle) * scale + zero
 
-    def _to_encoder(self, number: int, servo: EmulatedServo, angle: float) -> float:
+    def to_encoder(self, number: int, servo: EmulatedServo, angle: float) -> float:
         middle, scale, zero = self._line(number, servo)
         return (angle - zero) / scale + middle

@@ -58,11 +58,11 @@ class ServoPoseController:
             self.set_joints(data, found.joints)
         return self._now(data.time)
 
-    def set_joints(self, data: mujoco.MjData, joints: np.ndarray) -> None:
-        """Go to joint positions ``(n,)`` rad, until the next goal pose."""
-        self._start[:] = self._now(data.time)
-        self._begun[:] = data.time
+    def set_joints(self, data: mujoco.MjData, joints: np.ndarray, at_once: bool = False) -> None:
+        """Go to joint positions ``(n,)`` rad, until the next goal pose; ``at_once`` for one who sends them often."""
         self._end[:] = np.clip(joints, self._low, self._high)
+        self._start[:] = self._end if at_once else self._now(data.time)
+        self._begun[:] = data.time
         self._solved[:] = self._goal()
 
     def _goal(self) -> np.ndarray:

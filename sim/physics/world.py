@@ -72,6 +72,7 @@ class World:
         self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
         self.controller: Controller = make_controller(contract.action.kind, model, self.arm, contract.period_s)
         self._own_controller = self.controller
+        self.joints_at_once = False  # of position servos: whoever sends joint positions does so at a driver's rate
         self.driver_gain = KP  # 1/s^2, of a driver that takes joint positions for a scene whose actions are poses
         self._renderers: dict[tuple[int, int], Renderer] = {}
         self._substep = 0
@@ -161,7 +162,7 @@ class World:
 
     def _lead_joints(self, joints: np.ndarray) -> None:
         if isinstance(self.controller, ServoPoseController):
-            self.controller.set_joints(self.data, joints)
+            self.controller.set_joints(self.data, joints, self.joints_at_once)
             return
         if not isinstance(self.controller, JointController):
             self.controller = JointController(self.model, self.arm, velocity=False, gain=self.driver_gain)
