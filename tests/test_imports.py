@@ -221,7 +221,7 @@ ROOMS = {
         "demonstrations commands",
         "bench",
     ],
-    "hardware": ["simulated", "ros", "commands"],
+    "hardware": ["simulated teleop", "ros", "commands"],
     "policies": [
         "config registry policy schedules runtime data",
         "augment networks runs",
