@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="older commands are ignored (default: %(default)s s)",
     )
+    add("--end-with-parent", action="store_true", help="end when the process that started it is gone")
     add("--network", action="store_true", help="let other machines discover the arm; without it ROS stays on this one")
     return made
 
@@ -82,6 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         video_dir=args.video_dir,
         command_timeout_s=args.command_timeout,
         image_size=args.image_size,
+        end_with_parent=args.end_with_parent,
     )
     from hardware.ros import sim_arm_node  # needs rclpy, which --help does not
 

@@ -12,6 +12,7 @@ the type of the profile (``hardware/ros/gripper_input.py``). A target without a 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -56,7 +57,7 @@ class SimArmNode(Node):
     def __init__(self, options: Options) -> None:
         super().__init__("sim_arm")
         self.done, self.exit_code = threading.Event(), 0
-        self.options = options
+        self.options, self._parent = options, os.getppid()
         self.arm_profile = ArmProfile.load(profile.find(options.arm, profile.shipped()))
         self.films: list[tuple[str, list[np.ndarray]]] = []
         self._bar: Any = None
@@ -255,7 +256,7 @@ class SimArmNode(Node):
             contract = self.arm.world.contract
             words = sim_arm.ready_words(self.options, self.arm_profile, contract, self.get_namespace(), runtime.where())
             self._bar.write(words) if self._bar is not None else print(words, flush=True)
-        if self.arm.ended.is_set():
+        if self.arm.ended.is_set() or (self.options.end_with_parent and os.getppid() != self._parent):
             self.done.set()
 
     def finish(self) -> None:

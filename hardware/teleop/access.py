@@ -70,7 +70,8 @@ def folder() -> Path:
 
 
 def certificate(names: tuple[str, ...], where: Path) -> tuple[ssl.SSLContext, str]:
-    """A context with this machine's own certificate, and its SHA-256 fingerprint; made where there is none for ``names``.
+    """A context with this machine's own certificate, and its SHA-256 fingerprint; made where there is none for these
+    ``names``.
 
     Raises:
         MissingDependency: there is no ``openssl`` to make one.

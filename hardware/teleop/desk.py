@@ -35,7 +35,7 @@ class Frames:
     def __init__(self, names: list[str], steady: Callable[[], float] = time.monotonic) -> None:
         self.names, self._steady = names, steady
         self.newest: dict[str, Frame] = {}
-        self.watchers: set[Callable[[], None]] = set()  # called when a picture came, from any thread
+        self.watchers: set[Callable[[], None]] = set()  # of whoever looks: called when a picture came
 
     def put(self, camera: str, jpeg: bytes) -> None:
         before = self.newest.get(camera)
@@ -62,6 +62,7 @@ class Desk:
         self.teleop, self.frames, self.orders, self.setting = teleop, frames, orders, setting
         self.receiver = teleop.receiver
         self.recording: Callable[[], dict[str, Any] | None] = lambda: None
+        self.leave: Callable[[], None] = lambda: None  # ends the program
         self.loop_hz = 0.0
         self._said: deque[str] = deque(maxlen=4)
         self._lock = threading.Lock()

@@ -125,7 +125,7 @@ class Receiver:
     def __init__(self, steady: Callable[[], float], silence_s: float = SILENCE_S) -> None:
         self._steady, self.silence_s = steady, silence_s
         self.counts: Counter[str] = Counter()  # of inputs: accepted, late, out_of_order
-        self.on_put: Callable[[Input], None] = lambda given: None  # hears what was accepted
+        self.listeners: list[Callable[[Input], None]] = []  # hear what was accepted
         self._lock = threading.Lock()
         self.forget()
 
@@ -151,7 +151,8 @@ class Receiver:
             self._deadman.put(given.held, now_s)
             self._newest = given
             self.counts["accepted"] += 1
-        self.on_put(given)
+        for listener in self.listeners:
+            listener(given)
         return True
 
     def _late_s(self, sent_s: float, now_s: float) -> float:

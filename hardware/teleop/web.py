@@ -171,17 +171,18 @@ class Server:
             )
             await runner.cleanup()
             return
-        wake = self._wake_pages
-        self.desk.frames.watchers.add(wake)
         self._listening.set()
         await self._ending.wait()
-        self.desk.frames.watchers.discard(wake)
         for page in list(self.pages):
             await page.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the program ends")
         await runner.cleanup()
 
     def _wake_pages(self) -> None:
-        self._loop.call_soon_threadsafe(lambda: [page.fresh.set() for page in self.pages])
+        def wake() -> None:
+            for page in self.pages:
+                page.fresh.set()
+
+        self._loop.call_soon_threadsafe(wake)
 
     # --------------------------------------------------------------------------------------------------------- requests
     @web.middleware
@@ -230,6 +231,7 @@ class Server:
     async def _attend(self, page: Page) -> None:
         """Hear a page until it leaves."""
         self.pages.append(page)
+        self.desk.frames.watchers.add(self._wake_pages)
         if self.driver is None:
             self.take(page)
         tasks = [asyncio.ensure_future(page.show()), asyncio.ensure_future(page.film())]
@@ -259,6 +261,8 @@ class Server:
 
     def _leave(self, page: Page) -> None:
         self.pages.remove(page)
+        if not self.pages:
+            self.desk.frames.watchers.clear()  # pictures that nobody sees are not made
         if self.driver is page:
             self.driver = None
             self.desk.receiver.forget()

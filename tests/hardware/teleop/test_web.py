@@ -136,7 +136,7 @@ def test_who_watched_may_drive_once_nobody_does(made: Served) -> None:
     run(change())
 
 
-# ---------------------------------------------------------------------------------------------------- what stops the arm
+# --------------------------------------------------------------------------------------------------- what stops the arm
 async def hold(client: Client, made: Served, seconds: float = 0.3) -> None:
     await client.say(False)
     end = time.monotonic() + seconds
@@ -218,13 +218,8 @@ def test_a_message_that_is_none_is_refused(text: str) -> None:
 
 
 def test_a_good_message_is_read_whole() -> None:
-    given = parse(
-        read(
-            json.dumps(
-                {**GOOD, "drag": [0.1, 0, 0], "gripper": -1, "frame": "tool", "scale": 0.2, "angular": [0, 0, 1]}
-            )
-        )
-    )
+    more = {"drag": [0.1, 0, 0], "gripper": -1, "frame": "tool", "scale": 0.2, "angular": [0, 0, 1]}
+    given = parse(read(json.dumps({**GOOD, **more})))
     assert (given.held, given.sequence, given.sent_ms, given.drag, given.gripper) == (True, 1, 5.0, (0.1, 0, 0), -1.0)
     assert (given.frame, given.scale, given.angular, given.linear) == ("tool", 0.2, (0, 0, 1), (0, 0, 0))
 
@@ -288,7 +283,7 @@ def test_pictures_are_sent_as_fast_as_they_are_drawn_and_no_faster(made: Served)
     run(watch())
 
 
-# ----------------------------------------------------------------------------------------------------------- the network
+# ---------------------------------------------------------------------------------------------------------- the network
 def test_a_port_in_use_is_said_in_words(made: Served) -> None:
     with pytest.raises(PixelarmError, match="choose another --port"):
         Server(made.desk, made.access, "127.0.0.1", made.port).start()
