@@ -171,3 +171,14 @@ class Receiver:
         """What the operator wants now; None while the device is let go or silent."""
         with self._lock:
             return self._newest if self._newest and self._deadman.held(self._steady()) else None
+
+    @property
+    def words(self) -> str:
+        """Why nothing is held."""
+        with self._lock:
+            silent = self._deadman.silent(self._steady())
+            if self._newest is None or silent:
+                return "no device speaks"
+            if self._newest.held:
+                return "the device was silent while it was held, or began so: let go, then press anew"
+            return "the operator holds nothing"

@@ -99,7 +99,7 @@ class Teleop:
             now_s = self._steady()
             given = self.receiver.held()
             if given is None:
-                self._since_s, self._spent, self.words = None, "", "the operator holds nothing"
+                self._since_s, self._spent, self.words = None, "", self.receiver.words
                 return False, None
             blocked = self._blocked(now_s)
             if blocked or self._spent:

@@ -3,7 +3,7 @@
 import { Hands } from "./hands.js";
 import { Cameras, Chart } from "./views.js";
 
-const PERIOD_MS = 33, IDLE_MS = 200, PING_MS = 500, RECONNECT_MS = 1000;
+const PERIOD_MS = 33, IDLE_MS = 66, PING_MS = 500, RECONNECT_MS = 1000;
 const CROWDED = 4096; // bytes that wait to be sent: then only a release is added
 const ACROSS_M = 0.5; // of a drag over the width of a picture
 const $ = (id) => document.getElementById(id);
@@ -31,6 +31,8 @@ function speak(now = false) {
   const wanted = hands.wanted($("frame").value, Number($("scale").value)), time = performance.now();
   if (!now && !wanted.held && time - sentAt < IDLE_MS) return;
   if (wanted.held && socket.bufferedAmount > CROWDED) return; // the newest will do, later
+  // a new press: whatever was silent before, the arm knows that nothing was held
+  if (wanted.held && !wasHeld) send({ type: "input", sequence: sequence++, sent_ms: time, ...wanted, held: false });
   send({ type: "input", sequence: sequence++, sent_ms: time, ...wanted });
   sentAt = time;
   counts.inputs += 1;
@@ -73,7 +75,7 @@ function connect() {
     else if (message.type === "status") show(message);
   };
   socket.onclose = (event) => {
-    drives = false;
+    drives = wasHeld = false;
     hands.releaseAll(); // what is down now must be pressed anew
     lamp("command", "no connection", "bad");
     $("why").textContent = event.reason || "the program does not answer";

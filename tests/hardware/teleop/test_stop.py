@@ -30,7 +30,9 @@ def test_a_device_that_is_silent_for_150_ms_is_let_go_and_needs_a_new_press():
     rig = moving()
     found = rig.run(0.4)
     assert [held for held, _ in found].index(False) == 7  # 160 ms after its last word
+    assert rig.teleop.words == "no device speaks"
     assert not moves(rig)  # it comes back with the key still down
+    assert "press anew" in rig.teleop.words
     rig.run(0.02, False)
     assert moves(rig)
 
