@@ -179,9 +179,8 @@ def test_pictures_are_drawn_and_a_lost_connection_is_mended_without_moving(tmp_p
             await moves(made, (1, 0, 0))
             made.server._loop.call_soon_threadsafe(lambda: made.server.driver.socket._writer.transport.abort())
             await stops(made)
-            await tab.until(
-                "document.body.dataset.drives === 'true' && Number(document.body.dataset.roundTrip) > 0", 8.0
-            )
+            await tab.until("document.body.dataset.drives === 'true'", 8.0)
+            await tab.until("Number(document.body.dataset.roundTrip) > 0")
             await tab.key("KeyW", True, repeat=True)
             await stops(made)  # it is back, and the key is still down
 

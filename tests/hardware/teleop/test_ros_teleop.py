@@ -1,0 +1,212 @@
+"""Teleoperation over real DDS: a page without a browser, the arbiter, and an arm that goes where it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("aiohttp")
+import aiohttp
+from page_rig import Client, free_port
+
+pytestmark = [pytest.mark.ros, pytest.mark.serial]
+
+ROOT = Path(__file__).parents[3]
+
+
+class Arm:
+    """An arm that stands where it was told to be, in this process; ``heard`` are its targets with their times."""
+
+    def __init__(self) -> None:
+        import rclpy
+        from geometry_msgs.msg import PoseStamped
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.node import Node
+        from sensor_msgs.msg import JointState
+        from std_msgs.msg import String
+
+        from robot.ros.runtime import qos
+
+        rclpy.init()
+        self.node, self.executor = Node("arm"), SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self.heard: list[tuple[float, tuple[float, ...]]] = []
+        self.grippers: list[float] = []
+        self.status: dict[str, Any] = {}
+        self.page: dict[str, Any] = {}  # the last status that the page got
+        self.pose = PoseStamped()
+        self.pose.header.frame_id = "panda_link0"
+        self.pose.pose.position.x, self.pose.pose.position.z = 0.5, 0.3
+        self.pose.pose.orientation.x, self.pose.pose.orientation.w = 1.0, 0.0
+        self._out = self.node.create_publisher(PoseStamped, "current_pose", 10)
+        self.node.create_subscription(PoseStamped, "target_pose", self._on_target, qos(50, True))
+        self.node.create_subscription(
+            JointState, "gripper/target", lambda message: self.grippers.append(message.position[0]), qos(50, True)
+        )
+        self.node.create_subscription(
+            String, "arbiter/status", lambda message: self.status.update(json.loads(message.data)), qos(1, True)
+        )
+        self.node.create_timer(0.02, self._say)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._running = True
+        self._thread.start()
+
+    def _spin(self) -> None:
+        while self._running:
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def _on_target(self, message: Any) -> None:
+        point = message.pose.position
+        self.heard.append((time.monotonic(), (point.x, point.y, point.z)))
+        self.pose.pose = message.pose
+
+    def _say(self) -> None:
+        self.pose.header.stamp = self.node.get_clock().now().to_msg()
+        self._out.publish(self.pose)
+
+    async def until(self, what: Callable[[], bool], timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while not what():
+            assert time.monotonic() < end, json.dumps([self.page, self.status])
+            await asyncio.sleep(0.01)
+
+    async def stands(self, seconds: float = 0.3) -> bool:
+        """Whether the target stands still, while commands go on."""
+        before = len(self.heard)
+        end = time.monotonic() + seconds
+        await self.until(lambda: time.monotonic() > end, seconds + 1)
+        return len(self.heard) - before > 10 and len({place for _, place in self.heard[before:]}) == 1
+
+    def close(self) -> None:
+        import rclpy
+
+        self._running = False
+        self._thread.join(timeout=5.0)
+        self.node.destroy_node()
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def robot() -> Iterator[Arm]:
+    made = Arm()
+    yield made
+    made.close()
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "hardware.commands.teleop", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    if process.poll() is None:
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    return process.returncode
+
+
+async def reading(client: Client, last: dict[str, Any]) -> None:
+    """Keep the newest status in ``last``, and answer the server's pings."""
+    async for message in client.socket:
+        if message.type == aiohttp.WSMsgType.TEXT:
+            last.update(message.json())
+
+
+async def holding(client: Client, **wanted: Any) -> None:
+    """Hold until cancelled, as a page does."""
+    await client.say(False)
+    while True:
+        await client.say(True, **wanted)
+        await asyncio.sleep(0.03)
+
+
+def test_a_page_moves_the_arm_through_the_arbiter_and_what_dies_stops_it(robot: Arm) -> None:
+    port = free_port()
+    process = started("--arm", "sim_panda", "--port", str(port), "--speed", "0.1")
+
+    async def drive() -> None:
+        assert process.stdout is not None
+        line = await asyncio.to_thread(process.stdout.readline)
+        token = re.search(r"#token=(\S+)", line)
+        assert token is not None, line
+        await robot.until(lambda: robot.status.get("mode") == "teleop", 20.0)
+        base = f"http://127.0.0.1:{port}"
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(f"{base}/socket", headers={"Origin": base}) as socket:
+                client = Client(socket)
+                await client.send(type="hello", token=token[1])
+                read = asyncio.ensure_future(reading(client, robot.page))
+                await robot.until(lambda: bool(robot.page.get("measured") and robot.page["arbiter"]), 5.0)
+                assert robot.heard == []  # nobody has pressed yet
+                hold = asyncio.ensure_future(holding(client, linear=[1, 0, 0], gripper=1))
+                await robot.until(lambda: bool(robot.heard) and robot.heard[-1][1][0] > 0.52, 5.0)
+                await robot.until(lambda: robot.grippers[-1] < 0.04, 1.0)  # metres between the fingers, after the blend
+                hold.cancel()
+                await client.say(False)
+                await robot.until(lambda: robot.status["rule"] == "released", 0.5)
+                assert await robot.stands()
+
+                hold = asyncio.ensure_future(holding(client, linear=[0, 0, 1]))
+                await robot.until(lambda: robot.heard[-1][1][2] > 0.31, 5.0)
+                process.send_signal(signal.SIGSTOP)  # the program that teleoperates hangs: the arbiter lets go
+                await robot.until(lambda: robot.status["rule"] == "released", 0.6)
+                assert await robot.stands()
+                process.send_signal(signal.SIGCONT)
+                assert await robot.stands()  # it is back with the key still down, and a backlog
+                hold.cancel()
+
+                hold = asyncio.ensure_future(holding(client, linear=[0, 0, 1]))
+                above = robot.heard[-1][1][2] + 0.01
+                await robot.until(lambda: robot.heard[-1][1][2] > above, 5.0)
+                await client.send(type="order", order="stop")
+                await robot.until(lambda: robot.status["mode"] == "idle", 1.0)
+                assert await robot.stands()
+                hold.cancel()
+                await client.say(False)
+                await client.send(type="order", order="command")
+                await robot.until(lambda: robot.status["mode"] == "teleop", 2.0)
+                assert await robot.stands()  # command alone moves nothing
+                read.cancel()
+
+    try:
+        asyncio.run(drive())
+    finally:
+        status = ended(process)
+    assert status == 0
+
+
+@pytest.mark.slow
+@pytest.mark.gl
+def test_one_command_starts_the_simulated_arm_the_arbiter_and_the_device(tmp_path: Path) -> None:
+    """It plays inputs of a file, and ends by itself, having written them anew."""
+    pytest.importorskip("mujoco")
+    inputs = tmp_path / "inputs.jsonl"
+    lines = [{"at_s": 0.04 * i, "held": i > 5, "linear": [0, 0, -1]} for i in range(30)]
+    inputs.write_text("\n".join(map(json.dumps, lines)))
+    options = ["--task", "lift", "--image-size", "64", "--device", "replay", "--replay", str(inputs)]
+    process = started(*options, "--log", str(tmp_path / "log.jsonl"))
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    assert "ready: simulated arm sim_panda, task lift" in out
+    from hardware.teleop.replay import read_log
+
+    played = [parts for _, parts in read_log(tmp_path / "log.jsonl") if parts["held"]]
+    assert len(played) == 24 and played[0]["linear"] == [0.0, 0.0, -1.0]
