@@ -15,7 +15,7 @@ from hardware.teleop.mapping import SPEED_M_S, TURN_SPEED_RAD_S, Shape
 from hardware.teleop.teleop import kind_of
 from robot import profile
 from robot.errors import PixelarmError
-from robot.files import require_file
+from robot.files import require_file, require_folder
 from robot.profile import ArmProfile
 from robot.ros import runtime, shared_memory
 
@@ -56,12 +56,16 @@ def parser() -> argparse.ArgumentParser:
         help="own: start the process that alone commands the arm; running: use the one of `pixelarm arbiter` or "
         "`pixelarm deploy`, to take over from a policy (default: %(default)s)",
     )
+    add("--dry-run", action=argparse.BooleanOptionalAction, help="command nothing, publish on ~/preview; of an arbiter "
+        "of its own (default: as the profile)")  # fmt: skip
     add("--speed", type=float, default=SPEED_M_S, metavar="M_S", help="at full scale; the profile's limits stay "
         "(default: %(default)s)")  # fmt: skip
     add("--turn-speed", type=float, default=TURN_SPEED_RAD_S, metavar="RAD_S", help="likewise (default: %(default)s)")
     add("--port", type=int, default=PORT, help="of the page (default: %(default)s)")
     add("--lan", action="store_true", help="open the page to other machines of the network, with https")
-    add("--log", type=_path, metavar="FILE", help="write the inputs there (JSON lines), for --device replay")
+    add("--record", type=_path, metavar="DIR", help="keep episodes there, for `pixelarm train demos=DIR`; the page has "
+        "buttons for their outcomes, and episodes join those that are there")  # fmt: skip
+    add("--log", type=_path, metavar="FILE", help="write inputs and orders there (JSON lines), for --device replay")
     add("--replay", type=_path, metavar="FILE", help="inputs to play, with --device replay")
     add("--network", action="store_true", help="let other machines discover the ROS nodes; else ROS stays on this one")
     return made
@@ -80,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
 
     children = _start(args, ros_args)
     try:
-        return runtime.run(lambda: TeleopNode(arm, shape, device, bool(args.task)), ros_args)
+        return runtime.run(lambda: TeleopNode(arm, shape, device, bool(args.task), args.record, args.device), ros_args)
     finally:
         _end(children)
 
@@ -97,9 +101,24 @@ def _check(args: argparse.Namespace) -> tuple[ArmProfile, Shape]:
         raise PixelarmError(f"--port must be 1 to 65535, got {args.port}")
     if args.task and args.arbiter == "running":
         raise PixelarmError("--task starts an arm that has no arbiter yet: leave --arbiter running out")
+    if args.dry_run is not None and args.arbiter == "running":
+        raise PixelarmError("--dry-run is the arbiter's: give it to `pixelarm arbiter`")
     if args.log:
         require_file(args.log)
+    if args.record:
+        _require_recordable(args, arm)
     return arm, Shape.of(arm.limits, args.speed, args.turn_speed)
+
+
+def _require_recordable(args: argparse.Namespace, arm: ArmProfile) -> None:
+    if arm.contract is None:
+        raise PixelarmError(
+            f"--record needs an arm that says its contract, and the profile {arm.name!r} names no topic for it (key "
+            "contract)"
+        )
+    if args.dry_run or (args.dry_run is None and args.arbiter == "own" and arm.dry_run):
+        raise PixelarmError("--record keeps what the arm does, and in a dry run it does nothing: add --no-dry-run")
+    require_folder(args.record)
 
 
 # -------------------------------------------------------------------------------------------------------------- devices
@@ -113,6 +132,7 @@ def _device(args: argparse.Namespace) -> Callable[[Desk], Callable[[], None]]:
     def logged(desk: Desk) -> Callable[[], None]:
         log = Log(args.log)
         desk.receiver.listeners.append(log.put)
+        desk.listeners.append(log.put_order)
         end = make(desk)
 
         def end_both() -> None:
@@ -196,7 +216,8 @@ def _start(args: argparse.Namespace, ros_args: Sequence[str]) -> list[Popen[byte
         options = ["--task", args.task, "--image-size", str(args.image_size), "--seed", str(args.seed)]
         modules.append(["hardware.commands.sim_arm", *options])
     if args.arbiter == "own":
-        modules.append(["robot.commands.arbiter", "--command", "teleop"])
+        dry = {None: [], True: ["--dry-run"], False: ["--no-dry-run"]}[args.dry_run]
+        modules.append(["robot.commands.arbiter", "--command", "teleop", *dry])
     started = []
     for module in modules:
         command = [sys.executable, "-m", *module, "--arm", arm, "--end-with-parent", *network, *ros_args]

@@ -19,6 +19,13 @@ ORDERS: dict[str, str] = {
     RESET: "a new scene of the simulated arm; a real one goes to the start of its profile",
 }
 
+SUCCESS, FAILURE, DISCARD = "success", "failure", "discard"
+OUTCOMES: dict[str, str] = {
+    SUCCESS: "end the episode and keep it as a demonstration",
+    FAILURE: "end the episode and keep it apart, in the folder failures",
+    DISCARD: "end the episode and forget it",
+}
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -64,12 +71,15 @@ class Desk:
         self.recording: Callable[[], dict[str, Any] | None] = lambda: None
         self.leave: Callable[[], None] = lambda: None  # ends the program
         self.loop_hz = 0.0
+        self.listeners: list[Callable[[str], None]] = []  # hear the orders of an operator
         self._said: deque[str] = deque(maxlen=4)
         self._lock = threading.Lock()
 
     def order(self, name: str) -> None:
         """Carry out one of ``orders``."""
-        if name == STOP:
+        for listener in self.listeners:
+            listener(name)
+        if name != COMMAND:
             self.receiver.release()
         self.orders[name]()
 

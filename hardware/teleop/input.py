@@ -134,7 +134,7 @@ class Receiver:
         with self._lock:
             self._newest: Input | None = None
             self._deadman = Deadman(self.silence_s)
-            self._sequence = -1
+            self._sequence, self._heard_s = -1, -math.inf
             self._quickest_s, self._quickest_at_s = math.inf, 0.0
 
     def put(self, given: Input) -> bool:
@@ -149,7 +149,7 @@ class Receiver:
                 self.counts["late"] += 1
                 return False
             self._deadman.put(given.held, now_s)
-            self._newest = given
+            self._newest, self._heard_s = given, now_s
             self.counts["accepted"] += 1
         for listener in self.listeners:
             listener(given)
@@ -163,9 +163,9 @@ class Receiver:
         return passed_s - self._quickest_s
 
     def release(self) -> None:
-        """As if the device had said that it is let go."""
+        """Let the arm go, until the device says that it is let go and then that it is held."""
         with self._lock:
-            self._deadman.put(False, self._steady())
+            self._deadman = Deadman(self.silence_s)
 
     def held(self) -> Input | None:
         """What the operator wants now; None while the device is let go or silent."""
@@ -176,8 +176,7 @@ class Receiver:
     def words(self) -> str:
         """Why nothing is held."""
         with self._lock:
-            silent = self._deadman.silent(self._steady())
-            if self._newest is None or silent:
+            if self._newest is None or self._steady() - self._heard_s > self.silence_s:
                 return "no device speaks"
             if self._newest.held:
                 return "the device was silent while it was held, or began so: let go, then press anew"

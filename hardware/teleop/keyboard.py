@@ -18,7 +18,7 @@ import time
 import tty
 from typing import Any
 
-from hardware.teleop.desk import CLEAR, COMMAND, RESET, STOP, Desk
+from hardware.teleop.desk import CLEAR, COMMAND, DISCARD, FAILURE, RESET, STOP, SUCCESS, Desk
 from hardware.teleop.input import SLOWEST, Input
 from robot.errors import PixelarmError
 
@@ -34,10 +34,11 @@ MOTIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]
     "\x1b[A": ((0, 0, 0), (0, -1, 0)), "\x1b[B": ((0, 0, 0), (0, 1, 0)),
     "z": ((0, 0, 0), (-1, 0, 0)), "x": ((0, 0, 0), (1, 0, 0)),
 }  # fmt: skip
-ORDER_KEYS = {"c": COMMAND, "f": CLEAR, "r": RESET, "\x1b": STOP, ".": STOP}
+ORDER_KEYS = {"c": COMMAND, "f": CLEAR, "r": RESET, "\x1b": STOP, ".": STOP, "1": SUCCESS, "2": FAILURE, "3": DISCARD}
 HELP = (
     "keep a key down to move: w s a d e q (ahead, back, left, right, up, down), arrows and z x (turn)\n"
-    "space gripper, + - speed; c command, f clear a fault, r reset, Esc stop; Ctrl-C ends"
+    "space gripper, + - speed; c command, f clear a fault, r reset, Esc stop; Ctrl-C ends\n"
+    "where episodes are recorded: 1 success, 2 failure, 3 discard"
 )
 
 
@@ -118,7 +119,8 @@ class Keyboard:
                 typed += self._read(ESCAPE_S)
             now_s = time.monotonic()
             for order in keys.put(typed, now_s):
-                self._desk.order(order)
+                if order in self._desk.orders:
+                    self._desk.order(order)
             self._desk.receiver.put(Input(sequence=next(numbers), sent_ms=now_s * 1e3, **keys.wanted(now_s)))
             if now_s - shown_s > 0.2:
                 shown_s = now_s

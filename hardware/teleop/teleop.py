@@ -1,8 +1,8 @@
 """Teleoperation without ROS: a device's inputs, the arm's state and the arbiter's status in, the next target out.
 
-``tick`` is called at ``RATE_HZ``, and at once when the device's hold changes. It says whether the operator holds, which
-is for the arbiter's deadman, and where the arm should go. Only a press begins a motion: after anything that stopped it
-(a fault, a silent arbiter, an old state) the device must be let go first.
+``tick`` is called at ``RATE_HZ``, and at once when the operator wants something else. It says whether the operator
+holds, which is for the arbiter's deadman, and where the arm should go. Only a press begins a motion: after anything
+that stopped it (a fault, a silent arbiter, an old state) the device must be let go first.
 """
 
 from __future__ import annotations

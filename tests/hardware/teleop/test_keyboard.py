@@ -111,8 +111,10 @@ def test_what_a_log_holds_can_be_played(tmp_path: Path):
     log.put(Input(False, 4, 1.0))
     now[0] = 10.25
     log.put(Input(True, 5, 2.0, linear=(0.5, 0, 0), gripper=1.0, scale=0.4))
+    log.put_order("success")
     log.close()
-    (first, released), (second, held) = read_log(tmp_path / "log")
+    (first, released), (second, held), (_, order) = read_log(tmp_path / "log")
+    assert order == {"order": "success"}
     assert (first, second) == (0.0, 0.25)
     assert not released["held"] and held["linear"] == [0.5, 0, 0] and held["scale"] == 0.4
 
@@ -125,6 +127,7 @@ def test_what_a_log_holds_can_be_played(tmp_path: Path):
         ('{"at_s": 1, "held": true}\n{"at_s": 0.5, "held": true}', "line 2: at_s"),
         ('{"at_s": 1, "held": true, "speed": 3}', "line 1: an input has no speed"),
         ('{"at_s": 1, "held": true, "scale": 3}', "line 1: scale must be 0.2 to 1"),
+        ('{"at_s": 1, "order": "jump"}', "line 1: the orders are command, stop"),
     ],
 )
 def test_a_file_of_other_lines_is_refused(text: str, words: str, tmp_path: Path):
