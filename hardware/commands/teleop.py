@@ -82,9 +82,9 @@ def main(argv: list[str] | None = None) -> int:
     device = _device(args)
     from hardware.ros.teleop_node import TeleopNode  # needs rclpy, which --help does not
 
-    children = _start(args, ros_args)
+    children, scene = _start(args, ros_args), args.seed if args.task else None
     try:
-        return runtime.run(lambda: TeleopNode(arm, shape, device, bool(args.task), args.record, args.device), ros_args)
+        return runtime.run(lambda: TeleopNode(arm, shape, device, scene, args.record, args.device), ros_args)
     finally:
         _end(children)
 

@@ -55,7 +55,7 @@ class TeleopNode(Node):
 
     Args:
         start: makes the device for a desk, starts it, and returns what ends it; called once.
-        simulated: the arm is that of `pixelarm sim-arm`: a reset is a new scene.
+        scene: seed of the simulated arm's first scene: a reset is the next one. None: the arm is another.
         record: folder for episodes; they begin when the arm has said its contract.
         operator: the device, for the episodes' provenance.
     """
@@ -65,13 +65,13 @@ class TeleopNode(Node):
         arm: ArmProfile,
         shape: Shape,
         start: Callable[[Desk], Callable[[], None]],
-        simulated: bool = False,
+        scene: int | None = None,
         record: Path | None = None,
         operator: str = "",
     ) -> None:
         super().__init__("teleop")
         self.done, self.exit_code = threading.Event(), 0
-        self.arm, self._simulated, self._record, self._operator = arm, simulated, record, operator
+        self.arm, self._scene, self._record, self._operator = arm, scene, record, operator
         self._recording: Recording | None = None
         self._chain = arm.read_chain()
         self.teleop = Teleop(arm, shape, time.monotonic)
@@ -115,7 +115,7 @@ class TeleopNode(Node):
 
     def _orders(self) -> dict[str, Callable[[], None]]:
         services = {COMMAND: f"{NODE}/{TELEOP}", STOP: f"{NODE}/stop", CLEAR: f"{NODE}/clear", RESET: f"{NODE}/reset"}
-        if self._simulated:
+        if self._scene is not None:
             services[RESET] = "sim_arm/reset"
         clients = {name: self.create_client(Trigger, service) for name, service in services.items()}
         orders: dict[str, Callable[[], None]] = {
@@ -128,7 +128,7 @@ class TeleopNode(Node):
             self.desk.say("nothing is recorded yet: the arm has not said its contract")
             return
         self._recording.end(outcome)
-        if self._simulated:
+        if self._scene is not None:
             self.desk.orders[RESET]()
 
     def _call(self, name: str, client: Any) -> None:
@@ -138,8 +138,10 @@ class TeleopNode(Node):
 
         def answered(future: Any) -> None:
             answer = future.result()
-            if name == RESET and self._recording and answer.message.startswith("seed "):
-                self._recording.scene = int(answer.message.removeprefix("seed "))
+            if name == RESET and self._scene is not None and answer.success:
+                self._scene = int(answer.message.removeprefix("seed "))
+                if self._recording is not None:
+                    self._recording.scene = self._scene
             self.desk.say(answer.message if answer.success else f"{name} refused: {answer.message}")
 
         client.call_async(Trigger.Request()).add_done_callback(answered)
@@ -210,6 +212,7 @@ class TeleopNode(Node):
         }  # fmt: skip
         clock = Clock(lambda: self.get_clock().now().nanoseconds)
         made = Recording(self._record, self.arm, contract, provenance, self.desk.say, clock)
+        made.scene = self._scene
         self._recording, self.desk.recording = made, made.report
 
     def _on_input(self, given: Any) -> None:

@@ -1,8 +1,8 @@
 """Inputs of an operator as a file, one JSON object a line, and a device that plays them again.
 
 Each line holds ``at_s``, seconds from the first, and the fields of ``hardware.teleop.input.Input`` but its sequence and
-time, or an ``order`` of ``hardware.teleop.desk``. Played inputs go the way of every device's: through the receiver, the mapping and the arbiter. They are
-velocities, so the arm follows them from wherever it stands.
+time, or an ``order`` of ``hardware.teleop.desk``. Played inputs go the way of every device's: through the receiver, the
+mapping and the arbiter. They are velocities, so the arm follows them from wherever it stands.
 """
 
 from __future__ import annotations

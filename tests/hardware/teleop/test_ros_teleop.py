@@ -196,17 +196,29 @@ def test_a_page_moves_the_arm_through_the_arbiter_and_what_dies_stops_it(robot: 
 @pytest.mark.slow
 @pytest.mark.gl
 def test_one_command_starts_the_simulated_arm_the_arbiter_and_the_device(tmp_path: Path) -> None:
-    """It plays inputs of a file, and ends by itself, having written them anew."""
+    """It plays inputs of a file, and ends by itself, having written them anew and kept an episode."""
     pytest.importorskip("mujoco")
     inputs = tmp_path / "inputs.jsonl"
-    lines = [{"at_s": 0.04 * i, "held": i > 5, "linear": [0, 0, -1]} for i in range(30)]
+    # three presses: on a busy machine one may be ended by a silence of 150 ms
+    lines: list[dict[str, Any]] = [{"at_s": 0.04 * i, "held": i % 20 > 5, "linear": [0, 0, -1]} for i in range(60)]
+    lines += [{"at_s": 2.4, "held": False}, {"at_s": 2.7, "order": "success"}, {"at_s": 2.8, "held": False}]
     inputs.write_text("\n".join(map(json.dumps, lines)))
     options = ["--task", "lift", "--image-size", "64", "--device", "replay", "--replay", str(inputs)]
-    process = started(*options, "--log", str(tmp_path / "log.jsonl"))
+    hands = tmp_path / "hands"
+    process = started(*options, "--seed", "7", "--log", str(tmp_path / "log.jsonl"), "--record", str(hands))
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert "ready: simulated arm sim_panda, task lift" in out
     from hardware.teleop.replay import read_log
 
-    played = [parts for _, parts in read_log(tmp_path / "log.jsonl") if parts["held"]]
-    assert len(played) == 24 and played[0]["linear"] == [0.0, 0.0, -1.0]
+    log = [parts for _, parts in read_log(tmp_path / "log.jsonl")]
+    played = [parts for parts in log if parts.get("held")]
+    assert len(played) == 42 and played[0]["linear"] == [0.0, 0.0, -1.0] and {"order": "success"} in log
+    from robot.dataset.episodes import read_dataset
+    from sim.tasks import make_task
+
+    (episode,) = read_dataset(hands, make_task("lift").contract)
+    assert episode.success and episode.provenance["seed"] == 7 and 2 <= len(episode) <= 25
+    lowered = episode.observations["eef_pos"][0, 2] - episode.observations["eef_pos"][-1, 2]
+    assert 0.01 < lowered < 0.26  # at most 0.15 m/s for 1.68 s
+    assert episode.actions[:, 2].min() < -0.002
