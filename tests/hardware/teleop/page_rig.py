@@ -15,18 +15,24 @@ from teleop_rig import DOWN, HERE, arm
 
 from hardware.teleop.access import Access
 from hardware.teleop.desk import ORDERS, Desk, Frames
+from hardware.teleop.input import SILENCE_S
 from hardware.teleop.mapping import Shape
 from hardware.teleop.teleop import Teleop
 from hardware.teleop.web import Server
 
 
 class Served:
-    """A server on a free port of loopback. ``tick`` asks what the arm would be told now."""
+    """A server on a free port of loopback. ``tick`` asks what the arm would be told now.
 
-    def __init__(self) -> None:
+    ``silence_s``: long where something else than silence is to stop the arm, however busy the machine is.
+    """
+
+    def __init__(self, silence_s: float) -> None:
         profile = arm()
         shape = Shape.of(profile.limits)
         self.teleop = Teleop(profile, shape, time.monotonic)
+        self.teleop.receiver.silence_s = silence_s
+        self.teleop.receiver.forget()
         self.ordered: list[str] = []
         orders: dict[str, Callable[[], None]] = {name: (lambda name=name: self.ordered.append(name)) for name in ORDERS}  # type: ignore[misc]
         setting = {
@@ -71,8 +77,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def served() -> Iterator[Served]:
-    made = Served()
+def served(silence_s: float = SILENCE_S) -> Iterator[Served]:
+    made = Served(silence_s)
     made.server.start()
     try:
         yield made
