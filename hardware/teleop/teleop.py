@@ -28,7 +28,7 @@ from robot.profile import ArmProfile
 
 RATE_HZ = 50.0
 STATUS_LOST_S = 0.5  # without a status for so long, the arbiter is dead
-HAND_OVER_S = 1.0  # after a press, in which a policy's arbiter must say that the operator has command
+HAND_OVER_S = 0.5  # after a press, in which the arbiter must say that the operator holds, and has command
 
 
 def kind_of(arm: ArmProfile) -> str:
@@ -142,12 +142,13 @@ class Teleop:
             return found.words
         if now_s - self._status_s > STATUS_LOST_S:
             return "the arbiter says nothing: is it running?"
-        if self._commands:
-            return ""
-        if self.status["mode"] != POLICY:
+        if not self._commands and self.status["mode"] != POLICY:
             return f"the operator does not have command: {self.status.get('words') or self.status['mode']}"
-        waits = self._since_s is not None and now_s - self._since_s > HAND_OVER_S
-        return "the policy has command, and the arbiter does not hand over" if waits else ""
+        if self._since_s is None or now_s - self._since_s <= HAND_OVER_S:
+            return ""
+        if not self.status.get("operator", True):
+            return "the arbiter has let go, since it did not hear for too long that the device is held"
+        return "" if self._commands else "the policy has command, and the arbiter does not hand over"
 
     def _press(self, now_s: float) -> None:
         """Begin where the arm was told to be, if it is there, else where it is."""

@@ -80,14 +80,15 @@ def test_clocks_that_drift_do_not_make_inputs_late():
          lambda rig: rig.status.update(mode="teleop", words=""), "emergency stop"),
         (lambda rig: rig.status.update(mode="idle", words="stopped on request"),
          lambda rig: rig.status.update(mode="teleop", words=""), "does not have command: stopped on request"),
+        (lambda rig: rig.status.update(operator=False), lambda rig: rig.status.update(operator=True), "has let go"),
         (lambda rig: setattr(rig, "sensing", False), lambda rig: setattr(rig, "sensing", True), "s old"),
     ],
-    ids=["fault", "idle", "stale state"],
+    ids=["fault", "idle", "arbiter let go", "stale state"],
 )  # fmt: skip
 def test_what_stops_a_motion_is_said_and_takes_a_new_press(break_it, mend_it, words):
     rig = moving()
     break_it(rig)
-    assert rig.run(0.6, True, **AHEAD)[-1] == (False, None)
+    assert rig.run(0.7, True, **AHEAD)[-1] == (False, None)
     assert words in rig.teleop.words
     mend_it(rig)
     assert not moves(rig)
