@@ -37,7 +37,7 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument("speed", default_value="0.15", description="m/s at full scale, within the profile's limits"),
     DeclareLaunchArgument("turn_speed", default_value="0.6", description="rad/s, likewise"),
-    DeclareLaunchArgument("port", default_value="8770", description="of the page, on this machine"),
+    DeclareLaunchArgument("port", default_value="", description="of the page, on this machine; empty: 8770"),
     DeclareLaunchArgument("log", default_value="", description="file for the inputs, to be played again"),
     DeclareLaunchArgument("replay", default_value="", description="inputs to play, for device:=replay"),
     DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of the arm's topics"),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
+from typing import Any
 
 from hardware.teleop.access import LOOPBACK, Access, addresses, certificate, folder
 from hardware.teleop.desk import Desk
@@ -20,12 +21,17 @@ from robot.profile import ArmProfile
 from robot.ros import runtime, shared_memory
 
 DEVICES = ("web", "keyboard", "replay")
-PORT = 8770
+PORT, IMAGE_SIZE = 8770, 128
+Children = dict[str, Popen[bytes]]  # what it is -> its process
 
 
 def _path(text: str) -> Path | None:
     """A path; an empty text (what a launch file passes for "not given") is none."""
     return Path(text) if text else None
+
+
+def _port(text: str) -> int | None:
+    return int(text) if text else None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,14 +47,9 @@ def parser() -> argparse.ArgumentParser:
         "replay: inputs of a file (default: %(default)s)")  # fmt: skip
     add("--arm", default="sim_panda", help="arm profile: a name among hardware/arms, or a file (default: %(default)s)")
     add("--task", default="", help="start the simulated arm with this scene; without it the arm is one that runs")
-    add(
-        "--image-size",
-        type=int,
-        default=128,
-        metavar="N",
-        help="height and width of the simulated cameras, with --task (default: %(default)s)",
-    )
-    add("--seed", type=int, default=0, help="first scene, with --task; reset goes to the next (default: %(default)s)")
+    add("--image-size", type=int, metavar="N", help="height and width of the simulated cameras, with --task (default: "
+        f"{IMAGE_SIZE})")  # fmt: skip
+    add("--seed", type=int, help="first scene, with --task; reset goes to the next (default: 0)")
     add(
         "--arbiter",
         choices=("own", "running"),
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add("--speed", type=float, default=SPEED_M_S, metavar="M_S", help="at full scale; the profile's limits stay "
         "(default: %(default)s)")  # fmt: skip
     add("--turn-speed", type=float, default=TURN_SPEED_RAD_S, metavar="RAD_S", help="likewise (default: %(default)s)")
-    add("--port", type=int, default=PORT, help="of the page (default: %(default)s)")
+    add("--port", type=_port, help=f"of the page (default: {PORT})")
     add("--lan", action="store_true", help="open the page to other machines of the network, with https")
     add("--record", type=_path, metavar="DIR", help="keep episodes there, for `pixelarm train demos=DIR`; the page has "
         "buttons for their outcomes, and episodes join those that are there")  # fmt: skip
@@ -82,9 +83,16 @@ def main(argv: list[str] | None = None) -> int:
     device = _device(args)
     from hardware.ros.teleop_node import TeleopNode  # needs rclpy, which --help does not
 
-    children, scene = _start(args, ros_args), args.seed if args.task else None
+    scene = (args.seed or 0) if args.task else None
+    children = _start(args, ros_args)
+
+    def make() -> TeleopNode:
+        node = TeleopNode(arm, shape, device, scene, args.record, args.device)
+        node.create_timer(0.5, lambda: _watch(children, node))
+        return node
+
     try:
-        return runtime.run(lambda: TeleopNode(arm, shape, device, scene, args.record, args.device), ros_args)
+        return runtime.run(make, ros_args)
     finally:
         _end(children)
 
@@ -97,8 +105,12 @@ def _check(args: argparse.Namespace) -> tuple[ArmProfile, Shape]:
         raise PixelarmError("--device replay and --replay FILE belong together")
     if args.lan and args.device != "web":
         raise PixelarmError("--lan opens the page of --device web, and there is none")
-    if not 1 <= args.port <= 65535:
+    if args.port is not None and args.device != "web":
+        raise PixelarmError("--port is of the page of --device web, and there is none")
+    if args.port is not None and not 1 <= args.port <= 65535:
         raise PixelarmError(f"--port must be 1 to 65535, got {args.port}")
+    if not args.task and (args.image_size, args.seed) != (None, None):
+        raise PixelarmError("--image-size and --seed are of the simulated arm that --task starts, and there is none")
     if args.task and args.arbiter == "running":
         raise PixelarmError("--task starts an arm that has no arbiter yet: leave --arbiter running out")
     if args.dry_run is not None and args.arbiter == "running":
@@ -179,10 +191,11 @@ def _web(args: argparse.Namespace) -> Callable[[Desk], Callable[[], None]]:
     if args.lan:
         names = (*addresses(), *LOOPBACK)
         context, fingerprint = certificate(names, folder())
-    allowed = Access.made(args.port, names, "https" if args.lan else "http")
+    port = args.port or PORT
+    allowed = Access.made(port, names, "https" if args.lan else "http")
 
     def start(desk: Desk) -> Callable[[], None]:
-        server = Server(desk, allowed, "0.0.0.0" if args.lan else "127.0.0.1", args.port, context)
+        server = Server(desk, allowed, "0.0.0.0" if args.lan else "127.0.0.1", port, context)
         server.start()
         print(_invitation(allowed, fingerprint), flush=True)
         return server.stop
@@ -207,26 +220,35 @@ def _invitation(allowed: Access, fingerprint: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- children
-def _start(args: argparse.Namespace, ros_args: Sequence[str]) -> list[Popen[bytes]]:
+def _start(args: argparse.Namespace, ros_args: Sequence[str]) -> Children:
     """The simulated arm, if a task is given, and the arbiter."""
-    arm = str(profile.find(args.arm, profile.shipped()))
-    network = ["--network"] if args.network else []
-    modules: list[list[str]] = []
+    modules: dict[str, list[str]] = {}
     if args.task:
-        options = ["--task", args.task, "--image-size", str(args.image_size), "--seed", str(args.seed)]
-        modules.append(["hardware.commands.sim_arm", *options])
+        options = ["--task", args.task, "--image-size", str(args.image_size or IMAGE_SIZE)]
+        modules["the simulated arm"] = ["hardware.commands.sim_arm", *options, "--seed", str(args.seed or 0)]
     if args.arbiter == "own":
         dry = {None: [], True: ["--dry-run"], False: ["--no-dry-run"]}[args.dry_run]
-        modules.append(["robot.commands.arbiter", "--command", "teleop", *dry])
-    started = []
-    for module in modules:
-        command = [sys.executable, "-m", *module, "--arm", arm, "--end-with-parent", *network, *ros_args]
-        started.append(Popen(command, start_new_session=True))  # Ctrl-C ends this process first, and this one ends them
-    return started
+        modules["the arbiter"] = ["robot.commands.arbiter", "--command", "teleop", *dry]
+    rest = ["--arm", str(profile.find(args.arm, profile.shipped())), "--end-with-parent"]
+    rest += [*(["--network"] if args.network else []), *ros_args]
+    # in sessions of their own: Ctrl-C ends this process first, and this one ends them
+    return {
+        name: Popen([sys.executable, "-m", *module, *rest], start_new_session=True) for name, module in modules.items()
+    }
 
 
-def _end(children: list[Popen[bytes]]) -> None:
-    for child in reversed(children):  # the arbiter first: it brings the arm to rest
+def _watch(children: Children, node: Any) -> None:
+    """End with a child that ended: without the arm, or the arbiter, there is nothing to drive."""
+    for name, child in children.items():
+        status = child.poll()
+        if status is not None and not node.done.is_set():
+            node.get_logger().fatal(f"{name} ended ({status}), see above: teleoperation ends")
+            node.exit_code = status or 1
+            node.done.set()
+
+
+def _end(children: Children) -> None:
+    for child in reversed(children.values()):  # the arbiter first: it brings the arm to rest
         if child.poll() is None:
             child.send_signal(signal.SIGINT)
             try:

@@ -22,6 +22,8 @@ pytest.importorskip("aiohttp")
 import aiohttp
 from page_rig import Client, free_port
 
+from robot.errors import PixelarmError
+
 pytestmark = [pytest.mark.ros, pytest.mark.serial]
 
 ROOT = Path(__file__).parents[3]
@@ -203,6 +205,38 @@ def test_a_page_moves_the_arm_through_the_arbiter_and_what_dies_stops_it(robot: 
     finally:
         status = ended(process)
     assert status == 0
+
+
+def test_it_ends_when_the_simulated_arm_cannot_be_had(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("mujoco")
+    process = started("--task", "nonsense", "--port", str(free_port()))
+    process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    said = capfd.readouterr().err
+    assert "nonsense" in said and "the simulated arm ended" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--device", "replay"], "belong together"),
+        (["--lan", "--device", "keyboard"], "there is none"),
+        (["--port", "8000", "--device", "keyboard"], "there is none"),
+        (["--seed", "3"], "--task starts, and there is none"),
+        (["--task", "lift", "--arbiter", "running"], "leave --arbiter running out"),
+        (["--dry-run", "--arbiter", "running"], "give it to `pixelarm arbiter`"),
+        (["--record", "x", "--arm", "franka_crisp"], "names no topic for it"),
+        (["--record", "x", "--dry-run"], "add --no-dry-run"),
+        (["--arm", "sim_kitchen"], "cannot be teleoperated"),
+        (["--speed", "-1"], "must be positive"),
+        (["--port", "70000"], "must be 1 to 65535"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(options: list[str], words: str) -> None:
+    from hardware.commands import teleop
+
+    with pytest.raises(PixelarmError, match=words):
+        teleop._check(teleop.parser().parse_args(options))
 
 
 @pytest.mark.slow
