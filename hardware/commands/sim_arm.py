@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """``pixelarm sim-arm``, and ``python -m hardware.commands.sim_arm`` as the launch files start it."""
+    parent = os.getppid()  # now: it may be gone before everything is imported
     own, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
     args = parser().parse_args(own)
     if args.episodes < 0 or not args.command_timeout > 0:
@@ -83,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         video_dir=args.video_dir,
         command_timeout_s=args.command_timeout,
         image_size=args.image_size,
-        end_with_parent=args.end_with_parent,
+        parent=parent if args.end_with_parent else 0,
     )
     from hardware.ros import sim_arm_node  # needs rclpy, which --help does not
 

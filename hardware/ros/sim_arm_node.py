@@ -57,7 +57,7 @@ class SimArmNode(Node):
     def __init__(self, options: Options) -> None:
         super().__init__("sim_arm")
         self.done, self.exit_code = threading.Event(), 0
-        self.options, self._parent = options, os.getppid()
+        self.options = options
         self.arm_profile = ArmProfile.load(profile.find(options.arm, profile.shipped()))
         self.films: list[tuple[str, list[np.ndarray]]] = []
         self._bar: Any = None
@@ -256,7 +256,7 @@ class SimArmNode(Node):
             contract = self.arm.world.contract
             words = sim_arm.ready_words(self.options, self.arm_profile, contract, self.get_namespace(), runtime.where())
             self._bar.write(words) if self._bar is not None else print(words, flush=True)
-        if self.arm.ended.is_set() or (self.options.end_with_parent and os.getppid() != self._parent):
+        if self.arm.ended.is_set() or (self.options.parent and os.getppid() != self.options.parent):
             self.done.set()
 
     def finish(self) -> None:

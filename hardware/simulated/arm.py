@@ -269,7 +269,7 @@ class Options:
     video_dir: Path | None
     command_timeout_s: float
     image_size: int = 64
-    end_with_parent: bool = False
+    parent: int = 0  # process with which it ends; 0: none
 
 
 def ready_words(options: Options, arm: ArmProfile, contract: Contract, namespace: str, where: str) -> str:
