@@ -1,4 +1,4 @@
-"""The ROS 2 package ``pixelarm``: launch files and the two nodes as executables; their code comes from pip.
+"""The ROS 2 package ``pixelarm``: launch files and the nodes as executables; their code comes from pip.
 
 There is no pyproject.toml here on purpose: one with requires-python beside a package.xml breaks colcon.
 """
@@ -13,7 +13,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/pixelarm"]),
         ("share/pixelarm", ["package.xml"]),
-        ("share/pixelarm/launch", ["deploy.launch.py", "sim.launch.py", "fastdds.xml"]),
+        ("share/pixelarm/launch", ["deploy.launch.py", "sim.launch.py", "teleop.launch.py", "fastdds.xml"]),
     ],
     zip_safe=True,
     maintainer="pixelarm maintainers",
@@ -25,6 +25,7 @@ setup(
             "arbiter_node = robot.ros.arbiter_node:main",
             "policy_node = robot.ros.policy_node:main",
             "sim_arm_node = hardware.commands.sim_arm:main",
+            "teleop_node = hardware.commands.teleop:main",
         ]
     },
 )

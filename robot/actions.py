@@ -280,12 +280,22 @@ def recount(name: str, action: np.ndarray, counted_from: Reference, counts_from:
         counted_from: what ``action`` counts from.
         counts_from: what the result counts from.
     """
-    wanted = target(name, counted_from, action)
-    assert wanted.position is not None and counts_from.position is not None, "deltas have a position"
+    return delta(name, counts_from, target(name, counted_from, action))
+
+
+def delta(name: str, counts_from: Reference, wanted: Target) -> np.ndarray:
+    """The action ``(size,)`` float32 of a kind of deltas whose target is ``wanted``, a pose; bounds are not looked at.
+
+    A kind without rotations leaves that of ``wanted`` out, and one that turns about the vertical its tilt.
+    """
+    found = kind(name)
+    if not found.deltas or wanted.position is None or counts_from.position is None:
+        raise PixelarmError(f"{name!r} actions are no deltas between two poses")
     numbers = [*(wanted.position - counts_from.position)]
-    if wanted.rotation is not None:
+    if found.turns:
+        assert wanted.rotation is not None, "a target of this kind has a rotation"
         rotation = _known(counts_from.rotation, "eef_quat")
-        if kind(name).needs_home:
+        if found.needs_home:
             home = _known(counts_from.home_rotation, "the rotation at home")
             turn = _yaw(wanted.rotation, home) - _yaw(rotation, home)
             numbers.append((turn + np.pi) % (2.0 * np.pi) - np.pi)

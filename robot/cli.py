@@ -136,6 +136,13 @@ COMMANDS: dict[str, Command] = {
         "my_arm --urdf my_arm.urdf --tip tool0 --out my_arm.yaml",
         RUN,
     ),
+    "teleop": Command(
+        "hardware.commands.teleop:main",
+        "drive an arm by hand, from a browser page or a terminal",
+        "--task lift --device web",
+        RUN,
+        ("teleop", "ros"),
+    ),
     "latency": Command(
         "robot.commands.latency:main",
         "how fast this machine runs a bundle, stage by stage, without ROS",
@@ -204,6 +211,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
         "rclpy", "action_msgs", "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "lifecycle_msgs",
         "rcl_interfaces", "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs", "PIL",
     ),
+    "teleop": ("aiohttp",),
 }  # fmt: skip
 NEEDS_3_11 = "train"  # torch; the robot side alone runs on 3.10
 

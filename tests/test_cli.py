@@ -48,7 +48,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_resolves_and_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for extra in COMMANDS[name].extras:
-        pytest.importorskip({"sim": "mujoco", "train": "torch", "ros": "rclpy"}[extra])
+        pytest.importorskip({"sim": "mujoco", "train": "torch", "ros": "rclpy", "teleop": "aiohttp"}[extra])
     try:
         status = main([name, "--help"])
     except SystemExit as ended:  # argparse
@@ -119,6 +119,7 @@ def missing(module: str) -> Callable[[list[str]], int]:
         (("train",), "mujoco", "train"),
         (("sim",), "mujoco", "sim"),
         (("ros",), "rclpy", "ros"),
+        (("teleop", "ros"), "aiohttp", "teleop"),
     ],
 )
 def test_missing_extra_is_one_sentence(

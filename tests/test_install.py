@@ -163,7 +163,7 @@ def test_the_wheel_holds_configs_and_arm_profiles(wheel: Path) -> None:
     expected = {"pixelarm.py"} | {
         str(path.relative_to(ROOT))
         for package in packages
-        for kind in ("*.py", "*.yaml", "*.xml")
+        for kind in ("*.py", "*.yaml", "*.xml", "*.html", "*.css", "*.js")
         for path in (ROOT / package).rglob(kind)
     }
     assert expected <= names, f"left out of the wheel: {sorted(expected - names)}"

@@ -204,7 +204,7 @@ def test_every_import_is_a_declared_dependency() -> None:
         "robot": base | set(EXTRAS["ros"]) | {"av"},  # films, where they are asked for
         "sim": sim
         | {"torch", "gymnasium_robotics", "dm_control"},  # the controllers' reference; a benchmark's other side; [dmc]
-        "hardware": sim | set(EXTRAS["ros"]) | {"av"},
+        "hardware": sim | set(EXTRAS["ros"]) | set(EXTRAS["teleop"]) | {"av"},
         "policies": sim | set(EXTRAS["train"]) | {"PIL"},
     }
     wrong = []

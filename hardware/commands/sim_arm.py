@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -58,12 +59,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--bus", type=_path, metavar="LINK", help="an SO-101 behind an emulated bus: a link to its port is made there")
     add("--bus-calibration", type=_path, metavar="FILE", help="write the calibration of its servos there")
+    add("--end-with-parent", action="store_true", help="end when the process that started it is gone")
     add("--network", action="store_true", help="let other machines discover the arm; without it ROS stays on this one")
     return made
 
 
 def main(argv: list[str] | None = None) -> int:
     """``pixelarm sim-arm``, and ``python -m hardware.commands.sim_arm`` as the launch files start it."""
+    parent = os.getppid()  # now: it may be gone before everything is imported
     own, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
     args = parser().parse_args(own)
     if args.episodes < 0 or not args.command_timeout > 0:
@@ -96,6 +99,7 @@ def main(argv: list[str] | None = None) -> int:
         camera_noise=args.camera_noise,
         bus=args.bus,
         bus_calibration=args.bus_calibration,
+        parent=parent if args.end_with_parent else 0,
     )
     from hardware.ros import sim_arm_node  # needs rclpy, which --help does not
 

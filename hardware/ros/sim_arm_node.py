@@ -13,6 +13,7 @@ the type of the profile (``hardware/ros/gripper_input.py``). A target without a 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -333,7 +334,7 @@ class SimArmNode(Node):
             contract = self.arm.world.contract
             words = sim_arm.ready_words(self.options, self.arm_profile, contract, self.get_namespace(), runtime.where())
             self._bar.write(words) if self._bar is not None else print(words, flush=True)
-        if self.arm.ended.is_set():
+        if self.arm.ended.is_set() or (self.options.parent and os.getppid() != self.options.parent):
             self.done.set()
 
     def finish(self) -> None:

@@ -290,6 +290,7 @@ class Options:
     bus: Path | None = None  # link to the port of an emulated bus, behind which the arm is then
     bus_calibration: Path | None = None
     camera_noise: int = 0  # of 255: pictures differ by up to so much from what is drawn, as a sensor's do
+    parent: int = 0  # process with which it ends; 0: none
 
 
 def ready_words(options: Options, arm: ArmProfile, contract: Contract, namespace: str, where: str) -> str:

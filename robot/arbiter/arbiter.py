@@ -17,19 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from robot.actions import JOINT_VELOCITY, Target
+from robot.actions import JOINT_VELOCITY, LEASH_M, LEASH_RAD, Target
 from robot.arbiter.following import TRIES, Following
 from robot.arbiter.handover import Handover
 from robot.arbiter.modes import COMMANDED_BY, FAULT, IDLE, INTERVENE, POLICY, RESET, TELEOP
 from robot.arbiter.sources import Deadman, Source
 from robot.arbiter.start import Journey
-from robot.arbiter.state import State, needed
+from robot.arbiter.state import State, needed, plain
 from robot.control.limits import Context, Limits
 from robot.control.limits.motion import JOINTS, POSITION, ROTATION
 from robot.control.rules import LATCH_ANEW, Stop
 from robot.control.timing import Clock
 from robot.profile.arbitration import ArbiterConfig
 
+MOVED_M, MOVED_RAD = 2 * LEASH_M, 2 * LEASH_RAD  # from the last target to where the arm is: it was moved, or reset
 LOST_AFTER = 10.0  # times its silence_s: then a silent commander has lost command
 
 
@@ -296,6 +297,8 @@ class Arbiter:
     def _limited(self, now_s: float) -> tuple[Target, int] | Stop:
         """The target to publish, and its stamp."""
         gripper = -1.0 if self._last is None else self._last.gripper
+        if self.rule and self._last is not None and self.limits.resting and self._carried_away(self._last):
+            self._last = None  # a motion begins where the arm is now
         if self.mode == RESET:
             wanted, stamp_ns = self._journey.target(gripper), self.clock.now_ns()
         else:
@@ -306,6 +309,17 @@ class Arbiter:
         context = Context(self.state.reference, None, self._last, stamp_ns, self.clock.now_ns())
         verdict = self.limits.apply(self._handover.apply(wanted, now_s), context)
         return verdict if isinstance(verdict, Stop) else (verdict, stamp_ns)
+
+    def _carried_away(self, last: Target) -> bool:
+        """Whether an arm that was held stands further from its last target than any lag: somebody moved it."""
+        there = self.state.reference
+        if last.position is not None:
+            assert there.position is not None
+            return float(np.linalg.norm(last.position - there.position)) > MOVED_M
+        if last.joint_positions is not None:
+            assert there.joint_positions is not None
+            return float(np.abs(last.joint_positions - there.joint_positions).max()) > MOVED_RAD
+        return False
 
     def _held(self, gripper: float) -> Target:
         """Where the arm was told to be, or where it is if it may have been moved since."""
@@ -377,6 +391,7 @@ class Arbiter:
                 "blending": self._handover.busy and not self.rule,
                 "operator": self._operator.held(now_s),
                 "gripper": None if self._last is None else self._last.gripper,
+                "target": None if self._last is None else plain(self._last),
                 "silent_s": ages,
                 "state_age_s": None if self.state.missing else round(self.state.age_s(now_s), 3),
                 "ticks": self.ticks,

@@ -89,3 +89,10 @@ class State:
         why = f" ({self.fault})" if self.fault else ""
         words = f"what the arm measures is {age:.2f} s old; at most {age_s:g} s are allowed{why}"
         return Stop("state_lost" if age > lost_s else "stale_state", words)
+
+
+def plain(target: Target) -> dict[str, list[float] | None]:
+    """The motion of a target as plain numbers: ``position`` and ``xyzw``, or joints."""
+    turn = None if target.rotation is None else rotations.to_quaternion(target.rotation)
+    parts = {"position": target.position, "xyzw": turn, "joint_positions": target.joint_positions}
+    return {name: None if value is None else [round(float(v), 6) for v in value] for name, value in parts.items()}

@@ -52,7 +52,7 @@ from std_msgs.msg import Bool, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 NOBODY = "nobody"
-QUIET = ("running", IDLE, POLICY, TELEOP, INTERVENE, RESET)  # events that are no warning
+QUIET = ("running", "released", IDLE, POLICY, TELEOP, INTERVENE, RESET)  # events that are no warning
 LATE_PERIODS = 3.0  # a tick later than this is an overrun
 
 

@@ -124,7 +124,7 @@ def test_a_command_of_a_page_has_its_options(line: str) -> None:
     if words[0].startswith("-"):
         return
     for extra in cli.COMMANDS[words[0]].extras:
-        pytest.importorskip({"sim": "mujoco", "train": "torch", "ros": "rclpy"}[extra])
+        pytest.importorskip({"sim": "mujoco", "train": "torch", "ros": "rclpy", "teleop": "aiohttp"}[extra])
     text = help_of(*words[:2]) if words[0] in ("bench", "data", "so101") and len(words) > 1 else help_of(words[0])
     missing = [word for word in words if word.startswith("--") and word.partition("=")[0] not in text]
     assert not missing, f"pixelarm {words[0]} has no {missing}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware.commands import sim_arm
+from hardware.commands import sim_arm, teleop
 from robot.commands import deploy
 from robot.ros.shared_memory import OLD_VARIABLE, VARIABLE
 
@@ -42,8 +42,8 @@ def configurations(path: Path) -> set[str]:
     return used
 
 
-def test_both_launch_files_are_there() -> None:
-    assert [path.name for path in FILES] == ["deploy.launch.py", "sim.launch.py"]
+def test_the_launch_files_are_there() -> None:
+    assert [path.name for path in FILES] == ["deploy.launch.py", "sim.launch.py", "teleop.launch.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
@@ -62,11 +62,12 @@ def test_every_argument_is_declared_described_and_used(path: Path) -> None:
 
 
 def test_launch_arguments_are_real_options() -> None:
-    """What the launch files pass on exists: options of sim-arm, parameters of the policy node."""
-    options = {option for action in sim_arm.parser()._actions for option in action.option_strings}
-    text = (FOLDER / "sim.launch.py").read_text()
-    for name in ast.literal_eval(re.search(r"^OPTIONS = (\(.*\))$", text, re.M)[1]):  # type: ignore[index]
-        assert f"--{name.replace('_', '-')}" in options
+    """What the launch files pass on exists: options of sim-arm and teleop, parameters of the policy node."""
+    for file, parser in (("sim.launch.py", sim_arm.parser()), ("teleop.launch.py", teleop.parser())):
+        options = {option for action in parser._actions for option in action.option_strings}
+        text = (FOLDER / file).read_text()
+        for name in ast.literal_eval(re.search(r"^OPTIONS = (\(.*\))$", text, re.M)[1]):  # type: ignore[index]
+            assert f"--{name.replace('_', '-')}" in options
     nodes = re.split(r"\bNode\(", (FOLDER / "deploy.launch.py").read_text())[1:]
     for name, launched, left_out in (
         ("policy_node", nodes[0], set()),

@@ -100,3 +100,31 @@ def test_a_source_that_holds_is_held_at_once_and_goes_on_when_it_speaks_again():
     assert rig.arbiter.mode == POLICY  # it is there: that is no silence
     rig.run(0.7, rig.policy(0.05, 0, 0))
     assert rig.sent[-1][0].position == pytest.approx(HERE + [0.05, 0, 0])
+
+
+def test_an_arm_that_was_moved_while_it_was_held_is_not_pulled_back():
+    """A simulation that was reset, or an arm led by hand: the last target is of another place, 30 cm away."""
+    rig = Rig()
+    rig.arbiter.drive(TELEOP)
+    rig.run(0.1, rig.operator(0, 0, 0, held=False))
+    rig.run(0.5, rig.operator(0, 0, 0))
+    rig.run(0.1, rig.operator(0, 0, 0, held=False))
+    moved = HERE + [-0.3, 0, 0]
+    rig.position = moved.copy()
+    rig.sent.clear()
+    rig.arbiter._publish = lambda target, stamp, hold: None if hold else rig.sent.append((target, stamp, hold))
+    rig.run(0.1, rig.operator(-0.3, 0, 0, held=False))
+    sent = rig.run(0.5, rig.operator(-0.3, 0, 0))  # an arm that does not follow the hold: of another place
+    assert len(sent) == 49  # all but the one tick that waited for a target from after the press
+    assert np.abs(positions(sent) - moved).max() < 1e-9
+
+
+def test_the_status_says_where_the_arm_was_told_to_be():
+    rig = Rig()
+    assert rig.arbiter.status()["target"] is None
+    rig.arbiter.drive(TELEOP)
+    rig.run(0.1, rig.operator(0, 0, 0, held=False))
+    rig.run(0.6, rig.operator(0.05, 0, 0))
+    said = rig.arbiter.status()["target"]
+    assert said["position"] == pytest.approx([0.55, 0.0, 0.3])
+    assert said["xyzw"] == pytest.approx([1.0, 0.0, 0.0, 0.0]) and said["joint_positions"] is None

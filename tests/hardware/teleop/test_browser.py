@@ -1,0 +1,204 @@
+"""The operator's page in a real browser: what moves the arm, and what stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+from browser import CHROMIUM, Browser, Tab, browser
+from page_rig import Served, run, served
+
+pytestmark = [
+    pytest.mark.serial,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: sudo apt-get install chromium"),
+]
+
+LONG_S = 30.0  # so that it is not the silence that stops the arm
+
+
+@contextmanager
+def ticking(made: Served) -> Iterator[None]:
+    """The arm's loop, at 50 Hz."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(0.02):
+            made.tick()
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@asynccontextmanager
+async def opened(made: Served, folder: Path) -> AsyncIterator[tuple[Browser, Tab]]:
+    with ticking(made):
+        async with browser(folder) as found:
+            tab = await found.open(made.access.urls[0])
+            await tab.until("document.body.dataset.drives === 'true'", 20.0)
+            yield found, tab
+
+
+async def moves(made: Served, towards: tuple[float, float, float], seconds: float = 5.0) -> None:
+    """Wait until the target has moved 5 mm that way."""
+    end = time.monotonic() + seconds
+    way = np.array(towards)
+    while not (made.teleop.pressed and float((made.teleop.mapping.position - made.position) @ way) > 0.005):
+        assert time.monotonic() < end, made.teleop.report()
+        await asyncio.sleep(0.01)
+
+
+async def stops(made: Served, seconds: float = 5.0) -> None:
+    """Wait until the arm is let go, and see that it stays so."""
+    end = time.monotonic() + seconds
+    while made.teleop.pressed:
+        assert time.monotonic() < end, made.teleop.report()
+        await asyncio.sleep(0.005)
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+        assert not made.teleop.pressed
+
+
+def test_keys_pointer_and_touch_move_the_target_and_letting_go_stops_it(tmp_path: Path) -> None:
+    async def drive(made: Served) -> None:
+        async with opened(made, tmp_path) as (_, tab):
+            assert "token" not in await tab.evaluate("location.href")
+            assert await tab.evaluate("document.querySelectorAll('#orders button').length") == 4  # stop has its own
+            for code, way in (("KeyW", (1, 0, 0)), ("KeyD", (0, -1, 0)), ("KeyE", (0, 0, 1))):
+                await tab.key(code, True)
+                await moves(made, way)
+                await tab.until("document.body.dataset.pressed === 'true'")
+                await tab.key(code, False)
+                await stops(made)
+            await tab.key("ShiftLeft", True)  # held, and nothing moves
+            await asyncio.sleep(0.2)
+            assert made.teleop.pressed and made.moved() == 0
+            await tab.key("Space", True)
+            await asyncio.sleep(0.1)
+            assert made.teleop.gripper == 1.0
+            await tab.key("Space", False)
+            await tab.key("ShiftLeft", False)
+            await stops(made)
+            x, y = await centre(tab, "#top")
+            await tab.mouse("mousePressed", x, y)
+            await tab.mouse("mouseMoved", x, y - 30)  # up on the map is ahead
+            await moves(made, (1, 0, 0))
+            await tab.mouse("mouseReleased", x, y - 30)
+            await stops(made)
+            await tab.call("Emulation.setTouchEmulationEnabled", enabled=True)
+            x, y = await centre(tab, "#left")
+            await tab.touch("touchStart", (x - 40, y))
+            await moves(made, (0, 1, 0))
+            await tab.touch("touchEnd")
+            await stops(made)
+            assert made.server.counts["refused"] == 0
+
+    with served(LONG_S) as made:
+        run(drive(made))
+
+
+async def centre(tab: Tab, selector: str) -> tuple[float, float]:
+    box = await tab.evaluate(
+        f"(() => {{ const b = document.querySelector('{selector}').getBoundingClientRect();"
+        " return [b.left + b.width / 2, b.top + b.height / 2]; })()"
+    )
+    return box[0], box[1]
+
+
+def test_leaving_the_page_with_a_key_down_stops_the_arm(tmp_path: Path) -> None:
+    async def leave(made: Served) -> None:
+        async with opened(made, tmp_path) as (found, tab):
+            await tab.key("KeyW", True)
+            await moves(made, (1, 0, 0))
+            await tab.evaluate("window.dispatchEvent(new Event('blur'))")
+            await stops(made)
+            await tab.key("KeyW", True, repeat=True)  # the key is still down and repeats
+            await stops(made)
+            await tab.key("KeyW", False)
+
+            await tab.key("KeyW", True)
+            await moves(made, (1, 0, 0))
+            await found.open("about:blank")  # in front of it: the page is hidden
+            await tab.until("document.hidden", 3.0)
+            await stops(made)
+            await found.call("Target.activateTarget", targetId=tab.target)
+            await tab.until("!document.hidden", 3.0)
+            await stops(made)
+            await tab.key("KeyW", False)
+
+            await tab.key("KeyW", True)
+            await moves(made, (1, 0, 0))
+            await found.call("Target.closeTarget", targetId=tab.target)
+            await stops(made)
+            assert made.server.driver is None
+
+    with served(LONG_S) as made:
+        run(leave(made))
+
+
+def test_a_page_or_a_browser_that_hangs_stops_the_arm(tmp_path: Path) -> None:
+    async def hang(made: Served) -> None:
+        async with opened(made, tmp_path) as (found, tab):
+            await press(made, tab, "KeyW", (1, 0, 0))
+            await tab.evaluate("(() => { const end = performance.now() + 600; while (performance.now() < end); })()")
+            await stops(made)  # and does not go on
+            await tab.key("KeyW", False)
+            await press(made, tab, "KeyW", (1, 0, 0))
+            found.signal(signal.SIGSTOP)  # no word, and no end of the connection: only the silence tells
+            await stops(made)
+            found.signal(signal.SIGCONT)
+            await stops(made)
+
+    with served() as made:
+        run(hang(made))
+
+
+async def press(made: Served, tab: Tab, code: str, way: tuple[float, float, float]) -> None:
+    """Press a key until it moves the target: after 150 ms of silence, on a busy machine, it must be pressed anew."""
+    for _ in range(10):
+        await tab.key(code, True)
+        with suppress(AssertionError):
+            await moves(made, way, 0.5)
+            return
+        await tab.key(code, False)
+    raise AssertionError(made.teleop.report())
+
+
+def test_pictures_are_drawn_and_a_lost_connection_is_mended_without_moving(tmp_path: Path) -> None:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("RGB", (32, 24), (200, 30, 30)).save(file, "JPEG")
+
+    async def watch(made: Served) -> None:
+        async with opened(made, tmp_path) as (_, tab):
+            made.frames.put("agentview", file.getvalue())
+            await tab.until("document.querySelector('canvas.camera').width === 32")
+            pixel = "Array.from(document.querySelector('canvas.camera').getContext('2d').getImageData(9, 9, 1, 1).data)"
+            red, green, blue, _ = await tab.until(pixel)
+            assert red > 150 and green < 80 and blue < 80
+            await tab.key("KeyW", True)
+            await moves(made, (1, 0, 0))
+            made.server._loop.call_soon_threadsafe(lambda: made.server.driver.socket._writer.transport.abort())
+            await stops(made)
+            await tab.until("document.body.dataset.drives === 'true'", 8.0)
+            await tab.until("Number(document.body.dataset.roundTrip) > 0")
+            await tab.key("KeyW", True, repeat=True)
+            await stops(made)  # it is back, and the key is still down
+
+    with served(LONG_S) as made:
+        run(watch(made))

@@ -1,0 +1,198 @@
+"""Episodes of an operator: what is observed, which actions are recovered, and that what is written can be read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hardware.teleop.desk import DISCARD, FAILURE, SUCCESS
+from hardware.teleop.recording import FAILURES, Recording
+from robot import profile, rotations
+from robot.actions import Reference, Target, delta, target
+from robot.contract import Action, Camera, Contract, Proprio
+from robot.dataset.dataset import Dataset
+from robot.dataset.episodes import read_dataset
+from robot.errors import ContractMismatch, PixelarmError
+from robot.profile import ArmProfile
+
+DOWN = np.array([1.0, 0.0, 0.0, 0.0])
+TOLD = rotations.from_quaternion(DOWN)
+
+
+def contract(**changes: Any) -> Contract:
+    made = {
+        "task": "trial", "cameras": (Camera("agentview", 8, 8),),
+        "proprio": (Proprio("eef_pos", 3, "m", "base"), Proprio("gripper_opening", 1, "m", "gripper")),
+        "action": Action("eef_delta_position", ("dx", "dy", "dz", "gripper"), ("m", "m", "m", "1"),
+                         (-0.04, -0.04, -0.04, -1), (0.04, 0.04, 0.04, 1)),
+        "rate_hz": 10, "deadline_ms": 80, "max_age_ms": 100,
+    }  # fmt: skip
+    return Contract(**{**made, **changes})
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def steady(self) -> float:
+        return self.now_s
+
+    def now_ns(self) -> int:
+        return round(self.now_s * 1e9)
+
+    def notify(self) -> None: ...
+
+
+class Rig:
+    def __init__(self, folder: Path, made: Contract | None = None) -> None:
+        self.clock, self.said, self.number = Clock(), [], 0  # type: ignore[var-annotated]
+        self.arm = ArmProfile.load(profile.find("sim_panda", profile.shipped()))
+        clock: Any = self.clock
+        self.recording = Recording(folder, self.arm, made or contract(), {"operator": "hand"}, self.said.append, clock)
+
+    def step(self, at: tuple[float, float, float], told: tuple[float, float, float], held: bool = True) -> None:
+        """A tenth of a second: the arm is measured, having been told where to go since the last time."""
+        self.clock.now_s += 0.1
+        self.number += 1
+        stamp = self.clock.now_ns()
+        if self.number > 1:
+            self.recording.put_command(Target(1.0, position=np.array(told), rotation=TOLD))
+        self.recording.put_state("eef_pos", np.array(at), stamp)
+        self.recording.put_state("eef_quat", DOWN, stamp)
+        self.recording.put_state("gripper_opening", np.array([0.08]), stamp)
+        self.recording.put_image("agentview", np.full((8, 8, 3), self.number, np.uint8), stamp)
+        self.recording.step(held)
+
+    def end(self, outcome: str) -> None:
+        self.recording.end(outcome)
+        self.recording.close()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    made: list[Rig] = []
+
+    def make(*arguments: Any) -> Rig:
+        made.append(Rig(tmp_path / "hands", *arguments))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.recording.close()
+
+
+def test_actions_are_deltas_from_what_was_measured(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """Told 2 cm ahead of where it was, the arm gets 1 cm far: the action is 0.02, not 0.01."""
+    made = rig()
+    made.step((0.40, 0, 0.2), (0, 0, 0), held=False)  # nobody holds: no episode
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
+    made.step((0.42, 0, 0.2), (0.46, 0, 0.2))  # 5 cm from 0.41: more than an action can say
+    made.end(SUCCESS)
+    (episode,) = read_dataset(tmp_path / "hands", contract())
+    assert episode.actions == pytest.approx(np.array([[0.02, 0, 0, 1], [0.04, 0, 0, 1]]), abs=1e-6)
+    assert episode.observations["eef_pos"][:, 0] == pytest.approx([0.40, 0.41, 0.42])
+    assert episode.observations["agentview"][:, 0, 0, 0].tolist() == [2, 3, 4]
+    assert episode.rewards.tolist() == [0, 1] and episode.terminated.tolist() == [False, True] and episode.success
+    assert np.diff(episode.stamps).tolist() == [10**8, 10**8]
+    assert episode.provenance["clipped"] == 1 and episode.provenance["gaps"] == 0
+
+
+def test_a_pause_is_left_out(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """Let go for three observations: the step before the pause leads to where the arm rested at its end."""
+    made = rig()
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
+    made.step((0.42, 0, 0.2), (0.43, 0, 0.2), held=False)  # let go in between: what it did until then counts
+    for _ in range(3):
+        made.step((0.43, 0, 0.2), (0.43, 0, 0.2), held=False)
+    made.step((0.431, 0, 0.2), (0.43, 0, 0.2))
+    made.step((0.44, 0, 0.2), (0.45, 0, 0.2))
+    made.end(SUCCESS)
+    (episode,) = read_dataset(tmp_path / "hands")
+    assert episode.observations["eef_pos"][:, 0] == pytest.approx([0.40, 0.41, 0.431, 0.44])
+    assert episode.actions[:, 0] == pytest.approx([0.02, 0.02, 0.019], abs=1e-6)
+    assert episode.provenance["gaps"] == 0
+
+
+def test_outcomes(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    made = rig()
+    made.recording.end(SUCCESS)
+    assert "begins when you move the arm" in made.said[-1]
+    for outcome in (SUCCESS, FAILURE, DISCARD):
+        made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+        made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
+        made.recording.end(outcome)
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
+    made.recording.close()
+    assert any("open episode of 1 steps is not kept" in words for words in made.said)
+    assert [len(Dataset(tmp_path / "hands")), len(Dataset(tmp_path / "hands" / FAILURES))] == [1, 1]
+    assert not read_dataset(tmp_path / "hands" / FAILURES)[0].success
+
+
+def test_observations_that_come_late_are_counted(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    made = rig()
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    made.clock.now_s += 0.1
+    made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
+    made.end(SUCCESS)
+    assert read_dataset(tmp_path / "hands")[0].provenance["gaps"] == 1
+
+
+def test_a_camera_that_is_faster_than_the_contract_is_thinned_out(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    made = rig()
+    for i in range(10):
+        made.clock.now_s -= 0.07  # every 30 ms
+        made.step((0.40 + 0.001 * i, 0, 0.2), (0.45, 0, 0.2))
+    made.end(SUCCESS)
+    assert np.diff(read_dataset(tmp_path / "hands")[0].stamps).tolist() == [9 * 10**7] * 3
+
+
+def test_episodes_join_those_of_the_same_contract_alone(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    for _ in range(2):
+        made = rig()
+        made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+        made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
+        made.end(SUCCESS)
+    assert len(Dataset(tmp_path / "hands")) == 2
+    with pytest.raises(ContractMismatch):
+        rig(contract(task="another"))
+
+
+def test_joint_actions_are_refused(rig: Callable[..., Rig]) -> None:
+    joints = Action("joint_velocity", tuple("1234567g"), ("rad/s",) * 7 + ("1",), (-1,) * 8, (1,) * 8)
+    proprio = (Proprio("joint_pos", 7, "rad", "joint"),)
+    with pytest.raises(PixelarmError, match="choose a task whose actions are deltas"):
+        rig(contract(action=joints, proprio=proprio))
+
+
+@pytest.mark.parametrize("name", ["eef_delta_position", "eef_delta_pose", "eef_delta_position_yaw"])
+def test_a_delta_is_the_inverse_of_its_target(name: str) -> None:
+    size = {"eef_delta_position": 4, "eef_delta_pose": 7, "eef_delta_position_yaw": 5}[name]
+    reference = Reference(np.array([0.4, 0.1, 0.2]), TOLD, None, TOLD)
+    action = np.array([0.01, -0.02, 0.03, 0.1, -0.2, 0.15][: size - 1] + [-1.0])
+    assert delta(name, reference, target(name, reference, action)) == pytest.approx(action, abs=1e-6)
+
+
+def test_writing_does_not_hold_the_loop_up(rig: Callable[..., Rig]) -> None:
+    made = rig()
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
+    written = made.recording._write_one
+    done: list[bool] = []
+
+    def slow(*arguments: Any) -> str:
+        while not done:
+            time.sleep(0.01)
+        return written(*arguments)
+
+    made.recording._write_one = slow  # type: ignore[method-assign]
+    made.recording.end(SUCCESS)  # returns at once
+    assert made.recording.report()["steps"] == 0
+    done.append(True)
