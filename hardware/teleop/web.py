@@ -35,7 +35,7 @@ LONGEST_MESSAGE = 2048  # bytes
 HELLO_S = 5.0  # in which a page must show its token
 STATUS_S = 0.1
 ALIVE_S = 2.0  # between pings of a connection; without an answer it is closed
-MOST_PAGES = 8
+MOST_PAGES, MOST_STRANGERS = 8, 16
 ON_THE_WAY = 2  # pictures that a page has not drawn yet; more are not sent: the newest comes next
 HEADERS = {
     "Cache-Control": "no-store",
@@ -132,6 +132,7 @@ class Server:
         self.pages: list[Page] = []
         self.driver: Page | None = None
         self.counts: Counter[str] = Counter()  # refused: messages; turned_away: connections
+        self._strangers = 0  # connections that have not shown the token yet
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._listening, self._problem = threading.Event(), ""
@@ -208,10 +209,17 @@ class Server:
         if not self.access.is_ours(request.headers.get("Host"), request.headers.get("Origin", "")):
             self.counts["turned_away"] += 1
             return web.Response(status=403, text="not from this page")
+        if self._strangers >= MOST_STRANGERS:
+            return web.Response(status=503, text="too many connections")
         socket = web.WebSocketResponse(max_msg_size=LONGEST_MESSAGE, heartbeat=ALIVE_S, compress=False)
         await socket.prepare(request)
         _no_delay(request)
-        if not await self._has_token(socket):
+        self._strangers += 1
+        try:
+            known = await self._has_token(socket)
+        finally:
+            self._strangers -= 1
+        if not known:
             self.counts["turned_away"] += 1
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"wrong or missing token")
         elif len(self.pages) >= MOST_PAGES:

@@ -23,6 +23,12 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: sudo apt-get install chromium"),
 ]
 
+PAD = """
+globalThis.pad = {
+  connected: true, axes: [0, -1, 0, 0], buttons: Array.from({length: 17}, () => ({pressed: false, value: 0})),
+};
+navigator.getGamepads = () => [pad]; true
+"""
 LONG_S = 30.0  # so that it is not the silence that stops the arm
 
 
@@ -73,7 +79,7 @@ async def stops(made: Served, seconds: float = 5.0) -> None:
         assert not made.teleop.pressed
 
 
-def test_keys_pointer_and_touch_move_the_target_and_letting_go_stops_it(tmp_path: Path) -> None:
+def test_keys_pointer_pad_and_touch_move_the_target_and_letting_go_stops_it(tmp_path: Path) -> None:
     async def drive(made: Served) -> None:
         async with opened(made, tmp_path) as (_, tab):
             assert "token" not in await tab.evaluate("location.href")
@@ -98,6 +104,13 @@ def test_keys_pointer_and_touch_move_the_target_and_letting_go_stops_it(tmp_path
             await tab.mouse("mouseMoved", x, y - 30)  # up on the map is ahead
             await moves(made, (1, 0, 0))
             await tab.mouse("mouseReleased", x, y - 30)
+            await stops(made)
+            await tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
+            await tab.evaluate(PAD)
+            await asyncio.sleep(0.1)
+            await tab.evaluate("pad.buttons[5].pressed = true")
+            await moves(made, (1, 0, 0))
+            await tab.evaluate("pad.buttons[5].pressed = false")
             await stops(made)
             await tab.call("Emulation.setTouchEmulationEnabled", enabled=True)
             x, y = await centre(tab, "#left")
