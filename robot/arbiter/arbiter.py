@@ -169,10 +169,10 @@ class Arbiter:
             if self.mode == FAULT:
                 return f"there is a fault ({self.rule}: {self.words}): remove its cause, then clear it"
             refusal = self._unready()
-            if not refusal and mode == RESET:
-                refusal = self._journey.refusal(self.kind)
-            if not refusal and self._gate and mode == POLICY:
-                refusal = self.sources[POLICY].refusal(self.clock.steady()) or self._misplaced()
+            if mode == RESET:
+                refusal = refusal or self._journey.refusal(self.kind)
+            if self._gate and mode == POLICY:
+                refusal = refusal or self.sources[POLICY].refusal(self.clock.steady()) or self._misplaced()
             if not refusal:
                 self._enter(mode, "waiting", f"{mode} has command")
             return refusal
@@ -313,11 +313,9 @@ class Arbiter:
     def _carried_away(self, last: Target) -> bool:
         """Whether an arm that was held stands further from its last target than any lag: somebody moved it."""
         there = self.state.reference
-        if last.position is not None:
-            assert there.position is not None
+        if last.position is not None and there.position is not None:
             return float(np.linalg.norm(last.position - there.position)) > MOVED_M
-        if last.joint_positions is not None:
-            assert there.joint_positions is not None
+        if last.joint_positions is not None and there.joint_positions is not None:
             return float(np.abs(last.joint_positions - there.joint_positions).max()) > MOVED_RAD
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
+    parent = os.getppid()  # first: one that dies while this process starts is not missed
     own, ros_args = runtime.split_ros_args(argv)
     args = parser().parse_args(own)
-    overrides = _overrides(args)
+    overrides = _overrides(args) | {"parent": parent if args.end_with_parent else 0}
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
     from robot.ros.arbiter_node import ArbiterNode
@@ -75,7 +77,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         "stats_path": str(args.stats) if args.stats else None,
     }
     given = {name: value for name, value in wanted.items() if value is not None}
-    return {"profile": str(path), "command": args.command, "end_with_parent": args.end_with_parent, **given}
+    return {"profile": str(path), "command": args.command, **given}
 
 
 if __name__ == "__main__":

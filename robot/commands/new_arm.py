@@ -8,12 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from robot.commands.found import STEPS, Found, draft
 from robot.errors import PixelarmError
 from robot.files import write_text
 from robot.kinematics.chain import Chain
 from robot.kinematics.urdf import UrdfJoint, chain_between, read_joints
 from robot.profile import ArmProfile
+from robot.profile.draft import STEPS, Found, draft
 
 
 def parser() -> argparse.ArgumentParser:

@@ -76,7 +76,7 @@ class ArbiterNode(Node):
         self.arbiter = self._make_arbiter()
         self._connect()
         self._introduce()
-        self._parent = os.getppid() if self.get_parameter("end_with_parent").value else 0
+        self._parent = int(self.get_parameter("parent").value)
         self._running, self._since_s = True, time.monotonic()
         self._thread = threading.Thread(target=self._run, name="arbiter", daemon=True)
         self._thread.start()
@@ -96,7 +96,7 @@ class ArbiterNode(Node):
         declare("speed_scale", 0.0, "share of the greatest speeds, in (0, 1]; 0: as the profile says")
         declare("jumps", "profile", "true: the arm may be set elsewhere, as a simulated one; or false, profile")
         declare("command", NOBODY, "who gets command once the arm is there: nobody, policy or teleop")
-        declare("end_with_parent", False, "end, after coming to rest, when the process that started this one is gone")
+        declare("parent", 0, "process with which it ends, after coming to rest; 0: none")
         declare("stats_path", "", "file for counters and times, written when the node ends")
 
     def _text(self, name: str) -> str:

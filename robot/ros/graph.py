@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import Any
 
-from robot.commands.found import Found
+from robot.profile.draft import Found
 from robot.ros import runtime
 from robot.ros.runtime import message_type, qos
 

@@ -71,7 +71,7 @@ def test_launch_arguments_are_real_options() -> None:
     nodes = re.split(r"\bNode\(", (FOLDER / "deploy.launch.py").read_text())[1:]
     for name, launched, left_out in (
         ("policy_node", nodes[0], set()),
-        ("arbiter_node", nodes[1], {"target", "stats_path", "end_with_parent", "jumps"}),  # the bundle says the target
+        ("arbiter_node", nodes[1], {"target", "stats_path", "parent", "jumps"}),  # the bundle says the target
     ):
         node = (FOLDER.parent / "robot" / "ros" / f"{name}.py").read_text()
         parameters = set(re.findall(r'\bdeclare\(\s*"(\w+)"', node))

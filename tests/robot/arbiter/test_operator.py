@@ -104,7 +104,7 @@ def test_a_source_that_holds_is_held_at_once_and_goes_on_when_it_speaks_again():
 
 def test_an_arm_that_was_moved_while_it_was_held_is_not_pulled_back():
     """A simulation that was reset, or an arm led by hand: the last target is of another place, 30 cm away."""
-    rig = Rig()
+    rig = Rig(jumps=True)
     rig.arbiter.drive(TELEOP)
     rig.run(0.1, rig.operator(0, 0, 0, held=False))
     rig.run(0.5, rig.operator(0, 0, 0))

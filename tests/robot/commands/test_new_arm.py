@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from robot.cli import main
-from robot.commands.found import Found, draft
 from robot.profile import ArmProfile
+from robot.profile.draft import Found, draft
 
 URDF = """<robot name="arm"><link name="base_link"/><link name="a"/><link name="tool0"/>
 <joint name="j1" type="revolute"><parent link="base_link"/><child link="a"/><origin xyz="0 0 0.3"/>
