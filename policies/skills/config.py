@@ -18,11 +18,18 @@ class FistConfig(OptimiserConfig):
     horizon: int = 10  # control steps of a skill, and how far the retrieved state lies ahead
     latent: int = 10  # numbers of a skill
     hidden: int = 256  # width of the decoder's, the inverse dynamics' and the distance's layers
-    layers: int = 3  # of them
-    recurrent: int = 128  # width of the posterior's LSTM
+    layers: int = 2  # of them
+    recurrent: int = 64  # width of the posterior's LSTM
     prior_weight: float = 5e-4  # of KL(posterior || N(0, I)), beside the actions' error; beta in the paper
-    # of the actions' error with the inverse dynamics' own skill in place of the posterior's; 0: as in the paper
+    # of the first action's error with the inverse dynamics' own skill in place of the posterior's, which is how the
+    # policy acts; 0: as in the paper
     inverse_weight: float = 1.0
+    # rad, standard deviation of what joint positions are displaced by in that term; the joint velocity that it asks for
+    # takes the displacement back within one control step. 0: as in the paper. Of joint velocities alone
+    nudge: float = 0.02
+    # by which a looked-up state is held to be further away for each control step that its demonstration took from there
+    # to its end: of states that are about as near, the one of the swifter demonstration. 0: as in the paper
+    haste: float = 0.002
     # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
     distance: str = "learned"
     embedding: int = 32  # numbers of a state in the learned distance
@@ -51,7 +58,7 @@ class FistConfig(OptimiserConfig):
         ]
         found += [
             f"algo.{name} must not be negative, got {getattr(self, name)}"
-            for name in ("prior_weight", "inverse_weight", "two_valued_weight")
+            for name in ("prior_weight", "inverse_weight", "two_valued_weight", "nudge", "haste")
             if getattr(self, name) < 0.0
         ]
         if self.distance not in DISTANCES:

@@ -32,7 +32,7 @@ from robot.contract import Contract
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
 
-STORED = ("seen", "ahead")  # what is looked up; their number of rows is that of the demonstrations' states
+STORED = ("seen", "ahead", "left")  # what is looked up; their number of rows is that of the demonstrations' states
 
 
 class Fist(nn.Module):
@@ -40,16 +40,24 @@ class Fist(nn.Module):
 
     Attributes:
         seen, ahead: ``(M, F)`` float32, the demonstrations' normalised states, and those H steps later.
+        left: ``(M,)`` float32, control steps from there to the demonstration's end.
     """
 
     seen: torch.Tensor
     ahead: torch.Tensor
+    left: torch.Tensor
     embedded: torch.Tensor
 
     def __init__(self, contract: Contract, cfg: FistConfig, seed: int) -> None:
         super().__init__()
         require_states(contract)
         self.contract, self.cfg = contract, cfg
+        self.joints = joints_in(contract)
+        if cfg.nudge and self.joints is None:
+            raise PixelarmError(
+                "algo.nudge displaces joint positions and takes them back by joint velocities; "
+                f"the contract of {contract.task} has not both: set algo.nudge=0"
+            )
         self.normalizer = ProprioNormalizer(contract)
         self.actions = ActionNormalizer(contract, classify=True)
         size = len(self.normalizer.mean)
@@ -57,8 +65,9 @@ class Fist(nn.Module):
             torch.manual_seed(seed)
             self.skill = SkillModel(size, contract.action.size, cfg)
             self.distance = Distance(size, cfg)
-        for name in STORED:
-            self.register_buffer(name, torch.zeros(0, size))
+        self.register_buffer("seen", torch.zeros(0, size))
+        self.register_buffer("ahead", torch.zeros(0, size))
+        self.register_buffer("left", torch.zeros(0))
         # ``seen`` by the distance; empty: not computed since the weights changed
         self.register_buffer("embedded", torch.zeros(0, cfg.embedding), persistent=False)
 
@@ -76,7 +85,7 @@ class Fist(nn.Module):
         """From now on, look up the states of these demonstrations. Raises PixelarmError if there are none."""
         if not len(windows.states):
             raise PixelarmError("a policy that looks demonstrations up needs at least one: give it demos=FOLDER")
-        self.seen, self.ahead = self._scaled(windows.states), self._scaled(windows.ahead())
+        self.seen, self.ahead, self.left = self._scaled(windows.states), self._scaled(windows.ahead()), windows.left()
         self._forget()
 
     def _scaled(self, states: torch.Tensor) -> torch.Tensor:
@@ -100,17 +109,26 @@ class Fist(nn.Module):
         before, start, end = states[:, :-1], states[:, 0], states[:, -1]
         posterior = self.skill.posterior(before, wanted)
         z = posterior.sample()
-        inverse = self.skill.inverse_dynamics(start, end)
+        inverse, first = self.skill.inverse_dynamics(start, end), batch.valid[:, :1]
         losses = {
             "reconstruction": self._error(self.skill.decode(before, z), wanted, batch.valid),
             "kl": posterior.kl_to_unit().mean(),
             "inverse_nll": inverse.nll(z.detach()).mean() / self.cfg.latent,
-            "inverse_error": self._error(self.skill.decode(before, inverse.mean), wanted, batch.valid),
+            "inverse_error": self._error(*self._as_it_acts(batch, end), first),
             "contrast": self.distance.loss(start[batch.valid[:, -1]], end[batch.valid[:, -1]]),
         }
         total = losses["reconstruction"] + losses["inverse_nll"] + losses["contrast"]
         total = total + self.cfg.prior_weight * losses["kl"] + self.cfg.inverse_weight * losses["inverse_error"]
         return {"loss": total, **losses}
+
+    def _as_it_acts(self, batch: SkillBatch, end: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first action ``(B, 1, A)`` by the inverse dynamics' skill in a displaced state, and the wanted one,
+        both as the network has them.
+        """
+        states, actions = displaced(batch.states[:, 0], batch.actions[:, 0], self.joints, self.cfg.nudge, self.contract)
+        start = self._scaled(states)
+        answer = self.skill.decode(start, self.skill.inverse_dynamics(start, end).mean)
+        return answer[:, None], self.actions.to_network(actions)[:, None]
 
     def _error(self, answer: torch.Tensor, wanted: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """L1 of motions, cross-entropy of two-valued numbers: as ``policies.imitation.bc``."""
@@ -133,7 +151,8 @@ class Fist(nn.Module):
             )
         if len(self.embedded) != len(self.seen):
             self.embedded = self.embed(self.seen).detach()
-        return (self.embed(states)[:, None] - self.embedded[None]).square().sum(dim=-1).argmin(dim=1)
+        away = (self.embed(states)[:, None] - self.embedded[None]).square().sum(dim=-1)
+        return (away + self.cfg.haste * self.left).argmin(dim=1)
 
     def forward(self, observations: Observation) -> torch.Tensor:
         """Actions ``(B, 1, A)`` in the contract's units."""
@@ -153,3 +172,38 @@ class Fist(nn.Module):
         """See ``policies.policy.Policy``; with what is looked up."""
         self.nearest(self.seen[:1])  # embeds them all: what is exported are constants
         return Deployed(self)
+
+
+def joints_in(contract: Contract) -> slice | None:
+    """Where the joint positions are in a state, if the contract's actions are the velocities of the same joints."""
+    start = 0
+    for entry in contract.proprio:
+        if entry.name == "joint_pos" and contract.action.kind == "joint_velocity":
+            return slice(start, start + entry.size)
+        start += entry.size
+    return None
+
+
+def displaced(
+    states: torch.Tensor, actions: torch.Tensor, joints: slice | None, nudge: float, contract: Contract
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """States with the arm beside where it was, and actions that take it back on the way.
+
+    Demonstrations hold the arm within a centimetre of its way at objects, so they say little about how to come back to
+    it. Joint velocities do: an arm that is displaced by d, and should be where it would have been, is asked for d less
+    in the control step.
+
+    Args:
+        states, actions: ``(B, F)`` and ``(B, A)`` in the contract's units.
+        nudge: rad, standard deviation; each row has its own share of it, from none to twice as much.
+    """
+    if not nudge or joints is None:
+        return states, actions
+    number = joints.stop - joints.start
+    share = 2.0 * torch.rand(len(states), 1, device=states.device)
+    by = nudge * share * torch.randn(len(states), number, device=states.device)
+    states, actions = states.clone(), actions.clone()
+    states[:, joints] += by
+    low, high = (actions.new_tensor(bound[:number]) for bound in (contract.action.low, contract.action.high))
+    actions[:, :number] = (actions[:, :number] - by / contract.period_s).clamp(low, high)
+    return states, actions

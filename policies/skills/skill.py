@@ -73,7 +73,7 @@ class Distance(nn.Module):
     """Which states are near each other in time: f, trained with InfoNCE (arXiv 1807.03748) at the horizon.
 
     logit_ij = (W f(s_i)) . f(s'_j) / temperature, where s'_i is the state H steps after s_i in the same episode, and
-    the other rows of the batch are what it is told from. f is scaled to length 1, so that the squared Euclidean distance
+    the other rows of the batch are what it is told from. f has length 1, so that the squared Euclidean distance
     of two embeddings, which is what looks demonstrations up, does not depend on how sure the network is.
     """
 

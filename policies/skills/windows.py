@@ -93,6 +93,10 @@ class SkillWindows(Dataset[SkillBatch]):
         """Those actions, ``(N, A)``."""
         return torch.from_numpy(self._actions[self._rows])
 
+    def left(self) -> torch.Tensor:
+        """Of every state, the control steps to its episode's end, ``(N,)`` float32."""
+        return torch.from_numpy((self._last - np.arange(len(self._last))).astype(np.float32))
+
     def ahead(self) -> torch.Tensor:
         """Of every state, the one ``horizon`` control steps later in the same episode, or its last one; ``(N, F)``."""
         at = np.minimum(np.arange(len(self._last)) + self.horizon, self._last)

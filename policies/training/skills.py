@@ -48,7 +48,13 @@ Make a policy for the task that a few demonstrations show, of skills that `pixel
 
 example: pixelarm adapt skills=runs/skills-fist-no-kettle-seed1 demos=runs/no-kettle/target"""
 FINE_TUNING = ("recipe.fit_updates=2000", "algo.learning_rate=5e-4")  # defaults of `pixelarm adapt`
-FREE = (*(field.name for field in dataclasses.fields(OptimiserConfig)), "distance", "execute")  # of algo, in adapting
+FREE = (
+    *(field.name for field in dataclasses.fields(OptimiserConfig)),
+    "distance",
+    "haste",
+    "nudge",
+    "execute",
+)  # of algo, in adapting
 
 
 def pretrain(argv: list[str]) -> int:
