@@ -50,7 +50,6 @@ LEARNERS: dict[str, Learner] = {
     "bc": Learner("cloning, the demonstrations alone", "chunk_bc_states", ALONE),
     "fist_alone": Learner("FIST, the demonstrations alone", "fist", ALONE),
     "fist_untuned": Learner("FIST without fine-tuning", "fist", AS_THEY_ARE),
-    "fist_euclidean": Learner("FIST, Euclidean distance", "fist", TUNED, ("algo.distance=euclidean",)),
     "fist_learned": Learner("FIST, learned distance", "fist", TUNED, ("algo.distance=learned",)),
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
 }
@@ -127,8 +126,8 @@ def done(cfg: TrainConfig) -> bool:
     require_same_config(before, {**asdict(cfg)}, folder)
     if before["recipe"]["fit_updates"] != cfg.recipe.fit_updates:
         raise PixelarmError(
-            f"{folder} was fitted for {before['recipe']['fit_updates']} updates, not {cfg.recipe.fit_updates}: give the "
-            "same, or another --out"
+            f"{folder} was fitted for {before['recipe']['fit_updates']} updates, not {cfg.recipe.fit_updates}: give "
+            "the same, or another --out"
         )
     return True
 
@@ -208,8 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm bench skills",
-        description="Learn a split's target task from a few demonstrations, by each learner and training seed; play all "
-        "of them on the same scenes for 450 steps, and compare completed subtasks in pairs with the first learner. "
+        description="Learn a split's target task from a few demonstrations, by each learner and training seed; play "
+        "all of them on the same scenes for 450 steps, and compare completed subtasks in pairs with the first learner. "
         "Repeat the command to go on after an interruption, or with more seeds and learners.",
         epilog=f"learners:\n{names}\n\nexample:\n  pixelarm data make kitchen --split no-kettle --out runs/no-kettle\n"
         "  pixelarm bench skills --split no-kettle --seeds 1 2 3",

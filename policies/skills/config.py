@@ -17,8 +17,8 @@ class FistConfig(OptimiserConfig):
     history: int = 1  # observations the policy sees; only 1
     horizon: int = 10  # control steps of a skill, and how far the retrieved state lies ahead
     latent: int = 10  # numbers of a skill
-    hidden: int = 256  # width of the decoder's, the inverse dynamics' and the distance's layers
-    layers: int = 2  # of them
+    hidden: int = 128  # width of the decoder's, the inverse dynamics' and the distance's layers
+    layers: int = 3  # of them
     recurrent: int = 64  # width of the posterior's LSTM
     prior_weight: float = 5e-4  # of KL(posterior || N(0, I)), beside the actions' error; beta in the paper
     # of the first action's error with the inverse dynamics' own skill in place of the posterior's, which is how the
@@ -31,7 +31,7 @@ class FistConfig(OptimiserConfig):
     # to its end: of states that are about as near, the one of the swifter demonstration. 0: as in the paper
     haste: float = 0.002
     # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
-    distance: str = "learned"
+    distance: str = "euclidean"
     embedding: int = 32  # numbers of a state in the learned distance
     temperature: float = 0.1  # of the learned distance's softmax
     # least standard deviation that the state is divided by, in its own units: an object that never moved in the
