@@ -58,9 +58,10 @@ class Policy(Protocol):
 class FittedPolicy(Policy, Protocol):
     """A policy that learns from demonstrations alone; also an ``nn.Module``.
 
-    It may have three more methods: ``rows(episodes)``, the dataset whose batches ``loss`` takes, by default
+    It may have four more methods: ``rows(episodes)``, the dataset whose batches ``loss`` takes, by default
     ``policies.data.windows.Windows``; ``measure(rows)``, which takes the statistics of what inputs and outputs are
-    scaled by, once before the first update; and ``look_up(rows)``, of a policy that demonstrations are a part of.
+    scaled by, once before the first update; ``widen(rows)``, which after pretraining scales by new rows what stood
+    still before; and ``look_up(rows)``, of a policy that demonstrations are a part of.
     """
 
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:

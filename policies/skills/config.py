@@ -17,9 +17,10 @@ class FistConfig(OptimiserConfig):
     history: int = 1  # observations the policy sees; only 1
     horizon: int = 10  # control steps of a skill, and how far the retrieved state lies ahead
     latent: int = 10  # numbers of a skill
-    hidden: int = 128  # width of the decoder's, the inverse dynamics' and the distance's layers
+    hidden: int = 256  # width of the decoder's, the inverse dynamics' and the distance's layers
     layers: int = 3  # of them
     recurrent: int = 64  # width of the posterior's LSTM
+    decoded: int = 2  # steps of each stretch, drawn at random, whose actions the posterior's skill is to give back
     prior_weight: float = 5e-4  # of KL(posterior || N(0, I)), beside the actions' error; beta in the paper
     # of the first action's error with the inverse dynamics' own skill in place of the posterior's, which is how the
     # policy acts; 0: as in the paper
@@ -48,7 +49,7 @@ class FistConfig(OptimiserConfig):
         """What does not fit together, in words."""
         found = [
             f"algo.{name} must be at least 1, got {getattr(self, name)}"
-            for name in ("horizon", "latent", "hidden", "layers", "recurrent", "embedding")
+            for name in ("horizon", "latent", "hidden", "layers", "recurrent", "embedding", "decoded")
             if getattr(self, name) < 1
         ]
         found += [

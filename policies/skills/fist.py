@@ -81,6 +81,10 @@ class Fist(nn.Module):
         self.normalizer.fit(windows.all_states(), self.cfg.state_floor)
         self.actions.fit(windows.all_actions(), self.cfg.action_floor)
 
+    def widen(self, windows: SkillWindows) -> None:
+        """Scale what stood still in the data of the skills by demonstrations in which it moves."""
+        self.normalizer.widen(windows.all_states(), self.cfg.state_floor)
+
     def look_up(self, windows: SkillWindows) -> None:
         """From now on, look up the states of these demonstrations. Raises PixelarmError if there are none."""
         if not len(windows.states):
@@ -109,9 +113,11 @@ class Fist(nn.Module):
         before, start, end = states[:, :-1], states[:, 0], states[:, -1]
         posterior = self.skill.posterior(before, wanted)
         z = posterior.sample()
+        rows = torch.arange(len(states), device=states.device)[:, None]
+        k = torch.randint(self.cfg.horizon, (len(states), self.cfg.decoded), device=states.device)
         inverse, first = self.skill.inverse_dynamics(start, end), batch.valid[:, :1]
         losses = {
-            "reconstruction": self._error(self.skill.decode(before, z), wanted, batch.valid),
+            "reconstruction": self._error(self.skill.decode(before[rows, k], z), wanted[rows, k], batch.valid[rows, k]),
             "kl": posterior.kl_to_unit().mean(),
             "inverse_nll": inverse.nll(z.detach()).mean() / self.cfg.latent,
             "inverse_error": self._error(*self._as_it_acts(batch, end), first),

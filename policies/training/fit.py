@@ -97,6 +97,8 @@ def prepare(policy: Any, cfg: TrainConfig, demos: list[Episode]) -> Dataset[Any]
     rows = policy.rows(demos) if hasattr(policy, "rows") else Windows(policy.contract, demos)
     if cfg.recipe.skills:
         load_skills(policy, Path(cfg.recipe.skills))
+        if hasattr(policy, "widen"):
+            policy.widen(rows)
     elif hasattr(policy, "measure"):
         policy.measure(rows)
     if cfg.recipe.look_up and hasattr(policy, "look_up"):

@@ -2,10 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from conftest_skills import walk, walking_contract
 
+from policies.networks.normalizers import ProprioNormalizer
 from policies.skills.windows import SkillWindows
-from robot.contract import Camera
+from robot.contract import Camera, Proprio
 from robot.errors import DatasetError, PixelarmError
 
 
@@ -51,3 +53,15 @@ def test_cameras_are_refused():
     contract = dataclasses.replace(walking_contract(), cameras=(Camera("agentview", 32, 32),))
     with pytest.raises(PixelarmError, match="observes the cameras agentview: set task.observe=states"):
         SkillWindows(contract, [], 3)
+
+
+def test_what_stood_still_is_scaled_by_what_moves_later():
+    """Stds of 1 and, at the floor, 0.1; then 2 and 3: only the second is taken."""
+    normalizer = ProprioNormalizer(
+        dataclasses.replace(walking_contract(), proprio=(Proprio("eef_pos", 2, "m", "base"),))
+    )
+    unit = torch.tensor([-1.0, 1.0]) / 2**0.5
+    normalizer.fit(torch.stack([unit, 0 * unit], dim=1), 0.1)
+    assert torch.allclose(normalizer.std, torch.tensor([1.0, 0.1]))
+    normalizer.widen(torch.stack([2 * unit, 3 * unit], dim=1), 0.1)
+    assert torch.allclose(normalizer.std, torch.tensor([1.0, 3.0]))
