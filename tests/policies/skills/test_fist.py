@@ -74,7 +74,7 @@ def test_it_looks_up_a_state_that_it_has_seen_and_goes_where_that_led(distance):
 
 def test_the_distance_follows_the_weights():
     """What was embedded before an update is not used after it."""
-    policy = walker()
+    policy = walker(distance="learned")
     state = policy.normalizer(observed(0.02, 1))
     policy.nearest(state)
     policy.loss(policy.rows([walk(5)]).__getitems__([0, 1]))
