@@ -43,6 +43,10 @@ class RecipeConfig:
     pretrain_updates: int = 0  # updates of those losses
     clone_updates: int = 0  # behaviour-cloning warm start
     fit_updates: int = 0  # updates of a policy that is fitted to demonstrations, in families without an online agent
+    # run of `pixelarm pretrain` whose weights and scales a policy that is fitted begins with; fit_updates may then be 0
+    skills: str = ""
+    # the demonstrations become part of a policy that looks them up when it acts (FIST); False: to pretrain it
+    look_up: bool = True
     # environment steps (decisions of the policy) online, of all actors and devices together; or give frames
     steps: int = 0
     frames: int = 0  # the same in steps x action repeat, as DeepMind Control's papers count; or give steps

@@ -56,7 +56,13 @@ class Policy(Protocol):
 
 
 class FittedPolicy(Policy, Protocol):
-    """A policy that learns from demonstrations alone; also an ``nn.Module``."""
+    """A policy that learns from demonstrations alone; also an ``nn.Module``.
+
+    It may have four more methods: ``rows(episodes)``, the dataset whose batches ``loss`` takes, by default
+    ``policies.data.windows.Windows``; ``measure(rows)``, which takes the statistics of what inputs and outputs are
+    scaled by, once before the first update; ``widen(rows)``, which after pretraining scales by new rows what stood
+    still before; and ``look_up(rows)``, of a policy that demonstrations are a part of.
+    """
 
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Scalars to log for windows of demonstrations; "loss" is minimised.

@@ -82,6 +82,20 @@ COMMANDS: dict[str, Command] = {
         LEARN,
         ("train",),
     ),
+    "pretrain": Command(
+        "policies.training.skills:pretrain",
+        "learn skills from many demonstrations, to be reused",
+        "experiment=fist data=runs/no-kettle",
+        LEARN,
+        ("train",),
+    ),
+    "adapt": Command(
+        "policies.training.skills:adapt",
+        "a policy for a new task, of skills and a few demonstrations",
+        "skills=RUN demos=runs/no-kettle/target",
+        LEARN,
+        ("train",),
+    ),
     "eval": Command(
         "policies.evaluation.evaluate:main",
         "success on fixed seeds, with n and interval",

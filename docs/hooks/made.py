@@ -28,6 +28,7 @@ CONFIGS = (
     "policies/config.py",
     "policies/rl/config.py",
     "policies/imitation/config.py",
+    "policies/skills/config.py",
     "sim/envs/config.py",
     "robot/control/limits/config.py",
     "robot/profile/grippers.py",

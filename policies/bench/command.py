@@ -18,6 +18,7 @@ SUITES: dict[str, str] = {
     "chunks": "sim.bench.chunks:main",
     "learner": "policies.bench.learner:main",
     "kitchen": "sim.bench.kitchen:main",
+    "skills": "policies.bench.skills:main",
     "cameras": "robot.commands.cameras:main",
 }
 

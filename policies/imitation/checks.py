@@ -12,11 +12,14 @@ def check_fitted(algo: object) -> None:
     """Refuse options of a fitted policy that do not fit together, all problems at once.
 
     Args:
-        algo: options of any family without an agent; of one's own family, only what says how to minimise.
+        algo: options of any family without an agent; of one's own family, what says how to minimise, and what its
+            method ``problems`` finds, if it has one.
     """
     problems = _problems_of_optimiser(optimiser_options(algo))
     if isinstance(algo, ImitationConfig):
         problems += _problems_of_policy(algo)
+    if hasattr(algo, "problems"):
+        problems += algo.problems()
     if problems:
         raise PixelarmError("this policy cannot be fitted:\n  - " + "\n  - ".join(problems))
 

@@ -85,6 +85,10 @@ class ImitationPolicy(nn.Module):
         self.eyes.normalizer.fit(windows.all_proprio(), self.cfg.state_floor)
         self.actions.fit(windows.all_actions(), self.cfg.action_floor)
 
+    def widen(self, windows: Windows) -> None:
+        """Scale what stood still in pretraining by demonstrations in which it moves."""
+        self.eyes.normalizer.widen(windows.all_proprio(), self.cfg.state_floor)
+
     def learned_from(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Of windows: features of random views ``(B, F)``, the chunk to answer with ``(B, chunk, A)`` as the network
         has it, and which of its actions count ``(B, chunk)`` bool.

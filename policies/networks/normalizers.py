@@ -50,6 +50,13 @@ class ProprioNormalizer(nn.Module):
         self.mean.copy_(values.mean(dim=0))
         self.std.copy_(values.std(dim=0).clamp(min=least_std))
 
+    def widen(self, values: torch.Tensor, least_std: float) -> None:
+        """Scale coordinates that hardly moved in what was ``fit``, with the same ``least_std``, by other ``values``
+        ``(N, size)``. What reads them has seen next to nothing of them; the others stay as they are.
+        """
+        still = self.std <= least_std * (1.0 + 1e-6)
+        self.std.copy_(torch.where(still, values.std(dim=0).clamp(min=least_std), self.std))
+
     def concatenate(self, observation: Observation) -> torch.Tensor:
         """``(B, size)``; ``(B, 0)`` of a contract without proprioception."""
         parts = [observation[name] for name in self.names]

@@ -124,7 +124,7 @@ def _problems_of_fitting(cfg: TrainConfig) -> list[str]:
         problems.append(
             f"algo.family={name} is fitted to demonstrations: {', '.join(ignored)} would do nothing, leave them out"
         )
-    for field in ("demos", "fit_updates"):
+    for field in ("demos",) if cfg.recipe.skills else ("demos", "fit_updates"):
         if getattr(cfg.recipe, field) < 1:
             problems.append(f"algo.family={name} is fitted to demonstrations: recipe.{field} must be at least 1")
     return problems
@@ -137,6 +137,8 @@ def _problems_of_parts(cfg: TrainConfig, processes: int) -> list[str]:
         problems.append(
             "recipe.fit_updates is for families that are fitted to demonstrations; an agent has clone_updates"
         )
+    if recipe.skills or not recipe.look_up:
+        problems.append("recipe.skills and recipe.look_up are for families that are fitted to demonstrations")
     clones = schedule(recipe.bc_weight, 0) > 0
     needs_demos = [n for n in ("pretrain_updates", "clone_updates") if getattr(recipe, n)]
     if (needs_demos or clones) and recipe.demos < 1:

@@ -23,6 +23,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import OmegaConf
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from policies.config import TrainConfig
@@ -32,13 +33,13 @@ from policies.data.windows import Draws, Windows
 from policies.evaluation.evaluate import VALIDATION_SEED, evaluate
 from policies.imitation.config import optimiser_options
 from policies.imitation.optimise import Fit
-from policies.imitation.policy import ImitationPolicy
 from policies.policy import family_of
 from policies.rollout.acting import GreedyPolicy
 from policies.runs import checkpoint
 from policies.runs.checkpoint_io import FolderCheckpoints, RandomStreams
 from policies.runs.metrics import RunLog
 from policies.runs.provenance import made_with
+from policies.skills.store import load_skills
 from policies.training.checks import require_same_config
 from robot.dataset.episodes import Episode
 from robot.files import write_text
@@ -64,12 +65,14 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
     log = RunLog(folder, resume_at=done, enabled=fabric.is_global_zero)
     lightning.seed_everything(cfg.seed, verbose=False)
     policy: Any = family_of(cfg.algo).make_policy(env.contract, cfg.algo, cfg.seed)
-    windows = Windows(policy.contract, demos[: cfg.recipe.demos])
-    if isinstance(policy, ImitationPolicy):
-        policy.measure(windows)
+    windows = prepare(policy, cfg, demos[: cfg.recipe.demos])
     draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, cfg.recipe.fit_updates, fabric.global_rank)
     loader = ResumableLoader(windows, draws, cfg.seed, collate_fn=_as_it_is)
     module = Fit(policy, optimiser_options(cfg.algo), cfg.recipe.fit_updates, cfg.seed)
+    if not cfg.recipe.fit_updates:  # skills as they are
+        save(cfg, folder / "policy", policy, 0, None)
+        save(cfg, folder / "last", policy, 0, None)
+        return
     validation = Validation(cfg, env, folder, log)
     metrics, checkpoints = Metrics(log, cfg.trainer.log_every), Checkpoints(saved, cfg.trainer.checkpoint_every)
     callbacks = [metrics, validation, RandomStreams(), checkpoints]
@@ -82,6 +85,25 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
         if not np.isfinite(validation.best):  # never validated: the last policy is the policy
             save(cfg, folder / "policy", module.best, int(module.updates), None)
     log.close()
+
+
+def prepare(policy: Any, cfg: TrainConfig, demos: list[Episode]) -> Dataset[Any]:
+    """Rows to fit a policy to; its weights and scales are those of skills, or the scales those of the demonstrations.
+
+    Raises:
+        PixelarmError: the skills are none, or do not fit.
+        ContractMismatch: they are of another arm, other observations or other actions.
+    """
+    rows = policy.rows(demos) if hasattr(policy, "rows") else Windows(policy.contract, demos)
+    if cfg.recipe.skills:
+        load_skills(policy, Path(cfg.recipe.skills))
+        if hasattr(policy, "widen"):
+            policy.widen(rows)
+    elif hasattr(policy, "measure"):
+        policy.measure(rows)
+    if cfg.recipe.look_up and hasattr(policy, "look_up"):
+        policy.look_up(rows)
+    return rows
 
 
 class Metrics(Callback):

@@ -13,7 +13,7 @@ import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +23,10 @@ from policies.policy import family_of
 from policies.training.compose import compose, our_words, part_options, register_families, typed
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 from robot.files import Claim, require_folder, write_text
+
+if TYPE_CHECKING:
+    from robot.contract import Contract
+    from robot.dataset.episodes import Episode
 
 __all__ = ["compose", "main", "train"]
 
@@ -144,7 +148,6 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     from policies.training.online import Run
     from policies.training.prior import read_prior
     from policies.training.settle import settle
-    from robot.dataset.episodes import read_dataset
     from sim.envs.make import make_env
 
     if cfg.trainer.threads:
@@ -152,7 +155,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     keep_freed_memory()
     env = make_env(cfg.task)
     try:  # episodes hold single observations, whatever a policy stacks
-        demos = read_dataset(cfg.demos, expect=env.contract.recorded()) if cfg.recipe.demos else []
+        demos = _demonstrations(cfg, env.contract.recorded()) if cfg.recipe.demos else []
     except StrayEpisodes:  # it says which files to move away: nothing need be recorded
         raise
     except (DatasetError, ContractMismatch) as error:
@@ -186,6 +189,14 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
         run.collector.close()
         run.log.close()
         env.close()
+
+
+def _demonstrations(cfg: TrainConfig, contract: Contract) -> list[Episode]:
+    """The episodes of ``cfg.demos``, as a policy observes them; of true states, made of the positions beside them."""
+    from robot.dataset.episodes import read_dataset
+    from sim.kitchen.states import has_states, read_states
+
+    return read_states(cfg.demos, contract) if has_states(contract) else read_dataset(cfg.demos, expect=contract)
 
 
 def main(argv: list[str]) -> int:

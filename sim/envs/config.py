@@ -30,4 +30,7 @@ class TaskConfig:
     # arm profile, a name or a file, whose cameras' size, crop, resize and rotate the pictures go through, as they will
     # on the arm; empty: pictures are drawn at image_size
     camera_profile: str = ""
+    # what a policy observes: pixels (cameras, and the arm's own state) | states (where arm and objects truly are, in
+    # simulation alone, and nothing is drawn), of tasks that have them: the kitchen's. Empty: pixels
+    observe: str = ""
     observation_delay_ms: tuple[float, float] = (0.0, 0.0)  # range of the age of what is observed, one value an episode

@@ -25,6 +25,7 @@ from sim.envs.vector import VectorEnv
 from sim.physics.arm import Arm
 from sim.tasks import TASKS, make_task
 from sim.tasks.common.base import Task
+from sim.tasks.kitchen import OBSERVE, PIXELS, STATES
 
 DMC = dmc.PREFIX  # of DeepMind Control's tasks
 LOOKS = ("plain", "textured")  # of sim.tasks; the first is the default
@@ -135,7 +136,7 @@ def configured_task(cfg: TaskConfig) -> Task:
     if cfg.action_repeat:
         raise PixelarmError(f"task.action_repeat is DeepMind Control's; {cfg.name} acts at the rate of its contract")
     arm = {} if cfg.arm == TaskConfig.arm else {"arm": _arm_for(cfg)}
-    task = make_task(cfg.name, image_size=cfg.image_size, **arm)
+    task = make_task(cfg.name, image_size=cfg.image_size, **arm, **_observing(cfg))
     if cfg.counts_from:
         action = dataclasses.replace(task.contract.action, counts_from=cfg.counts_from)
         task.contract = dataclasses.replace(task.contract, action=action)
@@ -143,6 +144,36 @@ def configured_task(cfg: TaskConfig) -> Task:
         terms = tuple(term for term in task.recipe.terms if term != "plain_look")
         task.recipe = dataclasses.replace(task.recipe, terms=terms)
     return task
+
+
+def _observing(cfg: TaskConfig) -> dict[str, str]:
+    """The option of a task that observes something else than pixels.
+
+    Raises:
+        UnknownName: there is no such kind of observation.
+        PixelarmError: this task has pixels alone, or an option says how pictures are that nobody draws.
+    """
+    if cfg.observe in ("", PIXELS):
+        return {}
+    if cfg.observe not in OBSERVE:
+        raise UnknownName("kind of observation (task.observe)", cfg.observe, OBSERVE)
+    if not observes_states(cfg.name):
+        raise PixelarmError(
+            f"{cfg.name} is observed by its cameras: leave task.observe={cfg.observe} out, which the kitchen's tasks "
+            "have"
+        )
+    drawn = [
+        name for name in ("image_size", "look", "camera_profile") if getattr(cfg, name) != getattr(TaskConfig, name)
+    ]
+    if drawn:
+        options = ", ".join(f"task.{name}" for name in drawn)
+        raise PixelarmError(f"task.observe={cfg.observe} draws no pictures: {options} would do nothing, leave it out")
+    return {"observe": cfg.observe}
+
+
+def observes_states(name: str) -> bool:
+    """Whether a task of ``TASKS`` can also be observed by the true states of its objects."""
+    return name.startswith("kitchen")
 
 
 def takes_arms(name: str) -> bool:
@@ -180,6 +211,8 @@ def _deepmind_control(cfg: TaskConfig, renderer: str, view_size: int) -> dmc.DMC
         raise PixelarmError(f"{cfg.name} has no deltas: leave task.counts_from={cfg.counts_from} out")
     if cfg.camera_profile:
         raise PixelarmError(f"{cfg.name} runs on no arm: leave task.camera_profile={cfg.camera_profile} out")
+    if cfg.observe not in ("", PIXELS):
+        raise PixelarmError(f"{cfg.name} is observed by its camera: leave task.observe={cfg.observe} out")
     if cfg.randomise:
         raise PixelarmError(f"task.randomise draws what sim.tasks have; {cfg.name} has none of it")
     if cfg.hold_steps != TaskConfig.hold_steps:
@@ -219,7 +252,8 @@ def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv | dmc.DM
     """
     known = {field.name for field in dataclasses.fields(TaskConfig)} - {"randomise", "hold_steps", "time_limit"}
     task = {k: v for k, v in config.get("task", {}).items() if k in known}
-    task |= {"name": contract.task, "image_size": contract.cameras[0].height, "arm": contract.arm}
+    task |= {"name": contract.task, "arm": contract.arm}
+    task |= {"image_size": contract.cameras[0].height} if contract.cameras else {"observe": STATES}
     task |= {"counts_from": contract.action.counts_from}
     env = make_env(TaskConfig(**task))
     env.contract.require_equal(contract.recorded(), here=f"task {contract.task}", there="the policy")

@@ -67,6 +67,8 @@ class World:
         self.data, self._scratch = mujoco.MjData(model), mujoco.MjData(model)
         self.arm, self._workspace = place(arm, model), workspace
         self.base_position = self.arm.base_position  # (3,) m, world frame
+        own = np.concatenate([self.arm.qpos, self.arm.finger_qpos])
+        self.object_qpos = np.setdiff1d(np.arange(model.nq), own)  # addresses into qpos of all that is not the arm's
         self._cameras = {camera.name: camera.name for camera in contract.cameras} | dict(cameras or {})
         self.timestep = float(model.opt.timestep)
         self._torque_every = TORQUE_EVERY if self.timestep > 0.004 else 1
@@ -374,4 +376,6 @@ MEASURE: dict[str, Callable[[World], np.ndarray]] = {
     "gripper_opening": lambda world: np.array([world.gripper_opening()]),
     "joint_pos": lambda world: world.data.qpos[world.arm.qpos],
     "joint_vel": lambda world: world.data.qvel[world.arm.dof],
+    "finger_pos": lambda world: world.data.qpos[world.arm.finger_qpos],  # simulation's own, no arm of robot.actions
+    "object_state": lambda world: world.data.qpos[world.object_qpos],
 }

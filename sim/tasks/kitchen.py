@@ -13,6 +13,7 @@ subtasks, their goals and the threshold are FrankaKitchen's. What differs:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -55,7 +56,9 @@ LANGUAGE = {
     "hinge_cabinet": "open the hinged cabinet",
 }
 FOUR = ("microwave", "kettle", "bottom_burner", "light_switch")  # D4RL's kitchen-complete
+PIXELS, STATES = OBSERVE = ("pixels", "states")
 JOINT_NOISE, KETTLE_NOISE = 0.05, 0.02  # rad and m, each way
+FINGERS, OBJECT_NUMBERS = 2, 21  # positions of the fingers, and of all objects, in the scene
 KETTLE = (-0.269, 0.350, 1.620)  # m, world frame
 # what lights keep of their strength in the textured look: shadows, which a policy's camera goes without, would take the
 # rest. The pictures' mean is then within 7 % of that with shadows, and the stove has no white spot
@@ -66,15 +69,25 @@ TERMS = ("no_multisampling", "no_reflections", "clustered_meshes", "light_primit
 class Kitchen:
     """All of ``subtasks``, in any order.
 
+    Args:
+        observe: "pixels", or "states": no camera, and the 30 positions that FrankaKitchen has (see
+            ``states_contract``).
+
     Raises:
-        UnknownName: a subtask that does not exist.
+        UnknownName: a subtask or a kind of observation that does not exist.
     """
 
     view: ClassVar[str] = "frontview"
     arm: ClassVar[Arm] = KITCHEN_PANDA  # the scene's file brings it
     workspace: ClassVar[Workspace] = ANYWHERE
 
-    def __init__(self, subtasks: Sequence[str] = FOUR, image_size: int = 64, recipe: Recipe | None = None) -> None:
+    def __init__(
+        self,
+        subtasks: Sequence[str] = FOUR,
+        image_size: int = 64,
+        recipe: Recipe | None = None,
+        observe: str = PIXELS,
+    ) -> None:
         self.subtasks = tuple(subtasks)
         for subtask in self.subtasks:
             if subtask not in SUBTASKS:
@@ -85,7 +98,10 @@ class Kitchen:
         self.language = ", ".join(LANGUAGE[subtask] for subtask in self.subtasks)
         self.max_steps = 120 if len(self.subtasks) == 1 else 100 * len(self.subtasks)
         self.recipe = recipe or Recipe(environment=KITCHEN, terms=TERMS)
-        self.contract = kitchen_contract(self.name, image_size, len(self.arm.joints))
+        if observe not in OBSERVE:
+            raise UnknownName("kind of observation (task.observe)", observe, OBSERVE)
+        pixels = kitchen_contract(self.name, image_size, len(self.arm.joints))
+        self.contract = pixels if observe == PIXELS else states_contract(pixels)
         self.camera_in_scene = {"agentview": "agentview", "eye_in_hand": self.arm.hand_camera}
 
     @staticmethod  # nothing of one task in it: all of them share a scene
@@ -170,4 +186,19 @@ def kitchen_contract(task: str, image_size: int, joints: int) -> Contract:
         rate_hz=RATE_HZ,
         deadline_ms=64.0,
         max_age_ms=80.0,
+    )
+
+
+def states_contract(contract: Contract) -> Contract:
+    """The same, observed as FrankaKitchen-v1 has it without goals: 7 joints, 2 fingers and 21 numbers of the objects,
+    in the order of the scene's ``qpos``. A real arm does not know the last of these.
+    """
+    return dataclasses.replace(
+        contract,
+        cameras=(),
+        proprio=(
+            *(entry for entry in contract.proprio if entry.name == "joint_pos"),
+            Proprio("finger_pos", FINGERS, unit="m", frame="gripper"),
+            Proprio("object_state", OBJECT_NUMBERS, unit="rad, m, quaternion", frame="objects' joints"),
+        ),
     )

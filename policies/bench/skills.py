@@ -1,0 +1,229 @@
+"""``pixelarm bench skills``: a new kitchen task from ten demonstrations, by FIST and by what it is to be better than.
+
+Every learner is pretrained, adapted and played by the commands that a user has, on the same scenes. What is there
+already is used again, so a measurement that was interrupted goes on, and more seeds or learners can be added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from policies.config import TrainConfig
+from policies.evaluation.evaluate import EVAL_SEED, load_actor
+from policies.runs.checkpoint import read_json
+from policies.training.checks import require_same_config
+from policies.training.skills import adapting, pretrain, task_options
+from policies.training.train import compose, train
+from robot.dataset.episodes import episode_files, read_headers
+from robot.errors import PixelarmError, UnknownName
+from robot.files import require_folder, write_text
+from robot.stats import bootstrap_interval
+from sim.bench.harness import keep, one_thread, provenance
+from sim.envs.make import make_env_for
+from sim.kitchen.protocol import LIMITS, Score, score, table
+from sim.kitchen.splits import PRETRAINING, TARGET, split_named
+
+ALONE, TUNED, AS_THEY_ARE = "alone", "tuned", "as they are"
+
+
+@dataclass(frozen=True)
+class Learner:
+    """How a policy comes to be."""
+
+    words: str
+    experiment: str
+    skills: str  # ALONE: none, the demonstrations alone; TUNED: fine-tuned skills; AS_THEY_ARE: skills, no fine-tuning
+    options: tuple[str, ...] = ()
+
+
+LEARNERS: dict[str, Learner] = {
+    "fist": Learner("FIST", "fist", TUNED),
+    "bc_pretrained": Learner("cloning, pretrained and fine-tuned", "chunk_bc_states", TUNED),
+    "bc": Learner("cloning, the demonstrations alone", "chunk_bc_states", ALONE),
+    "fist_alone": Learner("FIST, the demonstrations alone", "fist", ALONE),
+    "fist_untuned": Learner("FIST without fine-tuning", "fist", AS_THEY_ARE),
+    "fist_learned": Learner("FIST, learned distance", "fist", TUNED, ("algo.distance=learned",)),
+    "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all learners of one split share."""
+
+    data: Path  # what `pixelarm data make kitchen` made
+    out: Path
+    targets: int  # demonstrations of the new task
+    updates: dict[str, int]  # of pretraining, of fitting to the demonstrations alone, of fine-tuning
+    episodes: int
+
+    def policy(self, name: str, seed: int) -> Path:
+        """The folder of a learner's policy, which is made if it is not there."""
+        learner, folder = LEARNERS[name], self.out / f"{name}-seed{seed}"
+        common = [*self._device, f"run={folder}", f"recipe.demos={self.targets}", *learner.options]
+        if learner.skills == ALONE:
+            contract = read_headers(self.data / TARGET)[0].contract
+            cfg = compose(
+                [f"experiment={learner.experiment}", f"seed={seed}", *task_options(contract),
+                 f"demos={self.data / TARGET}", f"recipe.fit_updates={self.updates[ALONE]}", *common]
+            )  # fmt: skip
+        else:
+            skills = self.skills(learner.experiment, seed)
+            updates = self.updates[TUNED] if learner.skills == TUNED else 0
+            cfg = adapting(skills, self.data / TARGET, seed, [*common, f"recipe.fit_updates={updates}"])
+        if not done(cfg):
+            cfg.resume = True
+            train(cfg)
+        return folder
+
+    def skills(self, experiment: str, seed: int) -> Path:
+        folder = self.out / f"skills-{experiment}-seed{seed}"
+        if not (folder / "skills.json").exists():
+            pretrain(
+                [f"experiment={experiment}", f"data={self.data}", f"seed={seed}", f"run={folder}", "resume=true",
+                 f"recipe.fit_updates={self.updates[PRETRAINING]}", *self._device]
+            )  # fmt: skip
+        return folder
+
+    @property
+    def _device(self) -> list[str]:
+        return ["trainer=cpu", "trainer.threads=1"]
+
+    def score(self, name: str, seed: int) -> Score:
+        """What a learner completes on the test scenes, played unless the result of this very policy is there."""
+        folder = self.policy(name, seed)
+        kept, seeds = folder / "score.npz", range(EVAL_SEED, EVAL_SEED + self.episodes)
+        made = read_json(folder / "policy" / "policy.json").get("updates", 0)
+        if kept.exists():
+            with np.load(kept) as there:
+                if int(there["updates"]) == made and list(there["seeds"][: self.episodes]) == list(seeds):
+                    names = tuple(str(subtask) for subtask in there["subtasks"])
+                    return Score(names, tuple(seeds), there["distances"][: self.episodes])
+        act, contract, config = load_actor(folder)
+        env = make_env_for(contract, config)
+        found = score(env, act, seeds, title=folder.name)
+        env.close()
+        np.savez_compressed(
+            kept, updates=made, seeds=found.seeds, subtasks=found.subtasks, distances=found.distances.astype(np.float32)
+        )
+        return found
+
+
+def done(cfg: TrainConfig) -> bool:
+    """Whether a run has come to its end. Raises PixelarmError if it was another run."""
+    folder = Path(cfg.run)
+    if not (folder / "last" / "policy.json").exists():
+        return False
+    before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    require_same_config(before, {**asdict(cfg)}, folder)
+    if before["recipe"]["fit_updates"] != cfg.recipe.fit_updates:
+        raise PixelarmError(
+            f"{folder} was fitted for {before['recipe']['fit_updates']} updates, not {cfg.recipe.fit_updates}: give "
+            "the same, or another --out"
+        )
+    return True
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+def completed(scores: Sequence[Score], limit: int) -> np.ndarray:
+    """``(training seeds, scenes)`` completed subtasks at some step up to a limit, by FrankaKitchen's threshold."""
+    return np.stack([found.completed(limit, "ever", "loose").sum(axis=1) for found in scores]).astype(float)
+
+
+def compared(scores: dict[str, list[Score]]) -> str:
+    """All learners beside each other as Markdown; differences are of the same training seed and scene, in pairs."""
+    first = next(iter(scores))
+    one = scores[first][0]
+    subtasks = " | ".join(one.subtasks)
+    lines = [
+        f"completed of {len(one.subtasks)}, ever, within 0.3 of the goal; {len(scores[first])} training seeds, "
+        f"{len(one.seeds)} scenes each, 95 % bootstrap intervals; subtasks at {LIMITS[-1]} steps",
+        "",
+        f"| learner | at {LIMITS[0]} | at {LIMITS[1]} | minus {LEARNERS[first].words}, paired | {subtasks} |",
+        "|---|---|---|---|" + "---|" * len(one.subtasks),
+    ]
+    for name, found in scores.items():
+        cells = [_mean(completed(found, limit)) for limit in LIMITS]
+        cells.append(
+            "" if name == first else _mean(completed(found, LIMITS[-1]) - completed(scores[first], LIMITS[-1]))
+        )
+        rates = np.mean([s.completed(LIMITS[-1], "ever", "loose").mean(axis=0) for s in found], axis=0)
+        lines.append(f"| {LEARNERS[name].words} | {' | '.join([*cells, *(f'{rate:.2f}' for rate in rates)])} |")
+    return "\n".join(lines)
+
+
+def _mean(values: np.ndarray) -> str:
+    low, high = bootstrap_interval(list(values), resample_strata=len(values) > 1)
+    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
+
+
+# -------------------------------------------------------------------------------------------------------------- command
+def main(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    split = split_named(args.split)
+    if not split.target:
+        raise PixelarmError(f"the split {args.split} has no target demonstrations, so there is no new task to learn")
+    for name in args.learners:
+        if name not in LEARNERS:
+            raise UnknownName("learner", name, LEARNERS)
+    for option in ("episodes", "targets", "pretrain_updates", "alone_updates", "adapt_updates"):
+        if getattr(args, option) < 1:
+            raise PixelarmError(f"--{option.replace('_', '-')} must be at least 1, got {getattr(args, option)}")
+    data, out = args.data or Path("runs") / args.split, args.out or Path("runs") / f"bench-skills-{args.split}"
+    there = len(episode_files(data / TARGET))
+    if not episode_files(data / PRETRAINING) or there < args.targets:
+        raise PixelarmError(
+            f"{data} holds {there} of {args.targets} target demonstrations, or no pretraining data: pixelarm data make "
+            f"kitchen --split {args.split} --targets {args.targets} --out {data}"
+        )
+    require_folder(out)
+    one_thread()
+    updates = {PRETRAINING: args.pretrain_updates, ALONE: args.alone_updates, TUNED: args.adapt_updates}
+    study = Study(data, out, args.targets, updates, args.episodes)
+    scores: dict[str, list[Score]] = {name: [] for name in args.learners}
+    for seed in args.seeds:
+        for name in args.learners:
+            scores[name].append(study.score(name, seed))
+    text = f"{args.split}: {compared(scores)}"
+    print(text)
+    write_text(out / "table.md", text + "\n")
+    each = {name: [found.to_dict() for found in of] for name, of in scores.items()}
+    for name, of in scores.items():
+        write_text(out / f"{name}.md", table(of) + "\n")
+    keep(out, {"suite": "skills", **provenance("pixelarm bench skills " + shlex.join(argv)), "scores": each})
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = "\n".join(f"  {name:<15} {learner.words}" for name, learner in LEARNERS.items())
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False,
+        prog="pixelarm bench skills",
+        description="Learn a split's target task from a few demonstrations, by each learner and training seed; play "
+        "all of them on the same scenes for 450 steps, and compare completed subtasks in pairs with the first learner. "
+        "Repeat the command to go on after an interruption, or with more seeds and learners.",
+        epilog=f"learners:\n{names}\n\nexample:\n  pixelarm data make kitchen --split no-kettle --out runs/no-kettle\n"
+        "  pixelarm bench skills --split no-kettle --seeds 1 2 3",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--split", required=True, help="one with a held-out object, such as no-kettle")
+    parser.add_argument("--data", type=Path, help="what `pixelarm data make kitchen` made (default runs/SPLIT)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="training seeds (default 1 2 3)")
+    parser.add_argument(
+        "--learners", nargs="+", default=list(LEARNERS)[:5], metavar="NAME", help="(default: the first five below)"
+    )
+    parser.add_argument("--targets", type=int, default=10, help="demonstrations of the new task (default 10)")
+    parser.add_argument("--episodes", type=int, default=50, help="test scenes (default 50)")
+    parser.add_argument("--pretrain-updates", type=int, default=5000, help="(default 5000)")
+    parser.add_argument("--alone-updates", type=int, default=5000, help="without pretraining (default 5000)")
+    parser.add_argument("--adapt-updates", type=int, default=2000, help="of the fine-tuning (default 2000)")
+    parser.add_argument("--out", type=Path, help="folder (default runs/bench-skills-SPLIT)")
+    return parser

@@ -1,0 +1,69 @@
+"""Options of the families of policies that act through skills, under ``algo``: typed, with their meaning and unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.imitation.config import OptimiserConfig
+
+DISTANCES = ("learned", "euclidean")
+
+
+@dataclass
+class FistConfig(OptimiserConfig):
+    """FIST (policies/skills/fist.py). It is asked at every control step, from one observation."""
+
+    family: str = "fist"  # of policies (policies/families.py)
+    history: int = 1  # observations the policy sees; only 1
+    horizon: int = 10  # control steps of a skill, and how far the retrieved state lies ahead
+    latent: int = 10  # numbers of a skill
+    hidden: int = 256  # width of the decoder's, the inverse dynamics' and the distance's layers
+    layers: int = 3  # of them
+    recurrent: int = 64  # width of the posterior's LSTM
+    decoded: int = 2  # steps of each stretch, drawn at random, whose actions the posterior's skill is to give back
+    prior_weight: float = 5e-4  # of KL(posterior || N(0, I)), beside the actions' error; beta in the paper
+    # of the first action's error with the inverse dynamics' own skill in place of the posterior's, which is how the
+    # policy acts; 0: as in the paper
+    inverse_weight: float = 1.0
+    # rad, standard deviation of what joint positions are displaced by in that term; the joint velocity that it asks for
+    # takes the displacement back within one control step. 0: as in the paper. Of joint velocities alone
+    nudge: float = 0.02
+    # by which a looked-up state is held to be further away for each control step that its demonstration took from there
+    # to its end: of states that are about as near, the one of the swifter demonstration. 0: as in the paper
+    haste: float = 0.002
+    # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
+    distance: str = "euclidean"
+    embedding: int = 32  # numbers of a state in the learned distance
+    temperature: float = 0.1  # of the learned distance's softmax
+    # least standard deviation that the state is divided by, in its own units: an object that never moved in the
+    # pretraining data is not blown up when it does
+    state_floor: float = 0.05
+    action_floor: float = 0.1  # the same of actions, as a share of half their range
+    two_valued_weight: float = 1.0  # of the loss of two-valued numbers (the gripper's), beside that of the others
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup_updates: int = 100
+    ema_decay: float = 0.995
+
+    def problems(self) -> list[str]:
+        """What does not fit together, in words."""
+        found = [
+            f"algo.{name} must be at least 1, got {getattr(self, name)}"
+            for name in ("horizon", "latent", "hidden", "layers", "recurrent", "embedding", "decoded")
+            if getattr(self, name) < 1
+        ]
+        found += [
+            f"algo.{name} must be more than 0, got {getattr(self, name)}"
+            for name in ("temperature", "state_floor", "action_floor")
+            if not getattr(self, name) > 0.0
+        ]
+        found += [
+            f"algo.{name} must not be negative, got {getattr(self, name)}"
+            for name in ("prior_weight", "inverse_weight", "two_valued_weight", "nudge", "haste")
+            if getattr(self, name) < 0.0
+        ]
+        if self.distance not in DISTANCES:
+            found.append(f"algo.distance must be one of {', '.join(DISTANCES)}, got {self.distance!r}")
+        if self.history != 1:
+            found.append(f"algo.history must be 1: a skill is chosen from one state, got {self.history}")
+        return found

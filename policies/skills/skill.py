@@ -1,0 +1,95 @@
+"""What a skill is: H actions, as a few numbers z that a decoder makes actions of, one state at a time.
+
+    posterior        q(z | s_0 .. s_{H-1}, a_0 .. a_{H-1})     what was done in a stretch of a demonstration
+    decoder          a_k = pi(s_k, z)                          closed loop: it sees the state at each of the H steps
+    inverse skill    p(z | s_0, s_H)                           what it would take to come from one state to another
+    dynamics
+
+    loss = error of pi(s_k, z ~ q)  +  beta KL(q || N(0, I))  -  log p(z' | s_0, s_H)  +  w error of pi(s_k, mean of p)
+
+z' is a sample of q without a gradient: the inverse dynamics follow the posterior, and do not shape it. The last term is
+not in the paper. When the policy acts, z is the mean of p; trained as it is used, p need not only be near q but good.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from policies.networks.layers import mlp
+from policies.skills.config import FistConfig
+
+LOG_STD = (-5.0, 2.0)  # bounds of log standard deviations
+
+
+class Gaussian:
+    """Independent normal distributions, of a network's ``(..., 2 z)``: means, then log standard deviations."""
+
+    def __init__(self, numbers: torch.Tensor) -> None:
+        self.mean, log_std = numbers.chunk(2, dim=-1)
+        self.log_std = log_std.clamp(*LOG_STD)
+
+    def sample(self) -> torch.Tensor:
+        return self.mean + self.log_std.exp() * torch.randn_like(self.mean)
+
+    def kl_to_unit(self) -> torch.Tensor:
+        """KL(self || N(0, I)) in nats, ``(...)``."""
+        return (0.5 * (self.mean**2 + (2 * self.log_std).exp() - 1.0) - self.log_std).sum(dim=-1)
+
+    def nll(self, z: torch.Tensor) -> torch.Tensor:
+        """Negative log-likelihood of ``z`` in nats but for a constant, ``(...)``."""
+        return (0.5 * ((z - self.mean) * (-self.log_std).exp()) ** 2 + self.log_std).sum(dim=-1)
+
+
+class SkillModel(nn.Module):
+    """The three networks, over normalised states ``(..., F)`` and actions ``(..., A)``."""
+
+    def __init__(self, state: int, action: int, cfg: FistConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.recurrent = nn.LSTM(state + action, cfg.recurrent, batch_first=True)
+        self.posterior_head = nn.Linear(cfg.recurrent, 2 * cfg.latent)
+        self.decoder = mlp(state + cfg.latent, cfg.hidden, action, cfg.layers)
+        self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
+
+    def posterior(self, states: torch.Tensor, actions: torch.Tensor) -> Gaussian:
+        """q(z) of stretches: states ``(B, H, F)`` before each of the actions ``(B, H, A)``."""
+        read, _ = self.recurrent(torch.cat([states, actions], dim=-1))
+        return Gaussian(self.posterior_head(read[:, -1]))
+
+    def inverse_dynamics(self, start: torch.Tensor, end: torch.Tensor) -> Gaussian:
+        """p(z) of what leads from states ``(B, F)`` to states ``(B, F)`` H control steps later."""
+        return Gaussian(self.inverse(torch.cat([start, end], dim=-1)))
+
+    def decode(self, states: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Actions ``(B, A)`` in states ``(B, F)``, or ``(B, H, A)`` in ``(B, H, F)``, of skills ``(B, latent)``."""
+        if states.dim() == 3:
+            z = z[:, None].expand(-1, states.shape[1], -1)
+        return self.decoder(torch.cat([states, z], dim=-1))
+
+
+class Distance(nn.Module):
+    """Which states are near each other in time: f, trained with InfoNCE (arXiv 1807.03748) at the horizon.
+
+    logit_ij = (W f(s_i)) . f(s'_j) / temperature, where s'_i is the state H steps after s_i in the same episode, and
+    the other rows of the batch are what it is told from. f has length 1, so that the squared Euclidean distance
+    of two embeddings, which is what looks demonstrations up, does not depend on how sure the network is.
+    """
+
+    def __init__(self, state: int, cfg: FistConfig) -> None:
+        super().__init__()
+        self.temperature = cfg.temperature
+        self.network = mlp(state, cfg.hidden, cfg.embedding, 2)
+        self.forward_in_time = nn.Linear(cfg.embedding, cfg.embedding, bias=False)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """``(..., embedding)`` of length 1, of normalised states ``(..., F)``."""
+        return F.normalize(self.network(states), dim=-1)
+
+    def loss(self, start: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
+        """InfoNCE in nats of B pairs ``(B, F)``; 0 of fewer than two, which say nothing."""
+        if len(start) < 2:
+            return start.sum() * 0.0
+        logits = self.forward_in_time(self(start)) @ self(later).T / self.temperature
+        return F.cross_entropy(logits, torch.arange(len(start), device=start.device))

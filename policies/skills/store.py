@@ -1,0 +1,47 @@
+"""What is learned once and reused: a run of ``pixelarm pretrain``, read to begin another policy with."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from policies.config import TrainConfig
+from policies.runs.checkpoint import read_policy, reading
+from robot.contract import Contract
+from robot.errors import ContractMismatch, PixelarmError
+
+
+def read_skills(run: Path) -> tuple[dict[str, Any], TrainConfig, Contract]:
+    """Weights and scales, configuration and contract of a pretrained run.
+
+    Raises:
+        PixelarmError: there is none.
+    """
+    folder = next((f for f in (run, run / "policy") if (f / "policy.json").exists()), None)
+    if folder is None:
+        raise PixelarmError(f"skills={run} holds no skills (policy/policy.json); `pixelarm pretrain` learns some")
+    tensors, config, contract, _ = read_policy(folder)
+    return tensors, config, contract
+
+
+def load_skills(policy: Any, run: Path) -> None:
+    """Begin ``policy`` with the weights and scales of pretrained skills.
+
+    Raises:
+        PixelarmError: there are none, or they are of another shape or family.
+        ContractMismatch: they observe or do something else; the task alone may be another.
+    """
+    tensors, config, contract = read_skills(run)
+    theirs = dataclasses.replace(contract, task=policy.contract.task)
+    try:
+        policy.contract.require_equal(theirs, here="this policy", there=f"the skills of {run}")
+    except ContractMismatch as error:
+        raise ContractMismatch(
+            f"{error}\nskills can be reused for another task, but not for other observations, "
+            "actions or rates: pretrain others"
+        ) from error
+    if config.algo.family != policy.cfg.family:
+        raise PixelarmError(f"the skills of {run} are of the family {config.algo.family}, not {policy.cfg.family}")
+    with reading(run, "its weights do not fit these options: adapt with those that the skills were learned with"):
+        policy.load_state_dict(tensors)

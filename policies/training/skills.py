@@ -1,0 +1,178 @@
+"""``pixelarm pretrain`` and ``pixelarm adapt``: skills learned once, and a policy for a new task made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from policies.config import TrainConfig
+from policies.imitation.config import OptimiserConfig
+from policies.runs.provenance import made_with
+from policies.skills.store import read_skills
+from policies.training.train import compose, train
+from robot.contract import Contract
+from robot.dataset.episodes import Header, episode_files, read_headers
+from robot.errors import DatasetError, PixelarmError
+from robot.files import write_json
+from sim.envs.task_world import build_world
+from sim.kitchen.held_out import require_held_out
+from sim.kitchen.making import MADE
+from sim.kitchen.objects import Objects
+from sim.kitchen.splits import PRETRAINING, SPLITS, TARGET
+from sim.tasks.kitchen import STATES, Kitchen
+
+PRETRAIN_HELP = """\
+usage: pixelarm pretrain experiment=fist data=FOLDER [held_out=SUBTASK] [OPTION=VALUE ...]
+
+Learn skills, once, from many demonstrations of anything. `pixelarm adapt` makes policies of them.
+
+  data=FOLDER        a dataset, or a folder of `pixelarm data make kitchen`, of which only pretraining/ is read
+  held_out=SUBTASK   refuse data in which this object moves (default: the one that the data's split is named after)
+  experiment=NAME    fist (default), chunk_bc_states, or any other whose policy is fitted to demonstrations
+  run=FOLDER         of the skills (default: runs/skills-EXPERIMENT-DATA-seedN)
+  other options      those of `pixelarm train`; recipe.demos is how many episodes are used (default: all)
+
+example: pixelarm pretrain experiment=fist data=runs/no-kettle seed=1"""
+ADAPT_HELP = """\
+usage: pixelarm adapt skills=RUN demos=FOLDER [OPTION=VALUE ...]
+
+Make a policy for the task that a few demonstrations show, of skills that `pixelarm pretrain` learned.
+
+  skills=RUN          what `pixelarm pretrain` wrote
+  demos=FOLDER        demonstrations of the new task
+  run=FOLDER          of the policy (default: runs/adapted-SKILLS-TASK-seedN)
+  recipe.demos=N      how many are used (default: 10, or all where there are fewer)
+  recipe.fit_updates  of the fine-tuning (default: 2000); 0: the skills stay as they are
+  other options       those of `pixelarm train`; of algo. only what says how to minimise and to look up
+
+example: pixelarm adapt skills=runs/skills-fist-no-kettle-seed1 demos=runs/no-kettle/target"""
+FINE_TUNING = ("recipe.fit_updates=2000", "algo.learning_rate=5e-4")  # defaults of `pixelarm adapt`
+FREE = (
+    *(field.name for field in dataclasses.fields(OptimiserConfig)),
+    "distance",
+    "haste",
+    "nudge",
+    "execute",
+)  # of algo, in adapting
+
+
+def pretrain(argv: list[str]) -> int:
+    """``pixelarm pretrain``."""
+    if _wants_help(argv, PRETRAIN_HELP):
+        return 0
+    mine, others = _own(argv, ("data", "held_out", "experiment", "seed"))
+    folder = pretraining_folder(Path(_required(mine, "data", PRETRAIN_HELP)))
+    headers = read_headers(folder)
+    held_out = require_untouched(folder, headers, mine.get("held_out", ""))
+    experiment, seed = mine.get("experiment", "fist"), mine.get("seed", "1")
+    name = folder.parent.name if folder.name == PRETRAINING else folder.name
+    cfg = compose(
+        [
+            f"experiment={experiment}", f"seed={seed}", *task_options(headers[0].contract), f"demos={folder}",
+            f"recipe.demos={len(headers)}", f"run=runs/skills-{experiment}-{name}-seed{seed}", *others,
+            "recipe.look_up=false",
+        ]
+    )  # fmt: skip
+    run = train(cfg)
+    about = {"data": str(folder), "episodes": cfg.recipe.demos, "held_out": held_out or None, **made_with()}
+    write_json(run / "skills.json", about)
+    print(f"skills in {run}; next: pixelarm adapt skills={run} demos=FOLDER")
+    return 0
+
+
+def pretraining_folder(data: Path) -> Path:
+    """The dataset to learn skills from: of a split's folder, the one that is for it."""
+    split = not episode_files(data) and bool(episode_files(data / PRETRAINING))
+    return data / PRETRAINING if split else data
+
+
+def require_untouched(folder: Path, headers: list[Header], held_out: str = "") -> str:
+    """What is held out of these data: the given subtask, else that of their split, else "".
+
+    Raises:
+        DatasetError: its object moves in some of them, which are named; or they are target demonstrations.
+    """
+    made = [header.provenance.get(MADE, {}) for header in headers]
+    targets = [header.path.name for header, of in zip(headers, made) if of.get("role") == TARGET]
+    if targets:
+        raise DatasetError(
+            f"{folder} holds {len(targets)} target demonstrations ({targets[0]}, for one): skills that have seen them "
+            "say nothing of a new task. Give the folder of pretraining data, or fit a policy to them with "
+            "`pixelarm train`"
+        )
+    split = SPLITS.get(made[0].get("split", ""))
+    wanted = held_out or (split.held_out if split is not None else "") or ""
+    if wanted:
+        require_held_out(folder, wanted, Objects(build_world(Kitchen(observe=STATES)).model))
+    return wanted
+
+
+def adapt(argv: list[str]) -> int:
+    """``pixelarm adapt``."""
+    if _wants_help(argv, ADAPT_HELP):
+        return 0
+    mine, others = _own(argv, ("skills", "demos", "seed"))
+    skills, demos = (Path(_required(mine, name, ADAPT_HELP)) for name in ("skills", "demos"))
+    run = train(adapting(skills, demos, int(mine.get("seed", "1")), others))
+    print(f"run in {run}; next: pixelarm eval {run}, pixelarm export {run}")
+    return 0
+
+
+def adapting(skills: Path, demos: Path, seed: int, options: Sequence[str]) -> TrainConfig:
+    """The configuration of a run that begins with skills; its network is that of the skills.
+
+    Raises:
+        PixelarmError: there are no skills or no demonstrations, or an option would change the skills' network.
+    """
+    _, theirs, contract = read_skills(skills)
+    headers = read_headers(demos)
+    own = [text.partition("=")[0].lstrip("+") for text in options if text.lstrip("+").startswith("algo.")]
+    changed = [name for name in own if name.removeprefix("algo.") not in FREE]
+    if changed:
+        raise PixelarmError(
+            f"{', '.join(changed)} was settled when the skills were learned; `pixelarm adapt` takes of algo. only "
+            f"{', '.join(FREE)}"
+        )
+    task = dataclasses.replace(contract, task=headers[0].contract.task)
+    name = f"run=runs/adapted-{skills.name}-{task.task}-seed{seed}"
+    cfg = compose(
+        [
+            f"experiment={theirs.experiment}", f"seed={seed}", *task_options(task), f"demos={demos}",
+            f"recipe.skills={skills}", f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *options,
+        ]
+    )  # fmt: skip
+    settled = {f.name: getattr(theirs.algo, f.name) for f in dataclasses.fields(theirs.algo) if f.name not in FREE}
+    kept = {name: value for name, value in settled.items() if hasattr(cfg.algo, name)}
+    cfg.algo = dataclasses.replace(cfg.algo, **kept)
+    return cfg
+
+
+def task_options(contract: Contract) -> list[str]:
+    """The task of a contract as `pixelarm train` is given it, observed by the same cameras, or by true states."""
+    if contract.cameras:
+        return [f"task={contract.task}", f"task.image_size={contract.cameras[0].height}"]
+    return [f"task={contract.task}", f"task.observe={STATES}"]
+
+
+def _own(argv: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+    """The options that a command reads itself, and the others."""
+    pairs = [(text, text.partition("=")) for text in argv]
+    for text, (_, equals, _) in pairs:
+        if not equals:
+            raise PixelarmError(f"options are OPTION=VALUE, got {text!r}")
+    mine = {name: value for _, (name, _, value) in pairs if name in names}
+    return mine, [text for text, (name, _, _) in pairs if name not in names]
+
+
+def _required(given: dict[str, str], name: str, usage: str) -> str:
+    if not given.get(name):
+        raise PixelarmError(f"{name}= is missing\n{usage}")
+    return given[name]
+
+
+def _wants_help(argv: list[str], usage: str) -> bool:
+    if argv and argv[0] in ("-h", "--help"):
+        print(usage)
+        return True
+    return False

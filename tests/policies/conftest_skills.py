@@ -1,0 +1,65 @@
+"""States of a point that walks, in episodes of given lengths."""
+
+import dataclasses
+
+import numpy as np
+
+from policies.skills.config import FistConfig
+from policies.skills.fist import Fist
+from robot.contract import Action, Contract, Proprio
+from robot.dataset.episodes import Episode
+
+
+def walking_contract() -> Contract:
+    return Contract(
+        task="walk",
+        cameras=(),
+        proprio=(Proprio("eef_pos", 3, "m", "base"), Proprio("object_state", 1, "m", "objects' joints")),
+        action=Action(
+            kind="eef_delta_position", names=("dx", "dy", "dz", "gripper"), units=("m", "m", "m", "1"),
+            low=(-0.04, -0.04, -0.04, -1), high=(0.04, 0.04, 0.04, 1),
+        ),
+        rate_hz=10, deadline_ms=80, max_age_ms=100,
+    )  # fmt: skip
+
+
+def walk(steps: int, number: int = 0) -> Episode:
+    """x counts the steps in centimetres, y is the episode's number in metres: any row says where it is from."""
+    contract = walking_contract()
+    at = np.stack([0.01 * np.arange(steps + 1), np.full(steps + 1, number), np.zeros(steps + 1)], axis=1)
+    return Episode(
+        contract=contract,
+        observations={
+            "eef_pos": at.astype(np.float32),
+            "object_state": np.zeros((steps + 1, 1), np.float32),
+        },
+        actions=np.tile(np.float32([0.01, 0.0, 0.0, 1.0]), (steps, 1)),
+        rewards=np.zeros(steps, np.float32),
+        terminated=np.zeros(steps, bool),
+        stamps=np.arange(steps + 1, dtype=np.int64) * 100_000_000,
+        success=True,
+        provenance={"device": "test"},
+    )
+
+
+def tiny(**options) -> FistConfig:
+    small = {
+        "horizon": 3,
+        "latent": 2,
+        "hidden": 8,
+        "layers": 1,
+        "recurrent": 8,
+        "embedding": 4,
+        "nudge": 0.0,
+        "haste": 0.0,
+    }
+    return dataclasses.replace(FistConfig(), **{**small, **options})
+
+
+def walker(**options) -> Fist:
+    """It has looked at two walks of 5 and 7 steps."""
+    made = Fist(walking_contract(), tiny(**options), seed=0)
+    rows = made.rows([walk(5), walk(7, 1)])
+    made.measure(rows)
+    made.look_up(rows)
+    return made

@@ -1,0 +1,155 @@
+"""FIST: the terms of its loss by hand, what it looks up and where it then goes, what is exported."""
+
+import numpy as np
+import pytest
+import torch
+from conftest_skills import tiny, walk, walker, walking_contract
+
+from policies.export.onnx import TOLERANCE, check_parity, to_onnx
+from policies.skills.fist import Fist, displaced, joints_in
+from policies.skills.skill import Distance, Gaussian
+from robot import bundle
+from robot.errors import PixelarmError
+from sim.tasks.kitchen import Kitchen
+
+
+def observed(x: float, y: float = 0.0) -> dict[str, torch.Tensor]:
+    return {"eef_pos": torch.tensor([[x, y, 0.0]]), "object_state": torch.zeros(1, 1)}
+
+
+def test_a_gaussians_divergence_and_likelihood_by_hand():
+    """mean 1, std 1: KL to N(0, 1) is 1/2 a number; at 2 away from the mean, -log p is 2 and half log 2 pi."""
+    unit = Gaussian(torch.tensor([[1.0, 1.0, 0.0, 0.0]]))
+    assert unit.kl_to_unit().item() == pytest.approx(1.0)
+    assert unit.nll(torch.tensor([[3.0, 1.0]])).item() == pytest.approx(2.0)
+    wide = Gaussian(torch.tensor([[0.0, np.log(2.0)]]))
+    assert wide.kl_to_unit().item() == pytest.approx(0.5 * (4 - 1) - np.log(2.0))
+    assert wide.nll(torch.tensor([[2.0]])).item() == pytest.approx(0.5 + np.log(2.0))
+
+
+def test_the_inverse_dynamics_do_not_shape_the_posterior():
+    policy = walker(inverse_weight=0.0, prior_weight=0.0)
+    rows = policy.rows([walk(5), walk(7, 1)])
+    losses = policy.loss(rows.__getitems__(range(len(rows))))
+    (gradient,) = torch.autograd.grad(losses["inverse_nll"], policy.skill.posterior_head.weight, allow_unused=True)
+    assert gradient is None
+    (gradient,) = torch.autograd.grad(losses["inverse_nll"], policy.skill.inverse[0].weight)
+    assert gradient.abs().sum() > 0
+
+
+def test_the_loss_is_the_sum_of_its_parts():
+    policy = walker(prior_weight=0.5, inverse_weight=2.0)
+    rows = policy.rows([walk(5), walk(7, 1)])
+    found = {name: value.item() for name, value in policy.loss(rows.__getitems__(range(12))).items()}
+    parts = found["reconstruction"] + found["inverse_nll"] + found["contrast"]
+    assert found["loss"] == pytest.approx(parts + 0.5 * found["kl"] + 2.0 * found["inverse_error"], rel=1e-5)
+
+
+def test_pairs_beyond_an_episodes_end_are_no_positives(monkeypatch):
+    """Pairs are just the horizon apart: of 5 steps with H = 3 the first three."""
+    policy, seen = walker(), []
+    monkeypatch.setattr(policy.distance, "loss", lambda start, later: seen.append((start, later)) or start.sum())
+    policy.loss(policy.rows([walk(5)]).__getitems__(range(5)))
+    ((start, later),) = seen
+    step = 0.01 / policy.normalizer.std[0]
+    assert len(start) == 3 and torch.allclose(later[:, 0] - start[:, 0], (3 * step).expand(3), atol=1e-4)
+
+
+def test_contrast_of_states_that_all_look_alike_is_the_log_of_their_number():
+    distance = Distance(4, tiny())
+    alike = torch.ones(5, 4)
+    assert distance.loss(alike, alike).item() == pytest.approx(np.log(5), abs=1e-5)
+    assert distance.loss(alike[:1], alike[:1]).item() == 0.0  # one row says nothing
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "learned"])
+def test_it_looks_up_a_state_that_it_has_seen_and_goes_where_that_led(distance):
+    policy = walker(distance=distance)
+    for row, (x, y, ahead) in {1: (0.01, 0, 0.04), 4: (0.04, 0, 0.05), 6 + 2: (0.02, 1, 0.05)}.items():
+        found = policy.nearest(policy.normalizer(observed(x, y)))
+        assert found.tolist() == [row]
+        goal = policy.ahead[found] * policy.normalizer.std + policy.normalizer.mean
+        assert torch.allclose(goal[0, :2], torch.tensor([ahead, float(y)]), atol=1e-6)
+
+
+def test_the_distance_follows_the_weights():
+    """What was embedded before an update is not used after it."""
+    policy = walker(distance="learned")
+    state = policy.normalizer(observed(0.02, 1))
+    policy.nearest(state)
+    policy.loss(policy.rows([walk(5)]).__getitems__([0, 1]))
+    with torch.no_grad():
+        policy.distance.network[0].weight.mul_(-1.0)
+    policy.nearest(state)
+    assert torch.equal(policy.embedded, policy.distance(policy.seen))
+
+
+def test_without_demonstrations_it_does_not_act():
+    policy = Fist(walking_contract(), tiny(), seed=0)
+    with pytest.raises(PixelarmError, match="no demonstrations to look up.*pixelarm adapt"):
+        policy.act(observed(0.0), sample=False)
+    with pytest.raises(PixelarmError, match="needs at least one"):
+        policy.look_up(policy.rows([]))
+
+
+def test_what_is_looked_up_is_saved_with_the_weights():
+    policy, other = walker(), Fist(walking_contract(), tiny(), seed=5)
+    other.load_state_dict(policy.state_dict())
+    assert len(other.seen) == 6 + 8
+    assert np.array_equal(other.act(observed(0.03), False), policy.act(observed(0.03), False))
+
+
+def test_it_is_exported_with_what_it_looks_up():
+    policy = walker()
+    exported = bundle.Policy(to_onnx(policy), policy.contract, {})
+    rng = np.random.default_rng(0)
+    seen = [
+        {"eef_pos": rng.normal(size=3).astype(np.float32), "object_state": np.zeros(1, np.float32)} for _ in range(20)
+    ]
+    assert check_parity(exported, policy, seen) <= TOLERANCE
+    # other demonstrations, other answers: the constants are those of the policy
+    others = walker()
+    others.look_up(others.rows([walk(9, 3)]))
+    assert not np.allclose(others.act(observed(0.03), False), policy.act(observed(0.03), False), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"distance": "manhattan"}, "algo.distance must be one of learned, euclidean, got 'manhattan'"),
+        ({"horizon": 0}, "algo.horizon must be at least 1, got 0"),
+        ({"history": 2}, "algo.history must be 1"),
+        ({"state_floor": 0.0}, "algo.state_floor must be more than 0"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(option, words):
+    assert any(words in problem for problem in tiny(**option).problems())
+
+
+def test_of_states_about_as_near_it_takes_the_one_with_less_to_go():
+    """Between walks 0 (5 steps, y = 0) and 1 (7 steps, y = 1) at x = 2 cm: 3 and 5 steps are left."""
+    policy = walker(distance="euclidean")
+    scaled = policy.normalizer(observed(0.02, 0.51))  # a little nearer to walk 1
+    assert policy.nearest(scaled).tolist() == [6 + 2]
+    policy.cfg.haste = 10.0
+    assert policy.left.tolist() == [5, 4, 3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0]
+    assert policy.nearest(scaled).tolist() == [5]  # now nothing else counts: the end of a walk, the first of two
+
+
+def test_a_displaced_arm_is_brought_back_within_a_step():
+    """Displaced by d, the joint velocity is less by d / 0.08 s; it stays within the contract's bounds."""
+    contract = Kitchen(observe="states").contract
+    joints = joints_in(contract)
+    assert joints == slice(0, 7) and joints_in(walking_contract()) is None
+    states, actions = torch.zeros(64, 30), torch.zeros(64, 8)
+    torch.manual_seed(0)
+    moved, answer = displaced(states, actions, joints, 0.02, contract)
+    assert torch.equal(moved[:, 7:], states[:, 7:]) and torch.equal(answer[:, 7], actions[:, 7])
+    assert 0.01 < moved[:, joints].std() < 0.04
+    assert torch.allclose(answer[:, :7], (-moved[:, joints] / 0.08).clamp(-2.0, 2.0), atol=1e-5)
+    assert displaced(states, actions, joints, 0.0, contract)[0] is states
+
+
+def test_nudges_without_joints_are_refused():
+    with pytest.raises(PixelarmError, match="set algo.nudge=0"):
+        Fist(walking_contract(), tiny(nudge=0.02), seed=0)

@@ -1,0 +1,178 @@
+"""``pixelarm pretrain`` and ``pixelarm adapt`` on a few kitchen demonstrations: from skills to an exported policy, and
+what is refused: a held-out object that moves, target demonstrations among the skills' data, missing states, skills of
+another contract.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from policies.evaluation.evaluate import load_actor
+from policies.export.onnx import TOLERANCE, export
+from policies.runs.checkpoint import read_json
+from policies.training.skills import adapt, pretrain
+from robot.dataset.episodes import read_episode, write_episode
+from robot.errors import ContractMismatch, DatasetError, PixelarmError
+from sim.envs.make import make_env_for
+from sim.kitchen.folder import jobs_of, make_split
+
+TINY = ["recipe.batch_size=8", "trainer=cpu", "trainer.threads=1", "trainer.log_every=5"]
+NETWORK = ["algo.hidden=8", "algo.layers=1", "algo.recurrent=8"]
+TASK = "kitchen_microwave_kettle_slide_cabinet_hinge_cabinet"
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("split") / "no-kettle"
+    assert len(list(make_split(jobs_of("no-kettle", folder, 2, 2, 3), "no-kettle", 1))) == 4
+    return folder
+
+
+def learn(data: Path, run: Path, *options: str) -> Path:
+    assert pretrain([f"data={data}", f"run={run}", "recipe.fit_updates=5", *TINY, *NETWORK, *options]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def skills(data, tmp_path_factory):
+    return learn(data, tmp_path_factory.mktemp("skills") / "run")
+
+
+@pytest.fixture(scope="module")
+def adapted(skills, data, tmp_path_factory):
+    run = tmp_path_factory.mktemp("adapted") / "run"
+    words = [f"skills={skills}", f"demos={data / 'target'}", f"run={run}", "recipe.fit_updates=5", *TINY]
+    assert adapt(words) == 0
+    return run
+
+
+def tensors(run: Path):
+    return load_file(run / "policy" / "policy.safetensors")
+
+
+def test_skills_say_what_they_were_learned_from(skills):
+    about = json.loads((skills / "skills.json").read_text())
+    assert about["episodes"] == 2 and about["held_out"] == "kettle"
+    assert len(tensors(skills)["seen"]) == 0  # they remember no demonstration
+    assert not list(skills.rglob("*.pkl")) + list(skills.rglob("*.pt")) + list(skills.rglob("*.ckpt"))
+
+
+def test_skills_have_not_seen_the_target(skills, data, tmp_path):
+    """Skills and distance are the same whatever lies in the split's target folder, to the bit."""
+    alone = tmp_path / "no-kettle"
+    shutil.copytree(data / "pretraining", alone / "pretraining")
+    one, other = tensors(skills), tensors(learn(alone, tmp_path / "run"))
+    assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
+    assert any(name.startswith("distance.") for name in one)
+
+
+def test_skills_that_are_not_tuned_stay_as_they_are(skills, data, tmp_path):
+    words = [f"skills={skills}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY]
+    adapt(words)
+    before, after = tensors(skills), tensors(tmp_path / "run")
+    looked_up = {"seen", "ahead", "left"}
+    assert all((before[name] == after[name]).all() for name in before.keys() - looked_up - {"normalizer.std"})
+    assert len(after["seen"]) == sum(len(read_episode(f)) + 1 for f in sorted((data / "target").glob("episode_*")))
+
+
+def test_fine_tuning_keeps_the_scales_and_moves_the_weights(skills, adapted):
+    before, after = tensors(skills), tensors(adapted)
+    for name in ("normalizer.mean", "actions.mean", "actions.std"):
+        assert (before[name] == after[name]).all()
+    moved = before["normalizer.std"] > 0.0501
+    assert (before["normalizer.std"] == after["normalizer.std"])[moved].all() and moved[:7].all()
+    # the kettle's y, the second of its seven numbers: it stood still, and moves by some 35 cm now
+    assert not moved[24] and after["normalizer.std"][24] > 0.1
+    assert (before["skill.decoder.0.weight"] != after["skill.decoder.0.weight"]).any()
+    config = read_json(adapted / "policy" / "policy.json")["config"]
+    assert (config["algo"]["hidden"], config["algo"]["layers"]) == (8, 1)  # the skills', not asked for again
+
+
+def test_an_adapted_policy_is_played_and_exported(adapted, tmp_path):
+    act, contract, config = load_actor(adapted)
+    assert contract.task == TASK and not contract.cameras
+    out, difference = export(adapted, tmp_path / "bundle")
+    assert difference < TOLERANCE
+    exported, again, _ = load_actor(out)
+    env = make_env_for(contract, config)
+    seen, _ = env.reset(seed=1)
+    assert again == contract and np.allclose(act(seen), exported(seen), atol=1e-3)
+    env.close()
+
+
+def test_any_fitted_policy_can_be_pretrained(data, tmp_path):
+    options = ["experiment=chunk_bc_states", "recipe.fit_updates=3", *TINY, "algo.hidden=8"]
+    pretrain([f"data={data}", f"run={tmp_path / 'skills'}", *options])
+    adapt(
+        [f"skills={tmp_path / 'skills'}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=3",
+         *TINY]
+    )  # fmt: skip
+    before, after = tensors(tmp_path / "skills"), tensors(tmp_path / "run")
+    assert (before["eyes.normalizer.mean"] == after["eyes.normalizer.mean"]).all()
+    assert (before["head.0.weight"] != after["head.0.weight"]).any()
+
+
+# ---------------------------------------------------------------------------------------------------- refusals
+def test_a_held_out_object_that_moves_is_found_and_named(data, tmp_path):
+    spoilt = shutil.copytree(data, tmp_path / "spoilt")
+    episode = read_episode(spoilt / "target" / "episode_000000.hdf5")
+    episode.provenance["made"]["role"] = "pretraining"  # whatever it says of itself
+    write_episode(spoilt / "pretraining" / "episode_000002.hdf5", episode)
+    with pytest.raises(DatasetError, match=r"kettle is held out, and its object moves in 1 (.|\n)*episode_000002.hdf5"):
+        pretrain([f"data={spoilt}", f"run={tmp_path / 'run'}", *TINY])
+    with pytest.raises(DatasetError, match="hinge_cabinet is held out"):
+        pretrain([f"data={data}", "held_out=hinge_cabinet", f"run={tmp_path / 'run'}", *TINY])
+
+
+def test_target_demonstrations_are_no_pretraining_data(data, tmp_path):
+    with pytest.raises(DatasetError, match="holds 2 target demonstrations"):
+        pretrain([f"data={data / 'target'}", f"run={tmp_path / 'run'}", *TINY])
+
+
+def test_demonstrations_without_states_are_refused(skills, data, tmp_path):
+    path = data / "target" / "episode_000000.hdf5"
+    write_episode(tmp_path / "episode_000000.hdf5", dataclasses.replace(read_episode(path), simulation={}))
+    with pytest.raises(PixelarmError, match="episode_000000.hdf5 has no true states"):
+        adapt([f"skills={skills}", f"demos={tmp_path}", f"run={tmp_path / 'run'}", *TINY])
+
+
+def test_a_demonstration_shorter_than_a_skill_is_refused(skills, data, tmp_path):
+    episode = read_episode(data / "target" / "episode_000000.hdf5")
+    cut = dataclasses.replace(
+        episode,
+        observations={name: values[:8] for name, values in episode.observations.items()},
+        actions=episode.actions[:7], rewards=episode.rewards[:7], terminated=episode.terminated[:7],
+        stamps=episode.stamps[:8], simulation={"qpos": episode.simulation["qpos"][:8]},
+    )  # fmt: skip
+    write_episode(tmp_path / "episode_000000.hdf5", cut)
+    with pytest.raises(DatasetError, match="episode 0 of the demonstrations has 7 actions, .*algo.horizon=10"):
+        adapt([f"skills={skills}", f"demos={tmp_path}", f"run={tmp_path / 'run'}", *TINY])
+
+
+def test_skills_of_another_contract_are_refused(skills, data, tmp_path):
+    other = shutil.copytree(skills, tmp_path / "other")
+    about = json.loads((other / "policy" / "policy.json").read_text())
+    about["contract"]["action"]["high"][0] = 1.0
+    (other / "policy" / "policy.json").write_text(json.dumps(about))
+    with pytest.raises(ContractMismatch, match=r"action.high(.|\n)*pretrain others"):
+        adapt([f"skills={other}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", *TINY])
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("algo.horizon=5", "algo.horizon was settled when the skills were learned"),
+        ("skills=nowhere", "nowhere holds no skills"),
+        ("--fast", "options are OPTION=VALUE, got '--fast'"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(skills, data, tmp_path, option, words):
+    with pytest.raises(PixelarmError, match=words):
+        adapt([f"skills={skills}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", option])
