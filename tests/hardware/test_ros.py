@@ -229,7 +229,7 @@ def test_messages_become_observations_or_named_faults(policy: Path, ros: None) -
     box, inputs = made.loop.mailbox, made._inputs
 
     def image(size: int) -> Image:
-        message = messages.to_image(Image(), np.zeros((size, size, 3), np.uint8))
+        message = messages.to_image(Image(), np.full((size, size, 3), 90, np.uint8))
         messages.set_stamp(message.header, now, "camera")
         return message
 
