@@ -224,6 +224,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=50, help="test scenes (default 50)")
     parser.add_argument("--pretrain-updates", type=int, default=5000, help="(default 5000)")
     parser.add_argument("--alone-updates", type=int, default=5000, help="without pretraining (default 5000)")
-    parser.add_argument("--adapt-updates", type=int, default=2000, help="of the fine-tuning (default 2000)")
+    parser.add_argument("--adapt-updates", type=int, default=4000, help="of the fine-tuning (default 4000)")
     parser.add_argument("--out", type=Path, help="folder (default runs/bench-skills-SPLIT)")
     return parser

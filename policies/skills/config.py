@@ -30,7 +30,7 @@ class FistConfig(OptimiserConfig):
     nudge: float = 0.02
     # by which a looked-up state is held to be further away for each control step that its demonstration took from there
     # to its end: of states that are about as near, the one of the swifter demonstration. 0: as in the paper
-    haste: float = 0.002
+    haste: float = 0.006
     # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
     distance: str = "euclidean"
     embedding: int = 32  # numbers of a state in the learned distance
