@@ -50,7 +50,9 @@ LEARNERS: dict[str, Learner] = {
     "bc": Learner("cloning, the demonstrations alone", "chunk_bc_states", ALONE),
     "fist_alone": Learner("FIST, the demonstrations alone", "fist", ALONE),
     "fist_untuned": Learner("FIST without fine-tuning", "fist", AS_THEY_ARE),
-    "fist_learned": Learner("FIST, learned distance", "fist", TUNED, ("algo.distance=learned",)),
+    "fist_learned": Learner(
+        "FIST, learned distance, without haste", "fist", TUNED, ("algo.distance=learned", "algo.haste=0")
+    ),
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
 }
 
