@@ -50,7 +50,9 @@ LEARNERS: dict[str, Learner] = {
     "bc": Learner("cloning, the demonstrations alone", "chunk_bc_states", ALONE),
     "fist_alone": Learner("FIST, the demonstrations alone", "fist", ALONE),
     "fist_untuned": Learner("FIST without fine-tuning", "fist", AS_THEY_ARE),
-    "fist_learned": Learner("FIST, learned distance", "fist", TUNED, ("algo.distance=learned",)),
+    "fist_learned": Learner(
+        "FIST, learned distance, without haste", "fist", TUNED, ("algo.distance=learned", "algo.haste=0")
+    ),
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
 }
 
@@ -224,6 +226,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=50, help="test scenes (default 50)")
     parser.add_argument("--pretrain-updates", type=int, default=5000, help="(default 5000)")
     parser.add_argument("--alone-updates", type=int, default=5000, help="without pretraining (default 5000)")
-    parser.add_argument("--adapt-updates", type=int, default=2000, help="of the fine-tuning (default 2000)")
+    parser.add_argument("--adapt-updates", type=int, default=4000, help="of the fine-tuning (default 4000)")
     parser.add_argument("--out", type=Path, help="folder (default runs/bench-skills-SPLIT)")
     return parser

@@ -29,8 +29,9 @@ class FistConfig(OptimiserConfig):
     # takes the displacement back within one control step. 0: as in the paper. Of joint velocities alone
     nudge: float = 0.02
     # by which a looked-up state is held to be further away for each control step that its demonstration took from there
-    # to its end: of states that are about as near, the one of the swifter demonstration. 0: as in the paper
-    haste: float = 0.002
+    # to its end: of states that are about as near, the one of the swifter demonstration. In the distance's own unit:
+    # embeddings of the learned one have length 1, where this default is far too much. 0: as in the paper
+    haste: float = 0.006
     # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
     distance: str = "euclidean"
     embedding: int = 32  # numbers of a state in the learned distance

@@ -43,11 +43,11 @@ Make a policy for the task that a few demonstrations show, of skills that `pixel
   demos=FOLDER        demonstrations of the new task
   run=FOLDER          of the policy (default: runs/adapted-SKILLS-TASK-seedN)
   recipe.demos=N      how many are used (default: 10, or all where there are fewer)
-  recipe.fit_updates  of the fine-tuning (default: 2000); 0: the skills stay as they are
+  recipe.fit_updates  of the fine-tuning (default: 4000); 0: the skills stay as they are
   other options       those of `pixelarm train`; of algo. only what says how to minimise and to look up
 
 example: pixelarm adapt skills=runs/skills-fist-no-kettle-seed1 demos=runs/no-kettle/target"""
-FINE_TUNING = ("recipe.fit_updates=2000", "algo.learning_rate=5e-4")  # defaults of `pixelarm adapt`
+FINE_TUNING = ("recipe.fit_updates=4000", "algo.learning_rate=1e-3")  # defaults of `pixelarm adapt`
 FREE = (
     *(field.name for field in dataclasses.fields(OptimiserConfig)),
     "distance",

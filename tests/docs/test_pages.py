@@ -166,7 +166,7 @@ def options() -> set[str]:
     found = {f"{group}" for group in ("algo.actor", "algo.critic", "algo.exploration")}
     for name, group in (("TaskConfig", "task"), ("RecipeConfig", "recipe"), ("TrainerConfig", "trainer")):
         found |= {full for full, _ in made.flat_options(name, group)}
-    for name in ("ActorCriticConfig", "CqnAsConfig", "ChunkBcConfig"):
+    for name in ("ActorCriticConfig", "CqnAsConfig", "ChunkBcConfig", "FistConfig"):
         found |= {full for full, _ in made.flat_options(name, "algo")}
     for group, registry in PARTS.items():
         module, _, name = registry.partition(":")
@@ -188,7 +188,13 @@ def test_every_option_that_a_page_names_exists() -> None:
 def test_every_option_says_what_it_means() -> None:
     """The comment beside a field is its line in the reference."""
     groups = {"TrainConfig": "", "TaskConfig": "task", "RecipeConfig": "recipe", "TrainerConfig": "trainer"}
-    groups |= {"ActorCriticConfig": "algo", "CqnAsConfig": "algo", "ChunkBcConfig": "algo", "LimitConfig": "limits"}
+    groups |= {
+        "ActorCriticConfig": "algo",
+        "CqnAsConfig": "algo",
+        "ChunkBcConfig": "algo",
+        "FistConfig": "algo",
+        "LimitConfig": "limits",
+    }
     silent = [full for name, group in groups.items() for full, o in made.flat_options(name, group) if not o.meaning]
     assert not silent, silent
 
