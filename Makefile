@@ -6,7 +6,7 @@ DOCS := .venv-docs
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint types doctor docs docs-serve constraints clean
+.PHONY: help setup demo test test-all test-fast lint types doctor docs docs-serve constraints clean
 
 help: ## what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -19,9 +19,12 @@ setup: ## .venv with exact versions, system GL libraries; quick when nothing cha
 demo: setup ## the main job: demonstrations, training, evaluation, ROS 2 episodes, report
 	$(BIN)/pixelarm demo
 
-test: setup lint types ## lint, types and every test, two at a time; WORKERS=4 for four
-	$(BIN)/python -m pytest -m serial
-	$(BIN)/python -m pytest -m "not serial" -n $(WORKERS) --dist loadfile
+test: setup lint types ## lint, types and the tests, two at a time; WORKERS=4 for four
+	$(BIN)/python -m pytest -m "serial and not thorough"
+	$(BIN)/python -m pytest -m "not serial and not thorough" -n $(WORKERS) --dist loadfile
+
+test-all: test ## those that take long, too
+	$(BIN)/python -m pytest -m thorough
 
 test-fast: setup ## the tests for daily work, without the slow and the training ones
 	$(BIN)/python -m pytest -m "not slow and not train"

@@ -147,6 +147,7 @@ def test_another_publisher_is_noticed_before_anything_moves(
 
 
 @pytest.mark.gl
+@pytest.mark.thorough
 def test_faults_runs_a_row_of_the_matrix(lift_bundle: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "hardware.commands.faults", str(lift_bundle), "--only", "button: released"]

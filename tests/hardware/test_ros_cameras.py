@@ -149,6 +149,7 @@ def test_a_profile_that_cannot_be_trained_for_is_refused_in_words() -> None:
 # ------------------------------------------------------------------------------------------------------------------ DDS
 @pytest.mark.ros
 @pytest.mark.serial
+@pytest.mark.thorough
 def test_the_settings_that_ship_let_large_images_through() -> None:
     """20 images of 1280x720 at 10 Hz: with Fast DDS as it comes next to none arrive."""
     found = bench.transported(1280, 720, "raw", 20, 10.0, str(shared_memory.shipped()))

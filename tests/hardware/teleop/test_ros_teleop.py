@@ -207,6 +207,7 @@ def test_a_page_moves_the_arm_through_the_arbiter_and_what_dies_stops_it(robot: 
     assert status == 0
 
 
+@pytest.mark.thorough
 def test_it_ends_when_the_simulated_arm_cannot_be_had(capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("mujoco")
     process = started("--task", "nonsense", "--port", str(free_port()))
@@ -241,6 +242,7 @@ def test_what_cannot_work_is_refused_before_anything_starts(options: list[str], 
 
 @pytest.mark.slow
 @pytest.mark.gl
+@pytest.mark.thorough
 def test_one_command_starts_the_simulated_arm_the_arbiter_and_the_device(tmp_path: Path) -> None:
     """It plays inputs of a file, and ends by itself, having written them anew and kept an episode."""
     pytest.importorskip("mujoco")

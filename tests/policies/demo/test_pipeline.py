@@ -123,6 +123,7 @@ def test_the_smoke_demo_goes_all_the_way(finished):
 @pytest.mark.slow
 @pytest.mark.ros
 @pytest.mark.serial
+@pytest.mark.thorough
 def test_the_second_time_is_quick_and_loses_nothing(finished):
     folder, _ = finished
     before = (folder / "bundle" / "policy.onnx").read_bytes()
@@ -135,6 +136,7 @@ def test_the_second_time_is_quick_and_loses_nothing(finished):
 @pytest.mark.slow
 @pytest.mark.ros
 @pytest.mark.serial
+@pytest.mark.thorough
 def test_a_folder_of_another_demo_is_refused(finished):
     folder, _ = finished
     other = demo(folder, "--seed", "7")

@@ -201,6 +201,7 @@ def _motion(command: Command, observation) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_two_devices_stay_one_policy(demos, tmp_path):
     """Two CPU processes average their gradients; each has batches of its own, so this is another policy than one
     process gives. It goes on from its checkpoint as if it had not stopped.

@@ -75,6 +75,7 @@ def test_wrong_names_list_the_right_ones():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_tiny_run_against_stock(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench_sim, "SIZES", (32,))
     monkeypatch.setattr(bench_sim, "kitchen_absent", lambda: "left out of this test")

@@ -285,6 +285,7 @@ def test_all_killed_at_once_leaves_nothing(tmp_path, clean_shm):
 
 
 @pytest.mark.parametrize("then", ["pass", "raise SystemExit(3)", "envs.step(0)", "envs.close(); envs.close()"])
+@pytest.mark.thorough
 def test_a_script_that_forgets_to_close_still_ends(tmp_path, clean_shm, then):
     process, pids = start(tmp_path, then)
     _, errors = process.communicate(timeout=60)
