@@ -60,9 +60,9 @@ class ServoPoseController:
 
     def set_joints(self, data: mujoco.MjData, joints: np.ndarray, at_once: bool = False) -> None:
         """Go to joint positions ``(n,)`` rad, until the next goal pose; ``at_once`` for one who sends them often."""
-        self._end[:] = np.clip(joints, self._low, self._high)
-        self._start[:] = self._end if at_once else self._now(data.time)
-        self._begun[:] = data.time
+        end = np.clip(joints, self._low, self._high)
+        self._start[:] = end if at_once else self._now(data.time)
+        self._end[:], self._begun[:] = end, data.time
         self._solved[:] = self._goal()
 
     def _goal(self) -> np.ndarray:

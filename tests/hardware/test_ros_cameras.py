@@ -17,6 +17,7 @@ pytest.importorskip("mujoco")
 from sensor_msgs.msg import CompressedImage, Image
 
 from hardware.ros.sim_arm_node import SimArmNode
+from hardware.simulated.misbehave import Misbehaviour
 from robot import profile
 from robot.commands import cameras as bench
 from robot.control.limits import default_limits
@@ -59,7 +60,11 @@ def seen_on_the_arm(arm: ArmProfile) -> tuple[np.ndarray, Any]:
     reset_world(world, task, SEED)
     sent: list[Any] = []
     node = SimpleNamespace(
-        arm_profile=arm, _images={NAME: SimpleNamespace(publish=sent.append)}, _frame_ids={NAME: "camera"}
+        arm_profile=arm,
+        _images={NAME: SimpleNamespace(publish=sent.append)},
+        _frame_ids={NAME: "camera"},
+        options=SimpleNamespace(camera_noise=0),
+        _misbehaviour=Misbehaviour(),
     )
     SimArmNode.on_image(node, NAME, world.render_native(NAME), STAMP_NS)  # type: ignore[arg-type]
     world.close()

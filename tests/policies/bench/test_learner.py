@@ -164,6 +164,7 @@ def test_wrong_arguments_are_refused_in_words(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.train
+@pytest.mark.thorough
 def test_a_tiny_run_against_the_baseline(tmp_path, capsys):
     arguments = (
         "--recipes curl,ferm_plus --against eager-kept-memory --device cpu --batch 4 --seconds 0.2 --rounds 2 --json"

@@ -57,6 +57,7 @@ def test_compiled_losses_are_those_of_the_plain_ones(contract, kind, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_real_compiler_makes_the_same_update(contract):
     plain = make_agent(contract)
     fast = make_agent(contract, compile="default")

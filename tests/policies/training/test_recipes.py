@@ -36,8 +36,8 @@ def contract_of(cfg: TrainConfig) -> Contract:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in RECIPES if name != "chunk_bc"]
-)  # which is fitted, and tested elsewhere
+    "name", [name for name in RECIPES if name not in ("chunk_bc", "chunk_bc_states", "fist")]
+)  # which are fitted, and tested elsewhere
 def test_a_recipe_learns(name):
     cfg = compose([f"experiment={name}"])
     assert cfg.experiment == name

@@ -178,6 +178,7 @@ def test_a_checkpoint_from_before_an_option_existed_is_the_same_run_at_its_defau
 
 @pytest.mark.train
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_two_devices_stay_one_agent(demos, tmp_path):
     """Two CPU processes average their gradients: after 20 steps their networks are the same, their replay memories are
     not.

@@ -43,6 +43,7 @@ def test_the_stock_side_has_the_demos_contract():
 
 @pytest.mark.slow
 @pytest.mark.gl
+@pytest.mark.thorough
 def test_a_tiny_run(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench_demo, "EPISODES", 2)
     monkeypatch.setattr(bench_demo, "STOCK_EPISODES", 1)

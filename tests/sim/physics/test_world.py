@@ -26,7 +26,7 @@ def test_every_tasks_contract_is_one_for_an_arm(name):
 
 
 def test_every_field_of_proprioception_is_measured_with_its_size(stack):
-    assert set(MEASURE) == set(PROPRIO)
+    assert set(MEASURE) - set(PROPRIO) == {"finger_pos", "object_state"}  # of a simulation alone
     for name, field in PROPRIO.items():
         assert np.shape(MEASURE[name](stack)) == (field.size or 7,)
 
