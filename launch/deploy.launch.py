@@ -40,7 +40,7 @@ ARGUMENTS = [
         "command",
         default_value="policy",
         choices=["nobody", "policy", "teleop"],
-        description="who gets command once the arm is heard; nobody: a service of the arbiter gives it",
+        description="with an arbiter: who gets command once the arm is heard; nobody: a service of it gives command",
     ),
     DeclareLaunchArgument(
         "dry_run",

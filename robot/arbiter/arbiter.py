@@ -10,6 +10,7 @@ and ``tick`` is called at the rate of the profile. All of them may be called fro
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -17,20 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from robot.actions import JOINT_VELOCITY, LEASH_M, LEASH_RAD, Target
+from robot.actions import Target
 from robot.arbiter.following import TRIES, Following
 from robot.arbiter.handover import Handover
 from robot.arbiter.modes import COMMANDED_BY, FAULT, IDLE, INTERVENE, POLICY, RESET, TELEOP
 from robot.arbiter.sources import Deadman, Source
 from robot.arbiter.start import Journey
 from robot.arbiter.state import State, needed, plain
+from robot.arbiter.told import Told
 from robot.control.limits import Context, Limits
-from robot.control.limits.motion import JOINTS, POSITION, ROTATION
+from robot.control.mailbox import FUTURE_MS
 from robot.control.rules import LATCH_ANEW, Stop
 from robot.control.timing import Clock
 from robot.profile.arbitration import ArbiterConfig
 
-MOVED_M, MOVED_RAD = 2 * LEASH_M, 2 * LEASH_RAD  # from the last target to where the arm is: it was moved, or reset
 LOST_AFTER = 10.0  # times its silence_s: then a silent commander has lost command
 
 
@@ -76,10 +77,8 @@ class Arbiter:
         self.counts: Counter[str] = Counter()  # how often each rule held the arm, in ticks
         self.ticks = self.commands = 0
         self._since_s = 0.0  # when this mode began, or the deadman was pressed in it
-        self._last: Target | None = None  # as published
-        self._last_stamp_ns = 0
-        self._holding = True  # nothing has moved the arm since the last hold
-        self._anew = False  # a rule of LATCH_ANEW has held since the last command
+        self._told = Told(limits, kind, config, self.state)
+        self._stamp_ns = 0  # of the last command
         self._causes: dict[tuple[str, str], str] = {}  # of a fault, those that are still there -> words
         self._lock = threading.RLock()
 
@@ -89,7 +88,7 @@ class Arbiter:
         with self._lock:
             self.state.put(name, value, stamp_ns, self.clock.steady())
             if self.state.jumped:
-                words, self.state.jumped, self._anew = self.state.jumped, "", True
+                words, self.state.jumped, self._told.anew = self.state.jumped, "", True
                 if not self._jumps and self.mode not in (IDLE, FAULT):
                     self._enter(FAULT, "state_jump", words)
 
@@ -106,7 +105,12 @@ class Arbiter:
                 words = f"{source} sent {', '.join(motion) or 'nothing'}, and the arm takes {self.kind}: dropped"
                 self._on_event("malformed", words)
                 return
-            if not self.sources[source].put(motion, stamp_ns or self.clock.now_ns(), self.clock.steady()):
+            now_ns = self.clock.now_ns()
+            if stamp_ns - now_ns > FUTURE_MS * 1e6:
+                self.counts["clock_domain"] += 1
+                ahead_s = (stamp_ns - now_ns) * 1e-9
+                self._on_event("clock_domain", f"a target of {source} is stamped {ahead_s:.2f} s ahead: dropped")
+            elif not self.sources[source].put(motion, stamp_ns or now_ns, self.clock.steady()):
                 self.counts["out_of_order"] += 1
 
     def _fits(self, motion: dict[str, np.ndarray]) -> bool:
@@ -158,7 +162,7 @@ class Arbiter:
                 self._causes.pop((rule, where), None)
                 return
             self._causes[rule, where] = words
-            untouched = self.mode == IDLE and self._last is None  # then it is only a reason not to begin
+            untouched = self.mode == IDLE and self._told.last is None  # then it is only a reason not to begin
             if self.mode != FAULT and not untouched:
                 self._enter(FAULT, rule, words)
 
@@ -169,6 +173,8 @@ class Arbiter:
             if self.mode == FAULT:
                 return f"there is a fault ({self.rule}: {self.words}): remove its cause, then clear it"
             refusal = self._unready()
+            if mode == POLICY and self._operator.held(self.clock.steady()):
+                refusal = refusal or "the operator holds the deadman: let it go first"
             if mode == RESET:
                 refusal = refusal or self._journey.refusal(self.kind)
             if self._gate and mode == POLICY:
@@ -188,9 +194,9 @@ class Arbiter:
         with self._lock:
             if self.mode != FAULT:
                 return ""
-            refusal = self._unready()
+            refusal = self._unready() or ("" if self._told.rests else "the arm is still coming to rest")
             if not refusal:
-                self._last = None  # the arm may stand anywhere: what comes next begins there
+                self._told.forget()
                 self._enter(IDLE, "idle", "the fault was cleared")
             return refusal
 
@@ -203,8 +209,9 @@ class Arbiter:
 
     def _misplaced(self) -> str:
         """Why an arm that stands where it does may not be moved, by the limits."""
-        stay, now_ns = self.state.target(self.kind, -1.0), self.clock.now_ns()
-        verdict = self.limits.apply(stay, Context(self.state.reference, None, None, now_ns, now_ns))
+        stay, now_ns = self.state.target(self.kind, self._told.gripper), self.clock.now_ns()
+        # a copy: its filters remember what they let through
+        verdict = copy.deepcopy(self.limits).apply(stay, Context(self.state.reference, None, None, now_ns, now_ns))
         return verdict.words if isinstance(verdict, Stop) else ""
 
     # --------------------------------------------------------------------------------------------------------- modes
@@ -232,7 +239,7 @@ class Arbiter:
             now_s = self.clock.steady()
             found = self._forbidden(now_s) or self._left_behind(now_s) or self._limited(now_s)
             if isinstance(found, Stop):
-                self._hold(found)
+                self._hold(found, now_s)
             else:
                 self._send(found)
 
@@ -248,7 +255,10 @@ class Arbiter:
                 self._enter(FAULT, stopped.rule, stopped.words)
             return stopped
         if self.mode == RESET:
-            return self._not_enabled(now_s) or self._arrived(now_s)
+            if blocked := self._not_enabled(now_s):
+                self._journey.begin(now_s)  # its patience is for the way
+                return blocked
+            return self._arrived(now_s)
         return self._let_down(self.sources[COMMANDED_BY[self.mode]], now_s)
 
     def _let_down(self, source: Source, now_s: float) -> Stop | None:
@@ -279,11 +289,10 @@ class Arbiter:
         return Stop("enable", "the enable button is released or silent")
 
     def _left_behind(self, now_s: float) -> Stop | None:
-        words = self._following.check(self._last, self.state.reference, now_s)
+        words = self._following.check(self._told.last, self.state.reference, now_s)
         if not words:
             return None
-        assert self._last is not None
-        self._last, self._anew = self.state.target(self.kind, self._last.gripper), True
+        self._told.stay()
         if self._following.tries >= TRIES:
             self._enter(FAULT, "not_followed", words)
         return Stop("not_followed", words)
@@ -296,85 +305,51 @@ class Arbiter:
 
     def _limited(self, now_s: float) -> tuple[Target, int] | Stop:
         """The target to publish, and its stamp."""
-        gripper = -1.0 if self._last is None else self._last.gripper
-        if self.rule and self._last is not None and self.limits.resting and self._carried_away(self._last):
-            self._last = None  # a motion begins where the arm is now
+        told = self._told
+        if self.rule and told.rests and told.away:
+            told.forget()  # a motion begins where the arm is now
         if self.mode == RESET:
-            wanted, stamp_ns = self._journey.target(gripper), self.clock.now_ns()
+            wanted, stamp_ns = self._journey.target(told.gripper), self.clock.now_ns()
         else:
             source = self.sources[COMMANDED_BY[self.mode]]
-            wanted, stamp_ns = self._whole(source.target(gripper)), source.stamp_ns
+            wanted, stamp_ns = self._whole(source.target(told.gripper)), source.stamp_ns
         if self.rule:  # whatever held the arm: what comes now is approached
-            self._handover.begin(self._held(gripper))
-        context = Context(self.state.reference, None, self._last, stamp_ns, self.clock.now_ns())
+            self._handover.begin(told.start)
+        context = Context(self.state.reference, None, told.last, stamp_ns, self.clock.now_ns())
         verdict = self.limits.apply(self._handover.apply(wanted, now_s), context)
         return verdict if isinstance(verdict, Stop) else (verdict, stamp_ns)
-
-    def _carried_away(self, last: Target) -> bool:
-        """Whether an arm that was held stands further from its last target than any lag: somebody moved it."""
-        there = self.state.reference
-        if last.position is not None and there.position is not None:
-            return float(np.linalg.norm(last.position - there.position)) > MOVED_M
-        if last.joint_positions is not None and there.joint_positions is not None:
-            return float(np.abs(last.joint_positions - there.joint_positions).max()) > MOVED_RAD
-        return False
-
-    def _held(self, gripper: float) -> Target:
-        """Where the arm was told to be, or where it is if it may have been moved since."""
-        return self.state.target(self.kind, gripper) if self._last is None or self._anew else self._last
 
     def _whole(self, target: Target) -> Target:
         """A position without a rotation keeps the orientation that the arm was told last, or has."""
         if target.position is None or target.rotation is not None:
             return target
-        kept = self._last or self.state.target(self.kind, target.gripper)
-        return target.replace(rotation=kept.rotation)
+        return target.replace(rotation=(self._told.last or self._told.start).rotation)
 
     def _send(self, command: tuple[Target, int]) -> None:
-        target, self._last_stamp_ns = command
+        target, self._stamp_ns = command
         if self.rule:
             self._on_event("running", f"{self.mode} commands")
-        self.rule, self.words, self._last, self._anew, self._holding = "", "", target, False, False
+        self.rule, self.words = "", ""
+        self._told.sent(target)
         self.commands += 1
-        self._publish(target, self._last_stamp_ns, False)
+        self._publish(target, self._stamp_ns, False)
 
-    def _hold(self, stop: Stop) -> None:
+    def _hold(self, stop: Stop, now_s: float) -> None:
         self.counts[stop.rule] += 1
-        self._anew = self._anew or stop.rule in LATCH_ANEW
-        if stop.rule != self.rule and self.mode not in (IDLE, FAULT):
-            self._on_event(stop.rule, stop.words)
+        self._told.anew = self._told.anew or stop.rule in LATCH_ANEW
         if self.mode not in (IDLE, FAULT):
+            if stop.rule != self.rule:
+                self._on_event(stop.rule, stop.words)
             self.rule, self.words = stop.rule, stop.words
-        if self._last is None or self._muted:
+        causes = {rule for rule, _ in self._causes} | {self.rule}  # whichever of them came first
+        # two who publish would make an arm tremble between them: the one who noticed falls silent once it rests
+        if "second_publisher" in causes and self.limits.resting:
             return
-        at_once, running = self.rule == "estop", not self._holding
-        self._holding = True
-        if self.rule == "driver" and self.kind != JOINT_VELOCITY and not self.state.missing:
-            # a driver that goes on after a protective stop goes where it was told last: tell it to stay
-            self._last = self.state.target(self.kind, self._last.gripper)
-        else:
-            self._last = self.limits.hold(self._cut_short() if running else self._last, at_once)
-        self._publish(self._last, self._last_stamp_ns, True)
-
-    def _cut_short(self) -> Target:
-        """The last target, or what of the way there is near the arm; see ``ArbiterConfig.hold_m``."""
-        assert self._last is not None
-        fresh = self.state.stopped(self.config.state_age_s, self.config.state_lost_s, self.clock.steady()) is None
-        if self.limits.brakes or not fresh or self.kind == JOINT_VELOCITY:
-            return self._last
-        measured, parts = self.state.reference, {}
-        near = ((POSITION, self.config.hold_m), (ROTATION, self.config.hold_rad), (JOINTS, self.config.hold_rad))
-        for quantity, distance in near:
-            start, goal = getattr(measured, quantity.field), getattr(self._last, quantity.field)
-            if start is not None and goal is not None:
-                parts[quantity.field] = quantity.towards(start, goal, distance)
-        return self._last.replace(**parts)
-
-    @property
-    def _muted(self) -> bool:
-        """Two who publish would make an arm tremble between them: the one who noticed falls silent once it rests."""
-        others = any(rule == "second_publisher" for rule, _ in self._causes)
-        return others and self.limits.resting
+        fresh = self.state.stopped(self.config.state_age_s, self.config.state_lost_s, now_s) is None
+        # a driver that goes on after a protective stop goes where it was told last: tell it to stay
+        target = self._told.hold(fresh, stay="driver" in causes, at_once="estop" in causes)
+        if target is not None:
+            self._publish(target, self._stamp_ns, True)
 
     # -------------------------------------------------------------------------------------------------------- report
     def status(self) -> dict[str, Any]:
@@ -388,8 +363,8 @@ class Arbiter:
                 "words": self.words,
                 "blending": self._handover.busy and not self.rule,
                 "operator": self._operator.held(now_s),
-                "gripper": None if self._last is None else self._last.gripper,
-                "target": None if self._last is None else plain(self._last),
+                "gripper": None if self._told.last is None else self._told.gripper,
+                "target": None if self._told.last is None else plain(self._told.last),
                 "silent_s": ages,
                 "state_age_s": None if self.state.missing else round(self.state.age_s(now_s), 3),
                 "ticks": self.ticks,

@@ -32,6 +32,7 @@ RULES: dict[str, str] = {
     "arrived": "the arm stands at its start",
     "not_arrived": "the arm did not reach its start in time",
     "malformed": "a target of another kind or size than the arm takes was dropped",
+    "clock_domain": "a target with a stamp of the future was dropped: two clocks that differ",
     "out_of_order": "a target older than one already received was dropped",
     "tick_overrun": "the arbiter itself fell behind and skipped ticks",
 }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from robot.actions import Target
+from robot.control.mailbox import OTHER_CLOCK_MS
 
 READY_S = 1.0  # what a source says of itself counts for so long
 
@@ -25,12 +26,12 @@ class Source:
         self.stamp_ns = 0  # of the observation that the motion answers
         self.heard_s = -math.inf  # when the motion came, steady clock
         self.holds = ""  # why it holds the arm itself; it has no target then
-        self.unready = f"no {name} is heard: is it running?"  # why it could not command; empty: it could
+        self.unready = ""  # why it could not command; empty: it could
         self.ready_s = -math.inf  # when it said so
 
     def put(self, motion: dict[str, np.ndarray], stamp_ns: int, now_s: float) -> bool:
-        """Whether it was taken: one older than the last is not."""
-        if stamp_ns < self.stamp_ns:
+        """Whether it was taken: one older than the last is not, unless the clock was set back."""
+        if 0 < self.stamp_ns - stamp_ns <= OTHER_CLOCK_MS * 1e6:
             return False
         self.motion, self.stamp_ns, self.heard_s, self.holds = motion, stamp_ns, now_s, ""
         return True

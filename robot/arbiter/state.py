@@ -9,6 +9,7 @@ import numpy as np
 
 from robot import rotations
 from robot.actions import JOINT_VELOCITY, POSE, Reference, Target
+from robot.control.mailbox import OTHER_CLOCK_MS
 from robot.control.rules import Stop
 
 JUMPS = {"eef_pos": 0.1, "joint_pos": 0.3}  # m and rad, further than any arm goes between two messages of its state
@@ -34,8 +35,15 @@ class State:
         self._candidates: dict[str, tuple[np.ndarray, int]] = {}  # where it is said to have jumped, and how often
 
     def put(self, name: str, value: np.ndarray, stamp_ns: int, now_s: float) -> None:
-        """A value that is not newer than the last counts as none: a stream that repeats itself is frozen."""
-        if name not in self.names or stamp_ns <= self._stamps.get(name, -1) or not self._plausible(name, value):
+        """A value that is not newer than the last counts as none: a stream that repeats itself is frozen. One that is
+        much older is of a clock that was set back."""
+        behind_ms = (self._stamps[name] - stamp_ns) * 1e-6 if name in self._stamps else -1.0
+        if name not in self.names or 0.0 <= behind_ms <= OTHER_CLOCK_MS:
+            return
+        if not np.isfinite(value).all():
+            self.fault = f"{name} is not finite"
+            return
+        if not self._plausible(name, value):
             return
         self._values[name], self._stamps[name], self._heard_s[name] = value, stamp_ns, now_s
         self.fault = ""
@@ -95,4 +103,5 @@ def plain(target: Target) -> dict[str, list[float] | None]:
     """The motion of a target as plain numbers: ``position`` and ``xyzw``, or joints."""
     turn = None if target.rotation is None else rotations.to_quaternion(target.rotation)
     parts = {"position": target.position, "xyzw": turn, "joint_positions": target.joint_positions}
+    parts["joint_velocities"] = target.joint_velocities
     return {name: None if value is None else [round(float(v), 6) for v in value] for name, value in parts.items()}

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    parent = os.getppid()  # first: one that dies while this process starts is not missed
+    parent = os.getppid()  # first: one that dies later is noticed
     own, ros_args = runtime.split_ros_args(argv)
     args = parser().parse_args(own)
     overrides = _overrides(args) | {"parent": parent if args.end_with_parent else 0}

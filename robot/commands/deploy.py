@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robot import bundle, profile
 from robot.control.digest import digest
@@ -16,6 +18,9 @@ from robot.errors import PixelarmError
 from robot.files import require_file
 from robot.profile import ArmProfile
 from robot.ros import runtime, shared_memory
+
+if TYPE_CHECKING:
+    from robot.ros.policy_node import PolicyNode
 
 ARBITERS = ("own", "running", "none")
 
@@ -76,6 +81,8 @@ def main(argv: list[str]) -> int:
         return made[-1]
 
     arbiter = _start_arbiter(args, overrides, ros_args) if args.arbiter == "own" else None
+    if arbiter is not None:
+        threading.Thread(target=_end_with, args=(arbiter, made), daemon=True).start()
     try:
         return runtime.run(make, ros_args)
     finally:  # also when the statistics could not be written
@@ -97,6 +104,15 @@ def _start_arbiter(args: argparse.Namespace, overrides: dict[str, Any], ros_args
     options += ["--speed-scale", str(args.speed_scale)] if args.speed_scale else []
     command = [sys.executable, "-m", "robot.commands.arbiter", *options, *ros_args]
     return Popen(command, start_new_session=True)  # Ctrl-C ends this process first, and this one ends the arbiter
+
+
+def _end_with(arbiter: Popen[bytes], made: Sequence[PolicyNode]) -> None:
+    """A policy whose arbiter has ended commands nothing any more: it ends too."""
+    arbiter.wait()
+    while not made:
+        time.sleep(0.1)
+    made[-1].exit_code = made[-1].exit_code or 2
+    made[-1].done.set()
 
 
 def _end(arbiter: Popen[bytes]) -> None:

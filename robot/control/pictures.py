@@ -8,26 +8,30 @@ from dataclasses import dataclass
 import numpy as np
 
 DARK = 8  # of 255: a picture without any brighter value shows nothing; sensors' own noise in the dark stays below
-MOVED_M, MOVED_RAD = 0.003, 0.015  # between two pictures of a camera that sees the arm, or is carried by it
-TIMES = 2  # pictures in a row that stay the same while it moves: one may have come before the state that belongs to it
+MOVED_M, MOVED_RAD = 0.01, 0.05  # over all pictures that stayed the same: a camera that sees the arm shows that
+TIMES = 3  # pictures in a row that stay the same, at least
 
 
 @dataclass
 class _Seen:
     sum: int  # of the last picture
-    measured: dict[str, np.ndarray]  # when it came last
-    moved: int = 0  # pictures in a row that were the same although the arm had moved
+    times: int = 1  # in a row that it came
+    measured: dict[str, np.ndarray] | None = None  # when it came the second time: the first may come before its state
     frozen: bool = False
 
 
 class Pictures:
     """``check`` each picture of each camera, in the order in which they come.
 
-    The noise of a sensor makes each of its pictures another one. A camera that sends one twice while the arm stands is
-    drawn by a simulator: the arm may move out of its sight, and that it froze cannot be told.
+    The noise of a sensor makes each of its pictures another one. A simulator draws the same picture again while nothing
+    moves, and also while the arm moves out of its sight: that such a camera froze cannot be told.
+
+    Args:
+        simulated: a camera that repeats a picture while the arm stands is drawn, and left alone from then on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, simulated: bool = False) -> None:
+        self._simulated = simulated
         self._seen: dict[str, _Seen] = {}
         self._drawn: set[str] = set()
 
@@ -45,21 +49,18 @@ class Pictures:
             return "dark_picture", f"{camera!r} shows nothing: no value above {DARK} of 255; is its cover on?"
         found, seen = zlib.crc32(pixels.tobytes()), self._seen.get(camera)
         if seen is None or found != seen.sum:
-            self._seen[camera] = _Seen(found, dict(measured))
+            self._seen[camera] = _Seen(found)
             return None
-        if not seen.frozen:
-            self._same_again(camera, seen, measured)
+        seen.times += 1
+        if seen.measured is None:
+            seen.measured = dict(measured)
+        moved = _moved(seen.measured, measured)
+        if self._simulated and seen.times >= TIMES and not moved:
+            self._drawn.add(camera)
+        seen.frozen = seen.frozen or (moved and seen.times >= TIMES and camera not in self._drawn)
         if not seen.frozen:
             return None
         return "frozen_picture", f"{camera!r} sends one picture again and again, and the arm was moving"
-
-    def _same_again(self, camera: str, seen: _Seen, measured: dict[str, np.ndarray]) -> None:
-        moved = _moved(seen.measured, measured)
-        if not moved:
-            self._drawn.add(camera)
-        seen.moved = seen.moved + 1 if moved else 0
-        seen.measured = dict(measured)
-        seen.frozen = seen.moved >= TIMES and camera not in self._drawn
 
 
 def _moved(before: dict[str, np.ndarray], now: dict[str, np.ndarray]) -> bool:

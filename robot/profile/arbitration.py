@@ -25,6 +25,15 @@ class Ready:
                 f"driver follows commands; got {self.type!r} and {list(self.values)}"
             )
 
+    def read(self, message: Any) -> Any:
+        """The value of ``field`` in a message; raises PixelarmError if it has no such field."""
+        value = message
+        for part in self.field.split("."):
+            if not hasattr(value, part):
+                raise PixelarmError(f"arbiter ready: a {self.type} of {self.topic} has no field {self.field!r}")
+            value = getattr(value, part)
+        return value
+
 
 @dataclass(frozen=True)
 class Start:

@@ -36,7 +36,7 @@ from robot.profile.arbitration import Ready
 from robot.ros import arbitration, runtime
 from robot.ros.inputs import StateInputs
 from robot.ros.outputs import Outputs
-from robot.ros.runtime import message_type, qos
+from robot.ros.runtime import choice, message_type, qos
 from robot.ros.waiting import FIRST_S
 
 runtime.require_rclpy()
@@ -66,12 +66,12 @@ class ArbiterNode(Node):
         self._declare()
         self.arm = ArmProfile.load(profile.find(self._text("profile"), profile.shipped()))
         self.config = self.arm.arbiter
-        self.dry_run = self._choice("dry_run", self.arm.dry_run)
+        self.dry_run = choice(self, "dry_run", self.arm.dry_run)
         self.kind = self._kind(self._text("target"))
         self.intervals = Samples()  # ms between two commands to the driver
         self.latency = Samples()  # ms from an observation's stamp to the first command to the driver that answers it
         self._answered_ns = 0
-        self._enable_required = self._choice("require_enable", self.arm.enable.required)
+        self._enable_required = choice(self, "require_enable", self.arm.enable.required)
         self._give_to = self._wanted(self._text("command"))
         self.arbiter = self._make_arbiter()
         self._connect()
@@ -102,12 +102,6 @@ class ArbiterNode(Node):
     def _text(self, name: str) -> str:
         return str(self.get_parameter(name).value)
 
-    def _choice(self, name: str, default: bool) -> bool:
-        words = self._text(name).lower()
-        if words not in ("profile", "true", "false"):
-            raise PixelarmError(f"the parameter {name!r} must be true, false or profile, got {words!r}")
-        return default if words == "profile" else words == "true"
-
     def _kind(self, wanted: str) -> str:
         takes = self.arm.outputs
         if not wanted and (path := self._text("bundle")):
@@ -130,7 +124,7 @@ class ArbiterNode(Node):
             self._publish,
             self.config,
             self.arm.enable.timeout_s if self._enable_required else None,
-            self._choice("jumps", self.arm.contract is not None),  # a simulated arm, which is set back at each scene
+            choice(self, "jumps", self.arm.contract is not None),  # a simulated arm, which is set back at each scene
             True,
             Clock(lambda: self.get_clock().now().nanoseconds),
             self._on_event,
@@ -232,9 +226,7 @@ class ArbiterNode(Node):
         wanted = " or ".join(str(value) for value in ready.values)
 
         def on_message(message: Any) -> None:
-            value: Any = message
-            for part in ready.field.split("."):
-                value = getattr(value, part)
+            value = ready.read(message)
             words = (
                 "" if value in ready.values else f"{topic} says {value}, and the driver follows commands at {wanted}"
             )
@@ -243,6 +235,7 @@ class ArbiterNode(Node):
         self.arbiter.put_cause("driver", f"the driver has said nothing on {topic} yet; is it running?", topic)
         try:
             kind = message_type(ready.type)
+            ready.read(kind())  # a field that is not there is found now
         except MissingDependency as error:
             raise PixelarmError(f"arm profile {self.arm.name!r}: arbiter.ready: {error}") from error
         self.create_subscription(kind, ready.topic, on_message, qos(1, ready.latched, ready.latched))
@@ -263,12 +256,12 @@ class ArbiterNode(Node):
         if self._parent and os.getppid() != self._parent:
             self.get_logger().warning("the process that started the arbiter is gone: it ends, and the driver holds")
             self.done.set()
-        for topic in self._commanded:
-            others = [
-                f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-                for info in self.get_publishers_info_by_topic(topic)
-                if (info.node_name, info.node_namespace) != (self.get_name(), self.get_namespace())
-            ]
+        own = (self.get_name(), self.get_namespace())
+        for topic in set(self._commanded):
+            names = [(info.node_name, info.node_namespace) for info in self.get_publishers_info_by_topic(topic)]
+            others = [f"{space.rstrip('/')}/{name}" for name, space in names if (name, space) != own]
+            if names.count(own) > self._commanded.count(topic):
+                others.append(f"another {own[1].rstrip('/')}/{own[0]}")  # names need not be unique
             words = f"{', '.join(others)} publishes on {topic} too: end it" if others else ""
             self.arbiter.put_cause("second_publisher", words, topic)
         if self._give_to == NOBODY or self.arbiter.mode != IDLE:
@@ -348,6 +341,7 @@ class ArbiterNode(Node):
             time.sleep(self.config.period_s)
         self._running = False
         self._thread.join(timeout=1.0)
+        self.arbiter.tick()  # a hold, also where limits without accelerations rest at once
         between, latency = self.intervals.summary(), self.latency.summary()
         if latency["n"]:
             self.get_logger().info(

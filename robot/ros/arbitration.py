@@ -72,7 +72,8 @@ class ToArbiter:
         message, kept = PoseStamped(), np.zeros(4)
         set_stamp(message.header, stamp, self._arm.base_frame)
         xyzw = kept if target.rotation is None else rotations.to_quaternion(target.rotation)
-        return _fill(message, target.position, xyzw)
+        messages.to_pose(message.pose, target.position, xyzw)
+        return message
 
     def _joints(self, target: Target, stamp: int) -> Any:
         message = JointState(name=list(self._arm.joint_names))
@@ -119,11 +120,6 @@ class InCommand:
         trouble = self._loop.bars.but("not_in_command") or self._loop.mailbox.trouble
         latched = f"latched ({self._loop.rule}): clear its hold" if self._loop.state == "latched" else ""
         self._ready.publish(String(data=latched or ("" if trouble is None else trouble.words)))
-
-
-def _fill(message: Any, position: np.ndarray, xyzw: np.ndarray) -> Any:
-    messages.to_pose(message.pose, position, xyzw)
-    return message
 
 
 def read_pose(message: Any, frame: str) -> tuple[dict[str, np.ndarray], int]:

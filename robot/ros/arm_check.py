@@ -13,6 +13,7 @@ import numpy as np
 from robot.actions import JOINT_POSITION, POSE
 from robot.errors import MissingDependency, PixelarmError
 from robot.profile import ArmProfile
+from robot.profile.grippers import WITH_JOINTS
 from robot.ros import messages, runtime
 from robot.ros.arbitration import NODE
 from robot.ros.runtime import message_type, qos
@@ -136,7 +137,8 @@ class ArmCheck:
     def _publishers(self, told: str, topic: str) -> Finding:
         resolved = self.node.resolve_topic_name(topic)
         others = [info.node_name for info in self.node.get_publishers_info_by_topic(resolved)]
-        strangers = [name for name in others if name != NODE]
+        arbiters = others.count(NODE)
+        strangers = [name for name in others if name != NODE] + ["a second arbiter"] * (arbiters > 1)
         what = f"who commands {told}"
         if strangers:
             return Finding(what, WRONG, f"{', '.join(strangers)} on {resolved}", "end it: only the arbiter may")
@@ -158,7 +160,9 @@ class ArmCheck:
             read = messages.from_trajectory if isinstance(message, JointTrajectory) else messages.from_multi_array
             try:
                 measured = messages.by_name(state.name, state.position, names)
-                return [_gap(what, float(np.abs(read(message, names) - measured).max()), NEAR_RAD, "rad")]
+                more = (self.profile.gripper_command.joint,) if self.profile.gripper_command.type == WITH_JOINTS else ()
+                commanded = read(message, (*names, *more))[: len(names)]
+                return [_gap(what, float(np.abs(commanded - measured).max()), NEAR_RAD, "rad")]
             except PixelarmError as error:
                 return [Finding(what, WRONG, str(error))]
         return []
@@ -168,9 +172,10 @@ class ArmCheck:
         message, what = self._last.get(f"ready {ready.topic}"), f"ready {ready.topic}"
         if message is None:
             return Finding(what, WRONG, "not heard", "is the driver running?")
-        value: Any = message
-        for part in ready.field.split("."):
-            value = getattr(value, part)
+        try:
+            value = ready.read(message)
+        except PixelarmError as error:
+            return Finding(what, WRONG, str(error), "correct arbiter.ready of the profile")
         good = value in ready.values
         todo = "" if good else f"it follows commands at {', '.join(map(str, ready.values))}"
         return Finding(what, OK if good else WRONG, str(value), todo)

@@ -142,7 +142,8 @@ class Inputs(StateInputs):
         """``arm`` feeds this loop's contract (``ArmProfile.require_contract``); ``say`` takes a warning."""
         names = {p.name for p in loop.contract.proprio} | set(loop.limits.needs)
         super().__init__(subscribe, arm, names, loop.put_proprio, loop.mailbox.fault, on_orientation)
-        self._watch, self._loop, self._pictures = Watch(say), loop, Pictures()
+        self._watch, self._loop = Watch(say), loop
+        self._pictures = Pictures(simulated=arm.contract is not None)
         self._measured: dict[str, np.ndarray] = {}  # the newest, for telling whether the arm moved
         self.stages = StageTimes(loop.clock.steady)  # of what is done to each image as it arrives
         for camera in loop.contract.cameras:

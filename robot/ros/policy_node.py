@@ -3,8 +3,8 @@
 configure  loads the bundle (hashes, contract), checks that the arm can feed it, and measures inference on this machine
 activate   starts commanding; refused when the measured inference cannot meet the contract's deadline. Where the arm
            says its own contract (the profile's ``contract``), nothing is commanded before it is known to fit
-deactivate publishes the last target once more, with velocities of zero, and falls silent: the arm's own controller
-           holds it
+deactivate tells the arbiter to hold the arm; without one it publishes the last target once more, with velocities of
+           zero, and falls silent: the arm's own controller holds it
 ``~/hold`` (std_srvs/SetBool): true holds, false clears the hold and whatever is latched
 """
 
@@ -31,7 +31,7 @@ from robot.ros import messages, runtime, waiting
 from robot.ros.arbitration import NODE, InCommand, ToArbiter
 from robot.ros.inputs import Inputs
 from robot.ros.outputs import Outputs
-from robot.ros.runtime import qos
+from robot.ros.runtime import choice, qos
 from robot.ros.waiting import Waiting
 
 runtime.require_rclpy()
@@ -83,14 +83,6 @@ class PolicyNode(LifecycleNode):
         declare("autostart", False, "configure and activate at start; exit when refused", read_only=True)
         declare("stats_path", "", "file for counters and times, written when the node ends", read_only=True)
 
-    def _choice(self, name: str, default: bool) -> bool:
-        """A parameter that is true, false, or ``profile`` for ``default``."""
-        value = self.get_parameter(name).value
-        words = str(value).lower()
-        if words not in ("profile", "true", "false"):
-            raise PixelarmError(f"the parameter {name!r} must be true, false or profile, got {value!r}")
-        return default if words == "profile" else words == "true"
-
     def _start_up(self) -> None:
         self.destroy_timer(self._autostart)
         if self.trigger_configure() != OK or self.trigger_activate() != OK:
@@ -134,8 +126,8 @@ class PolicyNode(LifecycleNode):
         policy = bundle.load(path)
         arm.require_contract(policy.contract)
         self.arm, self.arbiter = arm, bool(self.get_parameter("arbiter").value)
-        self.dry_run = self._choice("dry_run", arm.dry_run)  # behind an arbiter, that one publishes previews
-        required = not self.arbiter and self._choice("require_enable", arm.enable.required)
+        self.dry_run = choice(self, "dry_run", arm.dry_run)  # behind an arbiter, that one publishes previews
+        required = not self.arbiter and choice(self, "require_enable", arm.enable.required)
         self._introduce(path, policy.contract, required)
         if self.dry_run is False and not arm.verified:
             self.get_logger().warning(
@@ -153,6 +145,7 @@ class PolicyNode(LifecycleNode):
                 enable_timeout_s=arm.enable.timeout_s if required else None,
                 compare_contract=arm.contract is not None,
                 home_xyzw=arm.home_xyzw,
+                max_misses=0 if self.get_parameter("allow_slow").value else LoopConfig.max_misses,
             ),
             Clock(lambda: self.get_clock().now().nanoseconds),
             on_event=self._log_event,

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from robot.errors import MissingDependency
+from robot.errors import MissingDependency, PixelarmError
 
 if TYPE_CHECKING:
     from rclpy.executors import SingleThreadedExecutor
@@ -82,6 +82,14 @@ def message_type(name: str) -> Any:
         raise MissingDependency(
             f"there is no message {name} here ({error}): install the ROS package {package} of the driver, and source it"
         ) from error
+
+
+def choice(node: Node, name: str, default: bool) -> bool:
+    """A parameter that is true, false, or ``profile`` for ``default``."""
+    words = str(node.get_parameter(name).value).lower()
+    if words not in ("profile", "true", "false"):
+        raise PixelarmError(f"the parameter {name!r} must be true, false or profile, got {words!r}")
+    return default if words == "profile" else words == "true"
 
 
 def split_ros_args(argv: Sequence[str]) -> tuple[list[str], list[str]]:

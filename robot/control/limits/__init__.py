@@ -124,7 +124,8 @@ def default_limits(
         joints = _joint_limits(config, contract.period_s, True, height, scaled=False)[1]
         motion += [Solve(chain, inverse, config.max_joint_reach_rad), *joints, Settle(chain)]
         measured["joint_positions"], needs = (n,), {"joint_pos": n}
-    return Limits([*_always(config, shapes, measured), *motion], needs)
+    refuse: list[Limit] = [Finite(), Length(shapes, measured), EmergencyStop(), Enable(), Expiry(config.expiry_s)]
+    return Limits([*refuse, GripperRange(), *motion], needs)
 
 
 def target_limits(config: LimitConfig, target: str, joints: int, period_s: float, chain: Chain | None = None) -> Limits:
@@ -146,12 +147,9 @@ def target_limits(config: LimitConfig, target: str, joints: int, period_s: float
         shapes, motion = _pose_limits(slower, True, True, period_s)
     else:
         shapes, motion = _joints(slower, target, target, joints, period_s, chain)
-    return Limits([*_always(config, shapes, _measured(shapes)), *motion])
-
-
-def _always(config: LimitConfig, shapes: Shapes, measured: Shapes) -> list[Limit]:
-    refuse: list[Limit] = [Finite(), Length(shapes, measured), EmergencyStop(), Enable(), Expiry(config.expiry_s)]
-    return [*refuse, GripperRange()]
+    # no enable and no emergency stop: they are causes of whoever owns the robot
+    refuse: list[Limit] = [Finite(), Length(shapes, _measured(shapes)), Expiry(config.expiry_s)]
+    return Limits([*refuse, GripperRange(), *motion])
 
 
 def _measured(shapes: Shapes) -> Shapes:

@@ -25,6 +25,9 @@ class Quantity:
     ]  # of the way, that a distance covers; 1 or more is all of it
     part: Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # the value after a share of the way
 
+    def __deepcopy__(self, memo: object) -> Quantity:
+        return self  # there is one of each
+
     def towards(self, start: np.ndarray, goal: np.ndarray, distance: Distance) -> np.ndarray:
         """``goal`` itself when it lies within ``distance`` of ``start``, else the value that far along the way."""
         share = self.share(start, goal, distance)

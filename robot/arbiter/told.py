@@ -1,0 +1,94 @@
+"""What a robot was told last, and what it is told while it is held."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robot.actions import JOINT_VELOCITY, LEASH_M, LEASH_RAD, Target
+from robot.arbiter.state import State
+from robot.control.limits import Limits
+from robot.control.limits.motion import JOINTS, POSITION, ROTATION
+from robot.profile.arbitration import ArbiterConfig
+
+MOVED_M, MOVED_RAD = 2 * LEASH_M, 2 * LEASH_RAD  # from the last target to where the arm is: it was moved, or reset
+
+
+class Told:
+    """The last target, ``None`` before the first and after a fault was cleared; and the gripper's last value."""
+
+    def __init__(self, limits: Limits, kind: str, config: ArbiterConfig, state: State) -> None:
+        self._limits, self._kind, self._config, self._state = limits, kind, config, state
+        self.last: Target | None = None
+        self.gripper = -1.0
+        self.anew = False  # the arm may have been moved since: what comes next begins where it is
+        self.holding = True  # nothing has moved it since the last hold
+
+    def sent(self, target: Target) -> None:
+        """A command that is no hold."""
+        self.last, self.gripper, self.anew, self.holding = target, target.gripper, False, False
+
+    def forget(self) -> None:
+        """The arm may stand anywhere. Its gripper is told what it was told, or it would drop what it holds."""
+        self.last = None
+
+    @property
+    def rests(self) -> bool:
+        """The arm was told to come to rest, and has been told the whole way there."""
+        return self.last is None or (self.holding and self._limits.resting)
+
+    @property
+    def away(self) -> bool:
+        """Whether the arm stands further from its last target than any lag: somebody moved it."""
+        last, there = self.last, self._state.reference
+        if last is None:
+            return False
+        if last.position is not None and there.position is not None:
+            return float(np.linalg.norm(last.position - there.position)) > MOVED_M
+        if last.joint_positions is not None and there.joint_positions is not None:
+            return float(np.abs(last.joint_positions - there.joint_positions).max()) > MOVED_RAD
+        return False
+
+    @property
+    def start(self) -> Target:
+        """What the next command is approached from: where the arm was told to be, or where it is."""
+        if self.last is None or self.anew:
+            return self._state.target(self._kind, self.gripper)
+        return self.last
+
+    def stay(self) -> Target:
+        """Told to stay where it is measured."""
+        target = self._state.target(self._kind, self.gripper)
+        self.last = self._limits.hold(target, at_once=True)  # so that the limits know that it rests there
+        self.anew = True
+        return self.last
+
+    def hold(self, fresh: bool, stay: bool, at_once: bool) -> Target | None:
+        """The next target of a hold, None: say nothing.
+
+        Args:
+            fresh: what the arm measures is no older than ``state_age_s``.
+            stay: tell it to stay where it is, whatever it was told before.
+            at_once: an emergency stop: no way to rest.
+        """
+        if self.last is None:
+            return None
+        running, self.holding = not self.holding, True
+        if fresh and (stay or (not running and self._limits.resting and self.away)):
+            return self.stay()
+        if not fresh and not running and self._limits.resting:
+            return None  # a driver that comes back may find the arm elsewhere
+        self.last = self._limits.hold(self._near(fresh) if running else self.last, at_once)
+        return self.last
+
+    def _near(self, fresh: bool) -> Target:
+        """The last target, or what of the way there is near the arm; see ``ArbiterConfig.hold_m``."""
+        assert self.last is not None
+        if self._limits.brakes or not fresh or self._kind == JOINT_VELOCITY:
+            return self.last
+        measured, parts = self._state.reference, {}
+        near = ((POSITION, self._config.hold_m), (ROTATION, self._config.hold_rad), (JOINTS, self._config.hold_rad))
+        for quantity, distance in near:
+            start, goal = getattr(measured, quantity.field), getattr(self.last, quantity.field)
+            if start is not None and goal is not None:
+                parts[quantity.field] = quantity.towards(start, goal, distance)
+        return self.last.replace(**parts)
