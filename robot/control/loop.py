@@ -13,8 +13,8 @@ policy is asked again.
 When a rule of ``RULES`` fires, the loop *holds*: it publishes its last target again (never the measured position, and
 nothing at all before the first command; velocities become zero, since an arm that is told its last velocity again goes
 on moving), counts the rule and says why. Where the limits know accelerations, a hold publishes targets that come to
-rest within them instead, except after an emergency stop. Holding ends by itself when good data return; only an
-emergency stop and repeated inference errors latch, until ``clear``.
+rest within them instead, except after an emergency stop. Holding ends by itself when good data return; an
+emergency stop, repeated inference errors and many missed deadlines latch, until ``clear``.
 
 Two clocks: stamps are compared with ``Clock.now_ns`` (the domain of the stamps, ROS time in the node); waiting and
 receive times use ``Clock.steady``, which no one sets.

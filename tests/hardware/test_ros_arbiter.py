@@ -158,3 +158,13 @@ def test_faults_runs_a_row_of_the_matrix(lift_bundle: Path, tmp_path: Path) -> N
     (row,) = json.loads((tmp_path / "faults.json").read_text())["rows"]
     assert (row["rule"], row["safe"], row["recovered"]) == ("enable", True, True)
     assert "| button: released |" in (tmp_path / "faults.md").read_text()
+
+
+def test_a_second_arbiter_is_noticed_although_it_has_the_same_name(
+    start: Callable[..., subprocess.Popen[str]], listener: Listener
+) -> None:
+    start("robot.commands.arbiter", "--arm", "sim_panda")
+    assert listener.until(lambda: bool(listener.status), 20.0)
+    start("robot.commands.arbiter", "--arm", "sim_panda")
+    said = "another /arbiter publishes on /target_pose too"
+    assert listener.until(lambda: said in listener.call("policy").message, 20.0), listener.call("policy")
