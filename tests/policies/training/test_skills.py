@@ -107,16 +107,28 @@ def test_an_adapted_policy_is_played_and_exported(adapted, tmp_path):
     env.close()
 
 
-def test_any_fitted_policy_can_be_pretrained(data, tmp_path):
+@pytest.fixture(scope="module")
+def cloned(data, tmp_path_factory):
+    """Skills of cloning."""
+    run = tmp_path_factory.mktemp("cloned") / "run"
     options = ["experiment=chunk_bc_states", "recipe.fit_updates=3", *TINY, "algo.hidden=8"]
-    pretrain([f"data={data}", f"run={tmp_path / 'skills'}", *options])
-    adapt(
-        [f"skills={tmp_path / 'skills'}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=3",
-         *TINY]
-    )  # fmt: skip
-    before, after = tensors(tmp_path / "skills"), tensors(tmp_path / "run")
+    pretrain([f"data={data}", f"run={run}", *options])
+    return run
+
+
+def test_any_fitted_policy_can_be_pretrained(cloned, data, tmp_path):
+    words = [f"skills={cloned}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=3", *TINY]
+    adapt(words)
+    before, after = tensors(cloned), tensors(tmp_path / "run")
     assert (before["eyes.normalizer.mean"] == after["eyes.normalizer.mean"]).all()
     assert (before["head.0.weight"] != after["head.0.weight"]).any()
+
+
+def test_more_actions_of_a_chunk_can_be_carried_out_than_the_skills_had(cloned, data, tmp_path):
+    words = [f"skills={cloned}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY]
+    adapt([*words, "algo.execute=2"])
+    theirs, ours = (load_actor(run)[1] for run in (cloned, tmp_path / "run"))
+    assert (theirs.chunk, theirs.execute) == (8, 1) and (ours.chunk, ours.execute) == (8, 2)
 
 
 # ---------------------------------------------------------------------------------------------------- refusals
