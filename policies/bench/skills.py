@@ -20,8 +20,8 @@ from policies.config import TrainConfig
 from policies.evaluation.evaluate import EVAL_SEED, load_actor
 from policies.runs.checkpoint import read_json
 from policies.training.checks import require_same_config
-from policies.training.skills import adapting, pretrain, task_options
-from policies.training.train import compose, train
+from policies.training.skills import adapting, compose_for, pretrain
+from policies.training.train import train
 from robot.dataset.episodes import episode_files, read_headers
 from robot.errors import PixelarmError, UnknownName
 from robot.files import require_folder, write_text
@@ -73,9 +73,10 @@ class Study:
         common = [*self._device, f"run={folder}", f"recipe.demos={self.targets}", *learner.options]
         if learner.skills == ALONE:
             contract = read_headers(self.data / TARGET)[0].contract
-            cfg = compose(
-                [f"experiment={learner.experiment}", f"seed={seed}", *task_options(contract),
-                 f"demos={self.data / TARGET}", f"recipe.fit_updates={self.updates[ALONE]}", *common]
+            cfg = compose_for(
+                contract,
+                [f"experiment={learner.experiment}", f"seed={seed}", f"demos={self.data / TARGET}",
+                 f"recipe.fit_updates={self.updates[ALONE]}", *common]
             )  # fmt: skip
         else:
             skills = self.skills(learner.experiment, seed)

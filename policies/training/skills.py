@@ -67,11 +67,11 @@ def pretrain(argv: list[str]) -> int:
     held_out = require_untouched(folder, headers, mine.get("held_out", ""))
     experiment, seed = mine.get("experiment", "fist"), mine.get("seed", "1")
     name = folder.parent.name if folder.name == PRETRAINING else folder.name
-    cfg = compose(
+    cfg = compose_for(
+        headers[0].contract,
         [
-            f"experiment={experiment}", f"seed={seed}", *task_options(headers[0].contract), f"demos={folder}",
-            f"recipe.demos={len(headers)}", f"run=runs/skills-{experiment}-{name}-seed{seed}", *others,
-            "recipe.look_up=false",
+            f"experiment={experiment}", f"seed={seed}", f"demos={folder}", f"recipe.demos={len(headers)}",
+            f"run=runs/skills-{experiment}-{name}-seed{seed}", *others, "recipe.look_up=false",
         ]
     )  # fmt: skip
     run = train(cfg)
@@ -136,10 +136,11 @@ def adapting(skills: Path, demos: Path, seed: int, options: Sequence[str]) -> Tr
         )
     task = dataclasses.replace(contract, task=headers[0].contract.task)
     name = f"run=runs/adapted-{skills.name}-{task.task}-seed{seed}"
-    cfg = compose(
+    cfg = compose_for(
+        task,
         [
-            f"experiment={theirs.experiment}", f"seed={seed}", *task_options(task), f"demos={demos}",
-            f"recipe.skills={skills}", f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *options,
+            f"experiment={theirs.experiment}", f"seed={seed}", f"demos={demos}", f"recipe.skills={skills}",
+            f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *options,
         ]
     )  # fmt: skip
     settled = {f.name: getattr(theirs.algo, f.name) for f in dataclasses.fields(theirs.algo) if f.name not in FREE}
@@ -148,11 +149,17 @@ def adapting(skills: Path, demos: Path, seed: int, options: Sequence[str]) -> Tr
     return cfg
 
 
-def task_options(contract: Contract) -> list[str]:
-    """The task of a contract as `pixelarm train` is given it, observed by the same cameras, or by true states."""
-    if contract.cameras:
-        return [f"task={contract.task}", f"task.image_size={contract.cameras[0].height}"]
-    return [f"task={contract.task}", f"task.observe={STATES}"]
+def compose_for(contract: Contract, options: Sequence[str]) -> TrainConfig:
+    """What `pixelarm train` would do with these options in the task of a contract, observed by pictures of the same
+    size; by true states if the contract has no cameras, or the options say so, whatever was recorded beside them.
+    """
+    task = f"task={contract.task}"
+    if not contract.cameras:
+        return compose([task, f"task.observe={STATES}", *options])
+    cfg = compose([task, *options])
+    if cfg.task.observe == STATES:
+        return cfg
+    return compose([task, f"task.image_size={contract.cameras[0].height}", *options])
 
 
 def _own(argv: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:

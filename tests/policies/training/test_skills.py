@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 from policies.evaluation.evaluate import load_actor
 from policies.export.onnx import TOLERANCE, export
 from policies.runs.checkpoint import read_json
-from policies.training.skills import adapt, pretrain
-from robot.dataset.episodes import read_episode, write_episode
+from policies.training.skills import adapt, compose_for, pretrain
+from robot.dataset.episodes import Episode, read_episode, write_episode
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
 from sim.envs.make import make_env_for
 from sim.kitchen.folder import jobs_of, make_split
+from sim.tasks.kitchen import Kitchen
 
 TINY = ["recipe.batch_size=8", "trainer=cpu", "trainer.threads=1", "trainer.log_every=5"]
 NETWORK = ["algo.hidden=8", "algo.layers=1", "algo.recurrent=8"]
@@ -129,6 +130,32 @@ def test_more_actions_of_a_chunk_can_be_carried_out_than_the_skills_had(cloned, 
     adapt([*words, "algo.execute=2"])
     theirs, ours = (load_actor(run)[1] for run in (cloned, tmp_path / "run"))
     assert (theirs.chunk, theirs.execute) == (8, 1) and (ours.chunk, ours.execute) == (8, 2)
+
+
+def filmed(episode: Episode, pixels: int) -> Episode:
+    """The same episode with the kitchen's cameras, which show black pictures."""
+    cameras = tuple(dataclasses.replace(c, height=pixels, width=pixels) for c in Kitchen().contract.cameras)
+    black = {camera.name: np.zeros((len(episode) + 1, *camera.shape), np.uint8) for camera in cameras}
+    contract = dataclasses.replace(episode.contract, cameras=cameras)
+    return dataclasses.replace(episode, contract=contract, observations={**episode.observations, **black})
+
+
+def test_states_are_learned_from_data_with_pictures_of_any_size(data, tmp_path):
+    for role in ("pretraining", "target"):
+        episode = read_episode(data / role / "episode_000000.hdf5")
+        (tmp_path / role).mkdir()
+        write_episode(tmp_path / role / "episode_000000.hdf5", filmed(episode, 32))
+    run = learn(tmp_path, tmp_path / "skills")  # the recipe of FIST observes states
+    assert not load_actor(run)[1].cameras
+    demos = tmp_path / "target"
+    adapt([f"skills={run}", f"demos={demos}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY])
+    assert not load_actor(tmp_path / "run")[1].cameras
+
+
+def test_pictures_are_of_the_size_that_was_recorded_unless_given():
+    contract = Kitchen(image_size=32).contract
+    assert compose_for(contract, ["experiment=chunk_bc"]).task.image_size == 32
+    assert compose_for(contract, ["experiment=chunk_bc", "task.image_size=48"]).task.image_size == 48
 
 
 # ---------------------------------------------------------------------------------------------------- refusals
