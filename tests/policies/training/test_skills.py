@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from policies.evaluation.evaluate import load_actor
 from policies.export.onnx import TOLERANCE, export
 from policies.runs.checkpoint import read_json
-from policies.training.skills import adapt, compose_for, pretrain
+from policies.training.skills import ADAPT_HELP, FREE, adapt, adapting, compose_for, pretrain
 from robot.dataset.episodes import Episode, read_episode, write_episode
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
 from sim.envs.make import make_env_for
@@ -158,6 +158,32 @@ def test_pictures_are_of_the_size_that_was_recorded_unless_given():
     assert compose_for(contract, ["experiment=chunk_bc", "task.image_size=48"]).task.image_size == 48
 
 
+def test_how_skills_are_used_is_theirs_unless_given(data, tmp_path):
+    """The defaults are 0.02, 0.006, euclidean and 1e-3; how to minimise is the fine-tuning's own."""
+    used = ["algo.nudge=0.03", "algo.haste=0", "algo.distance=learned", "algo.learning_rate=0.5"]
+    learn(data, tmp_path / "skills", *used)
+
+    def algo(*options: str):
+        return adapting(tmp_path / "skills", data / "target", 1, options).algo
+
+    same = algo()
+    assert (same.nudge, same.haste, same.distance, same.learning_rate) == (0.03, 0.0, "learned", 1e-3)
+    other = algo("algo.nudge=0", "algo.haste=0.001", "algo.distance=euclidean", "algo.learning_rate=0.1")
+    assert (other.nudge, other.haste, other.distance, other.learning_rate) == (0.0, 0.001, "euclidean", 0.1)
+    assert same.hidden == other.hidden == 8
+
+
+def test_actions_that_the_skills_carry_out_at_once_are_theirs_unless_given(data, tmp_path):
+    options = ["experiment=chunk_bc_states", "recipe.fit_updates=1", *TINY, "algo.hidden=8", "algo.execute=4"]
+    pretrain([f"data={data}", f"run={tmp_path / 'skills'}", *options])
+    assert adapting(tmp_path / "skills", data / "target", 1, []).algo.execute == 4
+    assert adapting(tmp_path / "skills", data / "target", 1, ["algo.execute=2"]).algo.execute == 2
+
+
+def test_help_names_all_that_adapting_may_change():
+    assert all(name in ADAPT_HELP for name in FREE)
+
+
 # ---------------------------------------------------------------------------------------------------- refusals
 def test_a_held_out_object_that_moves_is_found_and_named(data, tmp_path):
     spoilt = shutil.copytree(data, tmp_path / "spoilt")
@@ -173,6 +199,12 @@ def test_a_held_out_object_that_moves_is_found_and_named(data, tmp_path):
 def test_target_demonstrations_are_no_pretraining_data(data, tmp_path):
     with pytest.raises(DatasetError, match="holds 2 target demonstrations"):
         pretrain([f"data={data / 'target'}", f"run={tmp_path / 'run'}", *TINY])
+
+
+@pytest.mark.parametrize("option", ["recipe.look_up=true", "++recipe.look_up=false"])
+def test_skills_look_nothing_up(data, tmp_path, option):
+    with pytest.raises(PixelarmError, match=r"skills look no demonstrations up, so leave it out"):
+        pretrain([f"data={data}", f"run={tmp_path / 'run'}", *TINY, option])
 
 
 def test_demonstrations_without_states_are_refused(skills, data, tmp_path):
@@ -209,6 +241,7 @@ def test_skills_of_another_contract_are_refused(skills, data, tmp_path):
     [
         ("algo.horizon=5", "algo.horizon was settled when the skills were learned"),
         ("skills=nowhere", "nowhere holds no skills"),
+        ("seed=one", "seed must be a whole number, at least 0, got 'one'"),
         ("--fast", "options are OPTION=VALUE, got '--fast'"),
     ],
 )
