@@ -185,6 +185,17 @@ def test_help_names_all_that_adapting_may_change():
 
 
 # ---------------------------------------------------------------------------------------------------- refusals
+def test_a_run_of_no_updates_is_neither_begun_anew_nor_made_another(skills, data, tmp_path):
+    """It has no checkpoints, only a policy."""
+    words = [f"skills={skills}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY]
+    adapt([*words, "algo.haste=0"])
+    with pytest.raises(PixelarmError, match="holds a run already; add resume=true"):
+        adapt([*words, "algo.haste=0"])
+    with pytest.raises(PixelarmError, match=r"algo.haste: 0.0 then, 0.006 now"):
+        adapt([*words, "resume=true"])
+    adapt([*words, "algo.haste=0", "resume=true"])
+
+
 def test_a_held_out_object_that_moves_is_found_and_named(data, tmp_path):
     spoilt = shutil.copytree(data, tmp_path / "spoilt")
     episode = read_episode(spoilt / "target" / "episode_000000.hdf5")
