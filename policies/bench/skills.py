@@ -18,10 +18,10 @@ from omegaconf import OmegaConf
 
 from policies.config import TrainConfig
 from policies.evaluation.evaluate import EVAL_SEED, load_actor
-from policies.runs.checkpoint import read_json
+from policies.runs.checkpoint import ended, read_json
 from policies.training.checks import require_same_config
-from policies.training.skills import adapting, pretrain, task_options
-from policies.training.train import compose, train
+from policies.training.skills import adapting, compose_for, pretrain, pretraining
+from policies.training.train import train
 from robot.dataset.episodes import episode_files, read_headers
 from robot.errors import PixelarmError, UnknownName
 from robot.files import require_folder, write_text
@@ -73,9 +73,10 @@ class Study:
         common = [*self._device, f"run={folder}", f"recipe.demos={self.targets}", *learner.options]
         if learner.skills == ALONE:
             contract = read_headers(self.data / TARGET)[0].contract
-            cfg = compose(
-                [f"experiment={learner.experiment}", f"seed={seed}", *task_options(contract),
-                 f"demos={self.data / TARGET}", f"recipe.fit_updates={self.updates[ALONE]}", *common]
+            cfg = compose_for(
+                contract,
+                [f"experiment={learner.experiment}", f"seed={seed}", f"demos={self.data / TARGET}",
+                 f"recipe.fit_updates={self.updates[ALONE]}", *common]
             )  # fmt: skip
         else:
             skills = self.skills(learner.experiment, seed)
@@ -87,12 +88,12 @@ class Study:
         return folder
 
     def skills(self, experiment: str, seed: int) -> Path:
+        """The folder of skills, which are learned if they are not there."""
         folder = self.out / f"skills-{experiment}-seed{seed}"
-        if not (folder / "skills.json").exists():
-            pretrain(
-                [f"experiment={experiment}", f"data={self.data}", f"seed={seed}", f"run={folder}", "resume=true",
-                 f"recipe.fit_updates={self.updates[PRETRAINING]}", *self._device]
-            )  # fmt: skip
+        options = [f"run={folder}", f"recipe.fit_updates={self.updates[PRETRAINING]}", *self._device]
+        there = done(pretraining(self.data, experiment, seed, options))
+        if not there or not (folder / "skills.json").exists():
+            pretrain([f"experiment={experiment}", f"data={self.data}", f"seed={seed}", "resume=true", *options])
         return folder
 
     @property
@@ -120,18 +121,24 @@ class Study:
 
 
 def done(cfg: TrainConfig) -> bool:
-    """Whether a run has come to its end. Raises PixelarmError if it was another run."""
+    """Whether a run has come to its end. Raises PixelarmError if another run, of other options, other data or another
+    number of updates, has ended or begun in its folder.
+    """
     folder = Path(cfg.run)
-    if not (folder / "last" / "policy.json").exists():
+    if not (folder / "config.yaml").exists():
         return False
     before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    require_same_config(before, {**asdict(cfg)}, folder)
+    require_same_config(before, asdict(cfg), folder)
     if before["recipe"]["fit_updates"] != cfg.recipe.fit_updates:
         raise PixelarmError(
-            f"{folder} was fitted for {before['recipe']['fit_updates']} updates, not {cfg.recipe.fit_updates}: give "
+            f"{folder} is fitted for {before['recipe']['fit_updates']} updates, not {cfg.recipe.fit_updates}: give "
             "the same, or another --out"
         )
-    return True
+    if Path(before["demos"]).resolve() != Path(cfg.demos).resolve():
+        raise PixelarmError(
+            f"{folder} is fitted to the data of {before['demos']}, not {cfg.demos}: give the same, or another --out"
+        )
+    return ended(folder)
 
 
 # --------------------------------------------------------------------------------------------------------------- tables

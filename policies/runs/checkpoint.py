@@ -73,6 +73,11 @@ def newest(folder: Path) -> Path | None:
     return folder_of(folder, found[-1]) if found else None
 
 
+def ended(run: Path) -> bool:
+    """Whether a run has come to its end: its last policy is there. One of no updates has no checkpoints."""
+    return (run / "last" / "policy.json").exists()
+
+
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write a safetensors file. Raises OSError, as every other way to write does."""
     try:

@@ -30,10 +30,10 @@ def load_skills(policy: Any, run: Path) -> None:
 
     Raises:
         PixelarmError: there are none, or they are of another shape or family.
-        ContractMismatch: they observe or do something else; the task alone may be another.
+        ContractMismatch: they observe or do something else; the task and ``execute`` alone may be others.
     """
     tensors, config, contract = read_skills(run)
-    theirs = dataclasses.replace(contract, task=policy.contract.task)
+    theirs = dataclasses.replace(contract, task=policy.contract.task, execute=policy.contract.execute)
     try:
         policy.contract.require_equal(theirs, here="this policy", there=f"the skills of {run}")
     except ContractMismatch as error:

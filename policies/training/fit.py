@@ -54,10 +54,7 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
         fabric: of this process, which may be one of several; each makes batches of its own.
     """
     saved = folder / "checkpoints" / "rank0"  # where a run of an agent has its own
-    last = checkpoint.newest(saved) if cfg.resume else None
-    if last:
-        before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-        require_same_config(before, asdict(cfg), folder)
+    last = _begun(cfg, saved, folder) if cfg.resume else None
     fabric.barrier()  # every process has read the old configuration
     if fabric.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(cfg)))
@@ -70,8 +67,10 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
     loader = ResumableLoader(windows, draws, cfg.seed, collate_fn=_as_it_is)
     module = Fit(policy, optimiser_options(cfg.algo), cfg.recipe.fit_updates, cfg.seed)
     if not cfg.recipe.fit_updates:  # skills as they are
-        save(cfg, folder / "policy", policy, 0, None)
-        save(cfg, folder / "last", policy, 0, None)
+        if fabric.is_global_zero:
+            save(cfg, folder / "policy", policy, 0, None)
+            save(cfg, folder / "last", policy, 0, None)
+        log.close()
         return
     validation = Validation(cfg, env, folder, log)
     metrics, checkpoints = Metrics(log, cfg.trainer.log_every), Checkpoints(saved, cfg.trainer.checkpoint_every)
@@ -85,6 +84,15 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
         if not np.isfinite(validation.best):  # never validated: the last policy is the policy
             save(cfg, folder / "policy", module.best, int(module.updates), None)
     log.close()
+
+
+def _begun(cfg: TrainConfig, saved: Path, folder: Path) -> Path | None:
+    """The checkpoint to go on from, if there is one. Raises PixelarmError if what was begun or ended is another run."""
+    last = checkpoint.newest(saved)
+    if last or checkpoint.ended(folder):
+        before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+        require_same_config(before, asdict(cfg), folder)
+    return last
 
 
 def prepare(policy: Any, cfg: TrainConfig, demos: list[Episode]) -> Dataset[Any]:

@@ -31,7 +31,8 @@ Learn skills, once, from many demonstrations of anything. `pixelarm adapt` makes
   held_out=SUBTASK   refuse data in which this object moves (default: the one that the data's split is named after)
   experiment=NAME    fist (default), chunk_bc_states, or any other whose policy is fitted to demonstrations
   run=FOLDER         of the skills (default: runs/skills-EXPERIMENT-DATA-seedN)
-  other options      those of `pixelarm train`; recipe.demos is how many episodes are used (default: all)
+  other options      those of `pixelarm train`, but for recipe.look_up; recipe.demos is how many episodes are used
+                     (default: all)
 
 example: pixelarm pretrain experiment=fist data=runs/no-kettle seed=1"""
 ADAPT_HELP = """\
@@ -44,17 +45,15 @@ Make a policy for the task that a few demonstrations show, of skills that `pixel
   run=FOLDER          of the policy (default: runs/adapted-SKILLS-TASK-seedN)
   recipe.demos=N      how many are used (default: 10, or all where there are fewer)
   recipe.fit_updates  of the fine-tuning (default: 4000); 0: the skills stay as they are
-  other options       those of `pixelarm train`; of algo. only what says how to minimise and to look up
+  algo.OPTION         of the fine-tuning: learning_rate (default: 1e-3), schedule, warmup_updates, weight_decay, clip,
+                      ema_decay (default: the recipe's); of the policy, where its family has them: execute, nudge,
+                      haste, distance (default: as the skills have them). The rest of algo. stays as the skills have it
+  other options       those of `pixelarm train`
 
 example: pixelarm adapt skills=runs/skills-fist-no-kettle-seed1 demos=runs/no-kettle/target"""
 FINE_TUNING = ("recipe.fit_updates=4000", "algo.learning_rate=1e-3")  # defaults of `pixelarm adapt`
-FREE = (
-    *(field.name for field in dataclasses.fields(OptimiserConfig)),
-    "distance",
-    "haste",
-    "nudge",
-    "execute",
-)  # of algo, in adapting
+MINIMISING = tuple(field.name for field in dataclasses.fields(OptimiserConfig))  # of algo: as the recipe has them
+FREE = (*MINIMISING, "distance", "haste", "nudge", "execute")  # of algo, what adapting may change
 
 
 def pretrain(argv: list[str]) -> int:
@@ -62,23 +61,37 @@ def pretrain(argv: list[str]) -> int:
     if _wants_help(argv, PRETRAIN_HELP):
         return 0
     mine, others = _own(argv, ("data", "held_out", "experiment", "seed"))
-    folder = pretraining_folder(Path(_required(mine, "data", PRETRAIN_HELP)))
-    headers = read_headers(folder)
-    held_out = require_untouched(folder, headers, mine.get("held_out", ""))
-    experiment, seed = mine.get("experiment", "fist"), mine.get("seed", "1")
-    name = folder.parent.name if folder.name == PRETRAINING else folder.name
-    cfg = compose(
-        [
-            f"experiment={experiment}", f"seed={seed}", *task_options(headers[0].contract), f"demos={folder}",
-            f"recipe.demos={len(headers)}", f"run=runs/skills-{experiment}-{name}-seed{seed}", *others,
-            "recipe.look_up=false",
-        ]
-    )  # fmt: skip
+    data = Path(_required(mine, "data", PRETRAIN_HELP))
+    cfg = pretraining(data, mine.get("experiment", "fist"), _seed(mine), others)
+    held_out = require_untouched(Path(cfg.demos), read_headers(cfg.demos), mine.get("held_out", ""))
     run = train(cfg)
-    about = {"data": str(folder), "episodes": cfg.recipe.demos, "held_out": held_out or None, **made_with()}
+    about = {"data": cfg.demos, "episodes": cfg.recipe.demos, "held_out": held_out or None, **made_with()}
     write_json(run / "skills.json", about)
     print(f"skills in {run}; next: pixelarm adapt skills={run} demos=FOLDER")
     return 0
+
+
+def pretraining(data: Path, experiment: str, seed: int, options: Sequence[str]) -> TrainConfig:
+    """The configuration of a run that learns skills from ``pretraining_folder(data)``.
+
+    Raises:
+        PixelarmError: there are no data, or an option would have the skills look demonstrations up.
+    """
+    folder = pretraining_folder(data)
+    headers = read_headers(folder)
+    if any(text.lstrip("+").partition("=")[0] == "recipe.look_up" for text in options):
+        raise PixelarmError(
+            "recipe.look_up is of policies: skills look no demonstrations up, so leave it out; `pixelarm adapt` takes "
+            "it"
+        )
+    name = folder.parent.name if folder.name == PRETRAINING else folder.name
+    return compose_for(
+        headers[0].contract,
+        [
+            f"experiment={experiment}", f"seed={seed}", f"demos={folder}", f"recipe.demos={len(headers)}",
+            f"run=runs/skills-{experiment}-{name}-seed{seed}", *options, "recipe.look_up=false",
+        ]
+    )  # fmt: skip
 
 
 def pretraining_folder(data: Path) -> Path:
@@ -114,7 +127,7 @@ def adapt(argv: list[str]) -> int:
         return 0
     mine, others = _own(argv, ("skills", "demos", "seed"))
     skills, demos = (Path(_required(mine, name, ADAPT_HELP)) for name in ("skills", "demos"))
-    run = train(adapting(skills, demos, int(mine.get("seed", "1")), others))
+    run = train(adapting(skills, demos, _seed(mine), others))
     print(f"run in {run}; next: pixelarm eval {run}, pixelarm export {run}")
     return 0
 
@@ -136,23 +149,31 @@ def adapting(skills: Path, demos: Path, seed: int, options: Sequence[str]) -> Tr
         )
     task = dataclasses.replace(contract, task=headers[0].contract.task)
     name = f"run=runs/adapted-{skills.name}-{task.task}-seed{seed}"
-    cfg = compose(
+    cfg = compose_for(
+        task,
         [
-            f"experiment={theirs.experiment}", f"seed={seed}", *task_options(task), f"demos={demos}",
-            f"recipe.skills={skills}", f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *options,
+            f"experiment={theirs.experiment}", f"seed={seed}", f"demos={demos}", f"recipe.skills={skills}",
+            f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *options,
         ]
     )  # fmt: skip
-    settled = {f.name: getattr(theirs.algo, f.name) for f in dataclasses.fields(theirs.algo) if f.name not in FREE}
-    kept = {name: value for name, value in settled.items() if hasattr(cfg.algo, name)}
+    given = {name.removeprefix("algo.") for name in own}
+    settled = [f.name for f in dataclasses.fields(theirs.algo) if f.name not in given.union(MINIMISING)]
+    kept = {name: getattr(theirs.algo, name) for name in settled if hasattr(cfg.algo, name)}
     cfg.algo = dataclasses.replace(cfg.algo, **kept)
     return cfg
 
 
-def task_options(contract: Contract) -> list[str]:
-    """The task of a contract as `pixelarm train` is given it, observed by the same cameras, or by true states."""
-    if contract.cameras:
-        return [f"task={contract.task}", f"task.image_size={contract.cameras[0].height}"]
-    return [f"task={contract.task}", f"task.observe={STATES}"]
+def compose_for(contract: Contract, options: Sequence[str]) -> TrainConfig:
+    """What `pixelarm train` would do with these options in the task of a contract, observed by pictures of the same
+    size; by true states if the contract has no cameras, or the options say so, whatever was recorded beside them.
+    """
+    task = f"task={contract.task}"
+    if not contract.cameras:
+        return compose([task, f"task.observe={STATES}", *options])
+    cfg = compose([task, *options])
+    if cfg.task.observe == STATES:
+        return cfg
+    return compose([task, f"task.image_size={contract.cameras[0].height}", *options])
 
 
 def _own(argv: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
@@ -169,6 +190,13 @@ def _required(given: dict[str, str], name: str, usage: str) -> str:
     if not given.get(name):
         raise PixelarmError(f"{name}= is missing\n{usage}")
     return given[name]
+
+
+def _seed(given: dict[str, str]) -> int:
+    text = given.get("seed", "1")
+    if not text.isdecimal():
+        raise PixelarmError(f"seed must be a whole number, at least 0, got {text!r}")
+    return int(text)
 
 
 def _wants_help(argv: list[str], usage: str) -> bool:

@@ -113,9 +113,10 @@ def _require_devices(accelerator: str, devices: int) -> None:
 
 def require_new_run(cfg: TrainConfig) -> None:
     """An old run is resumed only when that was asked for."""
-    from policies.runs.checkpoint import newest
+    from policies.runs.checkpoint import ended, newest
 
-    if newest(Path(cfg.run) / "checkpoints" / "rank0") is not None and not cfg.resume:
+    begun = newest(Path(cfg.run) / "checkpoints" / "rank0") is not None
+    if (begun or ended(Path(cfg.run))) and not cfg.resume:
         raise PixelarmError(
             f"{cfg.run} holds a run already; add resume=true to continue it, or run=OTHER/FOLDER for a new one"
         )

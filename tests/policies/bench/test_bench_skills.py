@@ -1,11 +1,16 @@
 """The table of `pixelarm bench skills`, by hand, and what it refuses."""
 
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 
-from policies.bench.skills import compared, completed, main
+from policies.bench.skills import ALONE, TUNED, Study, compared, completed, main
 from robot.errors import PixelarmError, UnknownName
+from sim.kitchen.folder import jobs_of, make_split
 from sim.kitchen.protocol import Score
+from sim.kitchen.splits import PRETRAINING
 
 
 def played(done: list[list[int]]) -> Score:
@@ -39,3 +44,57 @@ def test_learners_are_compared_in_pairs_with_the_first():
 def test_what_cannot_be_measured_is_refused(argv, error, words):
     with pytest.raises(error, match=words):
         main(argv)
+
+
+# ------------------------------------------------------------------------------------- what is there is used again
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Skills of cloning and cloning of the demonstrations alone, one update each."""
+    folder = tmp_path_factory.mktemp("study")
+    assert len(list(make_split(jobs_of("no-kettle", folder / "data", 1, 1, 3), "no-kettle", 1))) == 2
+    study = Study(folder / "data", folder / "out", 1, {PRETRAINING: 1, ALONE: 1, TUNED: 1}, 1)
+    study.skills("chunk_bc_states", 1)
+    study.policy("bc", 1)
+    return study
+
+
+def elsewhere(study: Study, folder) -> Study:
+    """The same with a copy of its data."""
+    return dataclasses.replace(study, data=shutil.copytree(study.data, folder / "data"))
+
+
+@pytest.mark.train
+def test_skills_that_are_there_are_used_again(study):
+    kept = study.out / "skills-chunk_bc_states-seed1" / "policy" / "policy.json"
+    before = kept.stat().st_mtime_ns
+    assert study.skills("chunk_bc_states", 1) == kept.parents[1] and kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.train
+def test_skills_of_other_updates_are_not_used(study):
+    longer = dataclasses.replace(study, updates={**study.updates, PRETRAINING: 2})
+    with pytest.raises(PixelarmError, match="skills-chunk_bc_states-seed1 is fitted for 1 updates, not 2"):
+        longer.skills("chunk_bc_states", 1)
+
+
+@pytest.mark.train
+def test_skills_of_other_data_are_not_used(study, tmp_path):
+    with pytest.raises(PixelarmError, match=r"is fitted to the data of .*study.*, not .*/data/pretraining: give the"):
+        elsewhere(study, tmp_path).skills("chunk_bc_states", 1)
+
+
+@pytest.mark.train
+def test_policies_of_other_data_are_not_used(study, tmp_path):
+    with pytest.raises(PixelarmError, match=r"bc-seed1 is fitted to the data of .*, not .*/data/target: give the same"):
+        elsewhere(study, tmp_path).policy("bc", 1)
+
+
+@pytest.mark.train
+def test_skills_that_were_begun_with_other_settings_do_not_go_on(study, tmp_path):
+    """Killed before their end: there is a configuration, and no last policy."""
+    begun = dataclasses.replace(study, out=tmp_path, updates={**study.updates, PRETRAINING: 2})
+    shutil.copytree(study.out / "skills-chunk_bc_states-seed1", tmp_path / "skills-chunk_bc_states-seed1")
+    shutil.rmtree(tmp_path / "skills-chunk_bc_states-seed1" / "last")
+    (tmp_path / "skills-chunk_bc_states-seed1" / "skills.json").unlink()
+    with pytest.raises(PixelarmError, match="is fitted for 1 updates, not 2"):
+        begun.skills("chunk_bc_states", 1)

@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 from policies.evaluation.evaluate import load_actor
 from policies.export.onnx import TOLERANCE, export
 from policies.runs.checkpoint import read_json
-from policies.training.skills import adapt, pretrain
-from robot.dataset.episodes import read_episode, write_episode
+from policies.training.skills import ADAPT_HELP, FREE, adapt, adapting, compose_for, pretrain
+from robot.dataset.episodes import Episode, read_episode, write_episode
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
 from sim.envs.make import make_env_for
 from sim.kitchen.folder import jobs_of, make_split
+from sim.tasks.kitchen import Kitchen
 
 TINY = ["recipe.batch_size=8", "trainer=cpu", "trainer.threads=1", "trainer.log_every=5"]
 NETWORK = ["algo.hidden=8", "algo.layers=1", "algo.recurrent=8"]
@@ -107,19 +108,94 @@ def test_an_adapted_policy_is_played_and_exported(adapted, tmp_path):
     env.close()
 
 
-def test_any_fitted_policy_can_be_pretrained(data, tmp_path):
+@pytest.fixture(scope="module")
+def cloned(data, tmp_path_factory):
+    """Skills of cloning."""
+    run = tmp_path_factory.mktemp("cloned") / "run"
     options = ["experiment=chunk_bc_states", "recipe.fit_updates=3", *TINY, "algo.hidden=8"]
-    pretrain([f"data={data}", f"run={tmp_path / 'skills'}", *options])
-    adapt(
-        [f"skills={tmp_path / 'skills'}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=3",
-         *TINY]
-    )  # fmt: skip
-    before, after = tensors(tmp_path / "skills"), tensors(tmp_path / "run")
+    pretrain([f"data={data}", f"run={run}", *options])
+    return run
+
+
+def test_any_fitted_policy_can_be_pretrained(cloned, data, tmp_path):
+    words = [f"skills={cloned}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=3", *TINY]
+    adapt(words)
+    before, after = tensors(cloned), tensors(tmp_path / "run")
     assert (before["eyes.normalizer.mean"] == after["eyes.normalizer.mean"]).all()
     assert (before["head.0.weight"] != after["head.0.weight"]).any()
 
 
+def test_more_actions_of_a_chunk_can_be_carried_out_than_the_skills_had(cloned, data, tmp_path):
+    words = [f"skills={cloned}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY]
+    adapt([*words, "algo.execute=2"])
+    theirs, ours = (load_actor(run)[1] for run in (cloned, tmp_path / "run"))
+    assert (theirs.chunk, theirs.execute) == (8, 1) and (ours.chunk, ours.execute) == (8, 2)
+
+
+def filmed(episode: Episode, pixels: int) -> Episode:
+    """The same episode with the kitchen's cameras, which show black pictures."""
+    cameras = tuple(dataclasses.replace(c, height=pixels, width=pixels) for c in Kitchen().contract.cameras)
+    black = {camera.name: np.zeros((len(episode) + 1, *camera.shape), np.uint8) for camera in cameras}
+    contract = dataclasses.replace(episode.contract, cameras=cameras)
+    return dataclasses.replace(episode, contract=contract, observations={**episode.observations, **black})
+
+
+def test_states_are_learned_from_data_with_pictures_of_any_size(data, tmp_path):
+    for role in ("pretraining", "target"):
+        episode = read_episode(data / role / "episode_000000.hdf5")
+        (tmp_path / role).mkdir()
+        write_episode(tmp_path / role / "episode_000000.hdf5", filmed(episode, 32))
+    run = learn(tmp_path, tmp_path / "skills")  # the recipe of FIST observes states
+    assert not load_actor(run)[1].cameras
+    demos = tmp_path / "target"
+    adapt([f"skills={run}", f"demos={demos}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY])
+    assert not load_actor(tmp_path / "run")[1].cameras
+
+
+def test_pictures_are_of_the_size_that_was_recorded_unless_given():
+    contract = Kitchen(image_size=32).contract
+    assert compose_for(contract, ["experiment=chunk_bc"]).task.image_size == 32
+    assert compose_for(contract, ["experiment=chunk_bc", "task.image_size=48"]).task.image_size == 48
+
+
+def test_how_skills_are_used_is_theirs_unless_given(data, tmp_path):
+    """The defaults are 0.02, 0.006, euclidean and 1e-3; how to minimise is the fine-tuning's own."""
+    used = ["algo.nudge=0.03", "algo.haste=0", "algo.distance=learned", "algo.learning_rate=0.5"]
+    learn(data, tmp_path / "skills", *used)
+
+    def algo(*options: str):
+        return adapting(tmp_path / "skills", data / "target", 1, options).algo
+
+    same = algo()
+    assert (same.nudge, same.haste, same.distance, same.learning_rate) == (0.03, 0.0, "learned", 1e-3)
+    other = algo("algo.nudge=0", "algo.haste=0.001", "algo.distance=euclidean", "algo.learning_rate=0.1")
+    assert (other.nudge, other.haste, other.distance, other.learning_rate) == (0.0, 0.001, "euclidean", 0.1)
+    assert same.hidden == other.hidden == 8
+
+
+def test_actions_that_the_skills_carry_out_at_once_are_theirs_unless_given(data, tmp_path):
+    options = ["experiment=chunk_bc_states", "recipe.fit_updates=1", *TINY, "algo.hidden=8", "algo.execute=4"]
+    pretrain([f"data={data}", f"run={tmp_path / 'skills'}", *options])
+    assert adapting(tmp_path / "skills", data / "target", 1, []).algo.execute == 4
+    assert adapting(tmp_path / "skills", data / "target", 1, ["algo.execute=2"]).algo.execute == 2
+
+
+def test_help_names_all_that_adapting_may_change():
+    assert all(name in ADAPT_HELP for name in FREE)
+
+
 # ---------------------------------------------------------------------------------------------------- refusals
+def test_a_run_of_no_updates_is_neither_begun_anew_nor_made_another(skills, data, tmp_path):
+    """It has no checkpoints, only a policy."""
+    words = [f"skills={skills}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY]
+    adapt([*words, "algo.haste=0"])
+    with pytest.raises(PixelarmError, match="holds a run already; add resume=true"):
+        adapt([*words, "algo.haste=0"])
+    with pytest.raises(PixelarmError, match=r"algo.haste: 0.0 then, 0.006 now"):
+        adapt([*words, "resume=true"])
+    adapt([*words, "algo.haste=0", "resume=true"])
+
+
 def test_a_held_out_object_that_moves_is_found_and_named(data, tmp_path):
     spoilt = shutil.copytree(data, tmp_path / "spoilt")
     episode = read_episode(spoilt / "target" / "episode_000000.hdf5")
@@ -134,6 +210,12 @@ def test_a_held_out_object_that_moves_is_found_and_named(data, tmp_path):
 def test_target_demonstrations_are_no_pretraining_data(data, tmp_path):
     with pytest.raises(DatasetError, match="holds 2 target demonstrations"):
         pretrain([f"data={data / 'target'}", f"run={tmp_path / 'run'}", *TINY])
+
+
+@pytest.mark.parametrize("option", ["recipe.look_up=true", "++recipe.look_up=false"])
+def test_skills_look_nothing_up(data, tmp_path, option):
+    with pytest.raises(PixelarmError, match=r"skills look no demonstrations up, so leave it out"):
+        pretrain([f"data={data}", f"run={tmp_path / 'run'}", *TINY, option])
 
 
 def test_demonstrations_without_states_are_refused(skills, data, tmp_path):
@@ -170,6 +252,7 @@ def test_skills_of_another_contract_are_refused(skills, data, tmp_path):
     [
         ("algo.horizon=5", "algo.horizon was settled when the skills were learned"),
         ("skills=nowhere", "nowhere holds no skills"),
+        ("seed=one", "seed must be a whole number, at least 0, got 'one'"),
         ("--fast", "options are OPTION=VALUE, got '--fast'"),
     ],
 )
