@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip("rclpy")
+pytest.importorskip("rclpy")
 
+import rclpy
 from std_msgs.msg import Bool, Float64MultiArray, String
 
 from hardware.feetech.emulated.bus import EmulatedBus
@@ -118,11 +119,13 @@ def test_a_scene_that_was_set_up_anew_is_recovered_from_though_its_event_comes_l
     """And though nobody sends commands."""
     node = make(moves=True, simulated=True)
     heard = said(node, monkeypatch)
+    jumped_s = time.monotonic()
     with bus.lock:
         servo = bus.servos["shoulder_pan"]
         servo.encoder = servo._setpoint = servo.encoder + 600  # 0.9 rad at once
         servo.sense(0.0)
     assert until(lambda: heard == [False])
+    assert until(lambda: node.arm.state is not None and node.arm.state.stamp > jumped_s)  # it is believed by now
     node._on_episode(String(data=json.dumps({"event": "reset", "seed": 1})))
     assert until(lambda: heard == [False, True])
     assert not node.arm.faulted
