@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from hardware.feetech.emulated.bus import require_free
 from hardware.simulated.arm import Options
 from robot import profile
 from robot.errors import PixelarmError
@@ -64,6 +65,15 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _require_together(args: argparse.Namespace) -> None:
+    """Refuse options that another one would give a meaning to. Empty ones, and a seed of 0, come from launch files."""
+    if args.bus_calibration and not args.bus:
+        raise PixelarmError("--bus-calibration is the calibration of the servos behind --bus: give --bus LINK too")
+    for name in ("results", "video_dir", "seed_start"):
+        if getattr(args, name) and not args.episodes:
+            raise PixelarmError(f"--{name.replace('_', '-')} is for episodes: give --episodes N too, or leave it out")
+
+
 def main(argv: list[str] | None = None) -> int:
     """``pixelarm sim-arm``, and ``python -m hardware.commands.sim_arm`` as the launch files start it."""
     parent = os.getppid()  # now: it may be gone before everything is imported
@@ -79,6 +89,9 @@ def main(argv: list[str] | None = None) -> int:
         raise PixelarmError(f"--camera-noise must be 0 to 100, got {args.camera_noise}")
     if min(args.seed, args.seed_start) < 0:
         raise PixelarmError(f"--seed and --seed-start must be at least 0, got {args.seed} and {args.seed_start}")
+    _require_together(args)
+    if args.bus:
+        require_free(args.bus)
     if args.results:
         require_file(args.results)
     if args.video_dir:

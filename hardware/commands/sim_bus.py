@@ -12,7 +12,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from hardware.feetech.emulated.bus import ORDERS, RANGES, Body, EmulatedBus
+from hardware.feetech.emulated.bus import ORDERS, RANGES, Body, EmulatedBus, require_free
 from hardware.feetech.settings import JOINTS, Settings
 from robot.errors import MissingDependency, PixelarmError
 from robot.files import require_file
@@ -55,13 +55,11 @@ def main(argv: list[str]) -> int:
         if args.calibration:
             bus.write_calibration(args.calibration)
         if args.link:
-            args.link.symlink_to(bus.path)
+            bus.link(args.link)
         print(f"port: {bus.path}", flush=True)
         print(f"try: pixelarm so101 check --port {args.link or bus.path}; orders: {ORDERS}", flush=True)
         _serve(bus, args.hand)
     finally:
-        if args.link and args.link.is_symlink():
-            args.link.unlink()
         bus.close()
     return 0
 
@@ -76,10 +74,8 @@ def _check(args: argparse.Namespace) -> None:
             raise PixelarmError(f"{name} must lie between 0 and {high:g}, got {value:g}")
     if args.model and args.hand:
         raise PixelarmError("--model and --hand do not go together: the model's joints fall, no hand holds them")
-    if args.link and args.link.is_symlink() and not args.link.exists():
-        args.link.unlink()  # left by one that was killed
-    if args.link and (args.link.exists() or args.link.is_symlink()):
-        raise PixelarmError(f"{args.link} is there already: remove it, or give --link another path")
+    if args.link:
+        require_free(args.link)
     if args.calibration:
         require_file(args.calibration)
 

@@ -21,7 +21,7 @@ class Motion:
 
 def speeds(times: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """``(n,)`` m/s at times ``(n,)`` s, each over the ``WINDOW_S`` before it; of positions ``(n, 3)`` m."""
-    before = np.maximum(np.searchsorted(times, times - WINDOW_S), 0)
+    before = np.searchsorted(times, times - WINDOW_S)
     lasted = np.maximum(times - times[before], 1e-3)
     return np.linalg.norm(positions - positions[before], axis=1) / lasted
 

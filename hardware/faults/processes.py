@@ -29,7 +29,6 @@ class NodeProcess:
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        self._frozen = False
         self._busy = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -74,7 +73,3 @@ class NodeProcess:
                 self.process.wait(timeout=5.0)
         if self.process.poll() is None:
             self.process.kill()
-
-    @property
-    def runs(self) -> bool:
-        return self.process.poll() is None

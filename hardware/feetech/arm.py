@@ -105,6 +105,11 @@ class Arm:
             raise
 
     @property
+    def fault(self) -> Exception | None:
+        """Why ``write`` refuses until ``recover``; None: it does not."""
+        return self._fault
+
+    @property
     def faulted(self) -> bool:
         """A servo protected itself, say: ``write`` refuses until ``recover``."""
         return self._fault is not None

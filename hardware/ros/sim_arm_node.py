@@ -67,6 +67,7 @@ class SimArmNode(Node):
         self._misbehaviour, self._noise = Misbehaviour(), np.random.default_rng(options.seed)
         self.films: list[tuple[str, list[np.ndarray]]] = []
         self._bar: Any = None
+        self._heard: set[str] = set()  # of what a policy sends
         self.arm = self._make_arm(options)
         self._connect(self.arm_profile)
         self.arm.start()
@@ -161,15 +162,16 @@ class SimArmNode(Node):
             self._contract.publish(messages.to_contract(String(), self.arm.world.contract))
         self._driver: DriverNode | None = None
         if behind_bus:
-            self._open_bus()
+            self._open_bus(arm, reliable)
         else:
             self._hear(arm, reliable)
             self._driver = DriverNode(self, arm, self.arm, self._command_topic) if arm.driver else None
         self.create_service(Trigger, "~/reset", self._on_reset)
         self.create_subscription(String, "~/misbehave", self._on_misbehave, reliable)
 
-    def _open_bus(self) -> None:
-        """Real driver code moves this arm: ``pixelarm so101 serve``."""
+    def _open_bus(self, arm: ArmProfile, reliable: QoSProfile) -> None:
+        """Real driver code moves this arm: ``pixelarm so101 serve``. What it is told is heard here only to know that
+        somebody commands."""
         from hardware.feetech.emulated.bus import EmulatedBus
         from hardware.feetech.settings import SIMULATED, Settings
         from hardware.simulated.world_body import WorldBody
@@ -177,14 +179,19 @@ class SimArmNode(Node):
         settings = Settings.load(SIMULATED)
         self.arm.world.joints_at_once = True
         self._bus = EmulatedBus(settings, latency_s=0.001, body=WorldBody(self.arm, settings))
-        link, calibration = self.options.bus, self.options.bus_calibration
-        assert link is not None
-        if link.is_symlink():
-            link.unlink()
-        link.symlink_to(self._bus.path)
-        if calibration is not None:
-            self._bus.write_calibration(calibration)
-        self._waiting = Waiting(self, [], lambda: set(), self.get_logger().warning)
+        assert self.options.bus is not None
+        self._bus.link(self.options.bus)
+        if self.options.bus_calibration is not None:
+            self._bus.write_calibration(self.options.bus_calibration)
+        told = arm.told(self.arm.world.contract.action.kind)
+        topic, kind = arm.outputs[told].topic, _message_of(told, arm.outputs[told])
+        self.create_subscription(kind, topic, self._overhear, reliable)
+        streams = [Stream("targets", topic, key=OUTPUTS[told])]
+        self._waiting = Waiting(self, streams, lambda: {"targets"} - self._heard, self.get_logger().warning)
+
+    def _overhear(self, message: Any) -> None:
+        self._heard.add("targets")
+        self.arm.heard()
 
     def _hear(self, arm: ArmProfile, reliable: QoSProfile) -> None:
         """What a policy sends, and what is to be said while it does not."""
@@ -192,16 +199,16 @@ class SimArmNode(Node):
         output, self._turns = arm.outputs[told], kind.turns
         self._command_topic = output.topic
         self._joint_order = self._names[: len(arm.joint_names)]
-        if told == POSE:
-            self.create_subscription(PoseStamped, output.topic, self._on_pose, reliable)
-        elif told == JOINT_VELOCITY or output.type == "float64_multi_array":
-            field = "joint_velocities" if told == JOINT_VELOCITY else "joint_positions"
-            self.create_subscription(Float64MultiArray, output.topic, lambda m: self._on_array(field, m), reliable)
-        else:
-            self.create_subscription(JointTrajectory, output.topic, self._on_trajectory, reliable)
+        field = "joint_velocities" if told == JOINT_VELOCITY else "joint_positions"
+        hears: dict[Any, Callable[[Any], None]] = {
+            PoseStamped: self._on_pose,
+            Float64MultiArray: lambda m: self._on_joints(field, m, 0),
+            JointTrajectory: lambda m: self._on_joints(field, m, stamp_ns(m.header.stamp)),
+        }
+        kind_of_message = _message_of(told, output)
+        self.create_subscription(kind_of_message, output.topic, hears[kind_of_message], reliable)
         together = arm.gripper_command.type == WITH_JOINTS
         self._gripper = None if together else GripperInput(self, arm.gripper_command, self._on_gripper, self._ignore)
-        self._heard: set[str] = set()
         streams = [Stream("targets", output.topic, key=OUTPUTS[told])]
         if not arm.gripper_command.is_action and not together:
             streams.append(Stream("the gripper's target", arm.gripper_command.topic, key="gripper_command"))
@@ -224,26 +231,18 @@ class SimArmNode(Node):
             motion["rotation"] = rotations.from_quaternion(xyzw)
         self._move(stamp_ns(message.header.stamp), motion)
 
-    def _on_array(self, field: str, message: Float64MultiArray) -> None:
-        gripper = self.arm_profile.gripper_command
-        if gripper.type == WITH_JOINTS and message.data:
-            self._on_gripper(0, gripper.gripper(message.data[-1]))
-            message.data = message.data[:-1]
-        self._on_joints(field, lambda names: messages.from_multi_array(message, names), 0)
-
-    def _on_trajectory(self, message: JointTrajectory) -> None:
-        stamp = stamp_ns(message.header.stamp)
-        self._on_joints("joint_positions", lambda names: messages.from_trajectory(message, names), stamp)
-
-    def _on_joints(self, field: str, read: Callable[[Sequence[str]], np.ndarray], stamp: int) -> None:
+    def _on_joints(self, field: str, message: Any, stamp: int) -> None:
         """A stamp of 0 is now."""
         self._heard.add("targets")
+        arm = self.arm_profile
         try:
-            values = read(self.arm_profile.joint_names)
+            values, gripper = messages.from_joint_command(message, arm.joint_names, arm.gripper_command)
         except PixelarmError as error:
             self._ignore(str(error))
             return
-        ordered = messages.by_name(self.arm_profile.joint_names, values.tolist(), self._joint_order)
+        if gripper is not None:
+            self._on_gripper(0, gripper)
+        ordered = messages.by_name(arm.joint_names, values.tolist(), self._joint_order)
         motion: dict[str, Any] = {field: ordered}
         self._move(stamp or self.arm.now_ns(), motion)
 
@@ -265,9 +264,9 @@ class SimArmNode(Node):
         if self.arm.episodes:
             response.success, response.message = False, "episodes are running; they reset the arm themselves"
         else:
-            response.success, response.message = True, f"seed {self.arm.reset()}"
-            if self._driver is not None:
-                self._driver.manners.forget(time.monotonic())
+            seed = self.arm.reset()
+            self.on_episode({"event": "reset", "seed": seed})  # a driver on the bus must hear of it too
+            response.success, response.message = True, f"seed {seed}"
         return response
 
     # -------------------------------------------------------------------- out
@@ -342,7 +341,6 @@ class SimArmNode(Node):
         self.arm.stop()
         if self.options.bus is not None:
             self._bus.close()
-            self.options.bus.unlink(missing_ok=True)
         if self._bar is not None:
             self._bar.close()
         complete = self.arm.failure is None and self.arm.ended.is_set()
@@ -365,6 +363,14 @@ class SimArmNode(Node):
         for name, frames in self.films:
             write_video(folder / name, frames, 1.0 / self.arm.camera_s, enlarge=3)
         print(f"{len(self.films)} films in {folder}")
+
+
+def _message_of(told: str, output: Any) -> Any:
+    """The class of the messages in which an arm gets targets of a kind, at an output of its profile."""
+    if told == POSE:
+        return PoseStamped
+    array = told == JOINT_VELOCITY or output.type == "float64_multi_array"
+    return Float64MultiArray if array else JointTrajectory
 
 
 def run(options: Options, ros_args: Sequence[str] = ()) -> int:

@@ -6,7 +6,7 @@ In: ``so101/commands`` (std_msgs/Float64MultiArray, six numbers, the gripper las
 ``~/recover`` (std_srvs/Trigger) after a servo has protected itself: targets begin where the arm is.
 
 On silence the servos hold their last goals by themselves. A fault of the bus holds; one of a servo holds until somebody
-recovers it.
+recovers it. Where the port goes away, the node ends: the servos hold.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hardware.feetech.arm import Arm
-from hardware.feetech.errors import BusError, Implausible
+from hardware.feetech.errors import Implausible, Unplugged
 from hardware.feetech.settings import GRIPPER, JOINTS, Settings
 from robot.control.timing import Samples
 from robot.errors import PixelarmError
@@ -60,8 +61,8 @@ class So101Node(Node):
         self.arm = Arm.connect(
             options.port, options.calibration, options.settings, not options.moves, timeout_s=options.timeout_s
         )
-        self._target: np.ndarray | None = None
-        self._target_s, self._set_back = 0.0, False
+        self._target: tuple[np.ndarray, float] | None = None  # joints and gripper (6,), and when they came
+        self._set_back = False  # the scene was set up anew: a jump is no fault
         self.bus, self.intervals, self.faults = Samples(), Samples(), 0  # ms of a read and a write; between two
         self._states = self.create_publisher(JointState, "so101/joint_states", 10)
         self._ready = self.create_publisher(Bool, "so101/ready", qos(1, True, True))
@@ -70,7 +71,8 @@ class So101Node(Node):
         if options.simulated:
             self.create_subscription(String, "sim_arm/episode", self._on_episode, 10)
         self._lock = threading.Lock()  # of the bus
-        self._running, self._was_ready = True, False
+        self._running = True
+        self._was_ready: bool | None = None  # as said; None: nothing was said yet
         self._say_ready(options.moves)
         words = "" if options.moves else "; it is not moved without --yes"
         self.get_logger().info(
@@ -87,7 +89,7 @@ class So101Node(Node):
                 throttle_duration_sec=5.0,
             )
             return
-        self._target, self._target_s = values, time.monotonic()
+        self._target = values, time.monotonic()
 
     def _on_episode(self, message: String) -> None:
         self._set_back = self._set_back or json.loads(message.data).get("event") == "reset"
@@ -107,6 +109,21 @@ class So101Node(Node):
         self._say_ready(self.options.moves)
 
     def _run(self) -> None:
+        """The bus's thread. It must not die in silence: the arm would look ready, and follow nothing."""
+        try:
+            self._cycles()
+        except Unplugged as error:
+            self._give_up(str(error))
+        except Exception as error:
+            self._give_up("".join(traceback.format_exception(error)))
+
+    def _give_up(self, words: str) -> None:
+        self.get_logger().fatal(f"the driver ends, and the servos hold: {words}")
+        self._say_ready(False)
+        self.exit_code = 1
+        self.done.set()
+
+    def _cycles(self) -> None:
         period, due, before = 1.0 / self.options.rate_hz, time.monotonic(), 0.0
         while self._running:
             start = time.monotonic()
@@ -119,12 +136,18 @@ class So101Node(Node):
 
     def _cycle(self) -> None:
         try:
+            if self._set_back and isinstance(self.arm.fault, Implausible):  # the jump was noticed before the event came
+                self._recover()
+                self._set_back = False
             with self._lock:
                 state = self.arm.read()
                 stamp = self.get_clock().now().nanoseconds - round((time.monotonic() - state.stamp) * 1e9)
-                if self._target is not None and time.monotonic() - self._target_s <= FRESH_S and self.options.moves:
-                    self.arm.write(self._target[:-1], float(self._target[-1]))
-        except (BusError, PixelarmError) as error:
+                target = self._target  # read once: another thread sets it
+                if target is not None and time.monotonic() - target[1] <= FRESH_S and self.options.moves:
+                    self.arm.write(target[0][:-1], float(target[0][-1]))
+        except Unplugged:
+            raise
+        except PixelarmError as error:
             self._failed(error)
             return
         message = JointState(name=[*JOINTS, GRIPPER], position=[*state.position.tolist(), float(state.gripper)])
@@ -135,10 +158,15 @@ class So101Node(Node):
 
     def _failed(self, error: Exception) -> None:
         self.faults += 1
-        if self.options.simulated and self._set_back and isinstance(error.__cause__ or error, Implausible):
-            self._set_back = False
-            self._recover()
-            return
+        if self._set_back and isinstance(self.arm.fault, Implausible):
+            try:
+                self._recover()
+                self._set_back = False
+                return
+            except Unplugged:
+                raise
+            except PixelarmError as again:
+                error = again
         self.get_logger().warning(f"the arm holds: {error}", throttle_duration_sec=2.0)
         if self.arm.faulted:
             self._say_ready(False)
@@ -152,7 +180,8 @@ class So101Node(Node):
         """Stop writing: the servos hold."""
         self._running = False
         self._thread.join(timeout=2.0)
-        self.arm.close()
+        with self._lock:
+            self.arm.close()
         bus, between = self.bus.summary(), self.intervals.summary()
         if bus["n"]:
             print(

@@ -171,19 +171,26 @@ class TeleopNode(Node):
         subscribe(kind, output.topic, self._on_command, 1, True)
 
     def _on_command(self, message: Any) -> None:
-        recording, names = self._recording, self.arm.joint_names
-        if recording is None:
+        if self._recording is None:
             return
+        try:
+            self._recording.put_command(self._commanded(message))
+        except PixelarmError as error:
+            words = f"a command of {self.arm.outputs[self.teleop.kind].topic} is not recorded: {error}"
+            self.get_logger().warning(words, throttle_duration_sec=5.0)
+
+    def _commanded(self, message: Any) -> Target:
+        said = self.teleop.status.get("gripper")
         if isinstance(message, PoseStamped):
             position, xyzw = messages.from_pose(message.pose)
             rotation = rotations.from_quaternion(xyzw)
         else:
-            trajectory = isinstance(message, JointTrajectory)
-            joints = (messages.from_trajectory if trajectory else messages.from_multi_array)(message, names)
+            arm = self.arm
+            joints, beside = messages.from_joint_command(message, arm.joint_names, arm.gripper_command)
+            said = said if beside is None else beside
             assert self._chain is not None
             position, rotation = self._chain.forward(joints)
-        said = self.teleop.status.get("gripper")
-        recording.put_command(Target(-1.0 if said is None else float(said), position=position, rotation=rotation))
+        return Target(-1.0 if said is None else float(said), position=position, rotation=rotation)
 
     def _on_contract(self, message: Any) -> None:
         """What the simulated arm follows: a scene whose arm is told another kind of target cannot be teleoperated."""

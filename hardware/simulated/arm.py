@@ -162,6 +162,25 @@ class SimArm:
                 self._move(Target(self._gripper, **motion))
             return True
 
+    def lead(self, joints: np.ndarray, gripper: float) -> None:
+        """Servos lead the joints ``(n,)`` rad and the gripper (-1 opens, +1 closes), hundreds of times a second.
+
+        That is nobody's command: it is not counted, and begins no episode (``heard`` does). Just after a scene was set
+        up they lead nowhere.
+        """
+        if not (np.isfinite(joints).all() and np.isfinite(gripper)):
+            return
+        with self._lock:
+            if self.now_ns() >= self._accept_ns:
+                self._gripper = float(gripper)
+                self.world.follow(Target(self._gripper, joint_positions=joints))
+
+    def heard(self) -> None:
+        """Somebody commands the driver that leads the arm: an episode that waits for it begins."""
+        with self._lock:
+            if self.episodes and self.now_ns() >= self._accept_ns:
+                self.episodes.on_command(self._sim_s)
+
     def joints(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions of the joints and fingers, rad or m, and the share of its greatest force that each uses."""
         with self._lock:

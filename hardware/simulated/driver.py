@@ -71,7 +71,8 @@ class DriverManners:
 
     def _too_far(self, motion: Motion) -> str:
         """Words, if this is a step too large from the last command, or from where the arm is."""
-        before = self._measured(motion) if self._last is None else self._last
+        last = self._last
+        before = self._measured(motion) if last is None else last
         for field, bound, unit in (
             ("joint_positions", self.driver.step_rad, "rad"),
             ("position", self.driver.step_m, "m"),
@@ -85,28 +86,28 @@ class DriverManners:
 
     def tick(self, now_s: float) -> None:
         """What happens when nobody speaks."""
-        silent = self._last is not None and now_s - self._heard_s > self.driver.silence_s
-        if self.driver.on_silence == HALTS and silent and not self._halted and not self.stopped:
-            assert self._last is not None
+        last = self._last  # ``forget`` comes from another thread
+        silent = now_s - self._heard_s > self.driver.silence_s
+        if self.driver.on_silence == HALTS and last is not None and silent and not self._halted and not self.stopped:
             self._halted = True
-            self._follow(self._measured(self._last))
+            self._follow(self._measured(last))
             self._say(f"no command for {self.driver.silence_s:g} s: halted")
 
     def stop(self, words: str) -> None:
         """A reflex or a protective stop: the arm stays where it is, and nothing is followed until ``recover``."""
-        self.stopped = words
-        if self._last is not None:
-            self._follow(self._measured(self._last))
+        self.stopped, last = words, self._last
+        if last is not None:
+            self._follow(self._measured(last))
         self._say(f"stopped: {words}")
 
     def recover(self) -> None:
         """What a person does after a stop."""
-        self.stopped, self._far = "", False
-        if self._last is None:
+        self.stopped, self._far, last = "", False, self._last
+        if last is None:
             return
         if self.driver.resumes == OLD_TARGET:
             self._say("recovered: going on to the last target")
-            self._follow(self._last)
+            self._follow(last)
         else:
             self._last = None
             self._say("recovered: staying here")

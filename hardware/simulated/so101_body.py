@@ -50,7 +50,7 @@ class So101Body:
         """Let time pass: the servos' targets in, where the model's joints are out."""
         if not self._started:
             for number, servo in enumerate(servos):
-                self.data.qpos[self._places[number]] = self._to_rad(number, servo, servo.encoder)
+                self.data.qpos[self._places[number]] = self._angles.to_rad(number, servo, servo.encoder)
             self._started = True
         dt = self.model.opt.timestep
         self._left_s += min(seconds, LONGEST_S)
@@ -67,7 +67,7 @@ class So101Body:
             gain = 0.0 if target is None else self._gain[number]
             model.actuator_gainprm[number, 0], model.actuator_biasprm[number, 1] = gain, -gain
             model.actuator_forcerange[number] = np.array([-1.0, 1.0]) * self._force[number] * servo.strength
-            data.ctrl[number] = 0.0 if target is None else self._to_rad(number, servo, target)
+            data.ctrl[number] = 0.0 if target is None else self._angles.to_rad(number, servo, target)
         before = data.qpos.copy()
         mujoco.mj_step(model, data)
         for number, servo in enumerate(servos):
@@ -75,13 +75,7 @@ class So101Body:
             if servo.stuck:
                 data.qpos[place], data.qvel[place] = before[place], 0.0
             load = data.actuator_force[number] / self._force[number]
-            servo.moved(self._to_encoder(number, servo, data.qpos[place]), load, dt)
-
-    def _to_rad(self, number: int, servo: EmulatedServo, encoder: float) -> float:
-        return self._angles.to_rad(number, servo, encoder)
-
-    def _to_encoder(self, number: int, servo: EmulatedServo, angle: float) -> float:
-        return self._angles.to_encoder(number, servo, angle)
+            servo.moved(self._angles.to_encoder(number, servo, data.qpos[place]), load, dt)
 
 
 class Angles:

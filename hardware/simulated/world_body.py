@@ -42,12 +42,9 @@ class WorldBody:
         ]
         jaw = goals[len(JOINTS)]
         low, high = self._angles.jaw
-        held = any(target is not None for target in targets)
-        if held:
+        if any(target is not None for target in targets):  # else the joints are limp
             opening = (jaw - low) / (high - low)
-            self._arm.command(
-                self._arm.now_ns(), gripper=1.0 - 2.0 * opening, joint_positions=np.array(goals[: len(JOINTS)])
-            )
+            self._arm.lead(np.array(goals[: len(JOINTS)]), 1.0 - 2.0 * opening)
         for number, servo in enumerate(servos):
             at = servo.encoder if servo.stuck else self._angles.to_encoder(number, servo, float(measured[number]))
             servo.moved(at, float(load[number]), seconds)

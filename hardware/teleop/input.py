@@ -173,6 +173,12 @@ class Receiver:
             return self._newest if self._newest and self._deadman.held(self._steady()) else None
 
     @property
+    def gripper(self) -> float | None:
+        """What the device said last of the gripper, held or not."""
+        with self._lock:
+            return None if self._newest is None else self._newest.gripper
+
+    @property
     def words(self) -> str:
         """Why nothing is held."""
         with self._lock:

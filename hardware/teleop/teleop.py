@@ -68,7 +68,8 @@ class Teleop:
         self._ticked_s = 0.0
         self._spent = ""  # what ended this press, if that was not its release
         self._target: Target | None = None
-        self._gripper: float | None = None  # as the operator said last
+        self._gripper: float | None = None  # as the operator wants it; None: as the arm was told last
+        self._old_gripper: float | None = None  # what the device says from before it had command: no wish
         self._lock = threading.RLock()
 
     # ----------------------------------------------------------------------------------------------------------- heard
@@ -98,6 +99,8 @@ class Teleop:
         with self._lock:
             now_s = self._steady()
             given = self.receiver.held()
+            if not self._commands:
+                self._forget_gripper()
             if given is None:
                 self._since_s, self._spent, self.words = None, "", self.receiver.words
                 return False, None
@@ -107,7 +110,7 @@ class Teleop:
                 self.words = blocked or f"{self._spent}; it is over: let go, then press anew"
                 return False, None
             self.words = ""
-            self._gripper = self._gripper if given.gripper is None else given.gripper
+            self._want_gripper(given.gripper)
             if self._since_s is None:
                 self._press(now_s)
             elif self._commands:
@@ -116,6 +119,17 @@ class Teleop:
             assert self._target is not None
             self._target = self._target.replace(gripper=self.gripper)
             return True, self._target
+
+    def _forget_gripper(self) -> None:
+        """Somebody else commands, and may hold something: the arbiter passes the gripper to the operator at the end of
+        its blend, and what the operator wanted before would drop it then."""
+        self._gripper = None
+        if self._since_s is None:  # what changes from the press on is meant
+            self._old_gripper = self.receiver.gripper
+
+    def _want_gripper(self, said: float | None) -> None:
+        if self._commands and said is not None and said != self._old_gripper:
+            self._gripper, self._old_gripper = said, None
 
     @property
     def gripper(self) -> float:

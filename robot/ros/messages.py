@@ -15,6 +15,7 @@ import yaml
 from robot import rotations
 from robot.contract import Contract
 from robot.errors import MissingDependency, PixelarmError
+from robot.profile.grippers import WITH_JOINTS, GripperCommand
 
 # encoding -> (bytes per pixel, which of them are red, green, blue)
 ENCODINGS: dict[str, tuple[int, tuple[int, int, int]]] = {
@@ -161,6 +162,21 @@ def from_multi_array(message: Any, names: Sequence[str]) -> np.ndarray:
     if len(message.data) != len(names):
         raise PixelarmError(f"an array for {len(names)} joints must have as many numbers, got {len(message.data)}")
     return np.array(message.data, np.float64)
+
+
+def from_joint_command(message: Any, names: Sequence[str], gripper: GripperCommand) -> tuple[np.ndarray, float | None]:
+    """Joint targets ``(n,)`` of a ``JointTrajectory`` or a ``Float64MultiArray``, in the order of ``names``, and where
+    the gripper goes (-1 opens, +1 closes) if it is the array's last number, as of the type ``with_joints``; else None.
+
+    Raises:
+        PixelarmError: another number of joints.
+    """
+    if hasattr(message, "points"):
+        return from_trajectory(message, names), None
+    if gripper.type != WITH_JOINTS:
+        return from_multi_array(message, names), None
+    together = from_multi_array(message, [*names, gripper.joint])
+    return together[:-1], gripper.gripper(float(together[-1]))
 
 
 # ------------------------------------------------------------------------------------------------------------ headers

@@ -268,10 +268,9 @@ class World:
         sign = arm.finger_signs if not arm.description.gripper.width else 1.0  # fingers that slide report how far open
         qpos = np.concatenate([data.qpos[arm.qpos], data.qpos[arm.finger_qpos] * sign])
         qvel = np.concatenate([data.qvel[arm.dof], data.qvel[arm.finger_dof] * sign])
-        arm_effort = data.ctrl if self.controller.PER_SUBSTEP else data.actuator_force
         fingers = np.zeros(len(arm.finger_qpos))  # those that have an actuator come first
         fingers[: len(arm.finger_actuators)] = data.actuator_force[arm.finger_actuators]
-        effort = np.concatenate([arm_effort[arm.actuators], fingers])
+        effort = np.concatenate([data.actuator_force[arm.actuators], fingers])  # of motors, and of position servos
         return [*arm.description.reported, *arm.description.gripper.reported], qpos, qvel, effort
 
     def joint_range(self) -> tuple[np.ndarray, np.ndarray]:

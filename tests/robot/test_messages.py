@@ -12,6 +12,7 @@ import pytest
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.errors import PixelarmError
 from robot.images import Fit
+from robot.profile.grippers import GripperCommand
 from robot.ros import messages, runtime
 
 PIXELS = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
@@ -193,3 +194,18 @@ def test_where_topics_are_heard_is_said(variables: dict[str, str], words: str, m
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert runtime.where() == words
+
+
+def test_a_gripper_may_be_the_last_number_of_the_joints_command() -> None:
+    """Open is 1.0 and closed 0.0: 0.25 is half-way between the middle and closed."""
+    together = GripperCommand(topic="commands", type="with_joints", unit="fraction", open=1.0, closed=0.0)
+    joints, gripper = messages.from_joint_command(SimpleNamespace(data=[0.1, 0.2, 0.25]), ["a", "b"], together)
+    assert (joints.tolist(), gripper) == ([0.1, 0.2], 0.5)
+    with pytest.raises(PixelarmError, match="3 joints must have as many numbers, got 2"):
+        messages.from_joint_command(SimpleNamespace(data=[0.1, 0.2]), ["a", "b"], together)
+    beside = GripperCommand(topic="gripper", open=1.0, closed=0.0)
+    joints, gripper = messages.from_joint_command(SimpleNamespace(data=[0.1, 0.2]), ["a", "b"], beside)
+    assert (joints.tolist(), gripper) == ([0.1, 0.2], None)
+    trajectory = SimpleNamespace(joint_names=["b", "a"], points=[SimpleNamespace(positions=[2.0, 1.0])])
+    joints, gripper = messages.from_joint_command(trajectory, ["a", "b"], beside)
+    assert (joints.tolist(), gripper) == ([1.0, 2.0], None)

@@ -97,6 +97,7 @@ class EmulatedBus:
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         self.path = os.ttyname(self._slave)
+        self._links: list[Path] = []
         self._running, (self._stop, self._stopping) = True, os.pipe()
         self._thread = threading.Thread(target=self._serve, name="emulated bus", daemon=True)
         self._thread.start()
@@ -119,6 +120,16 @@ class EmulatedBus:
         }  # fmt: skip
         path.write_text(json.dumps(entries, indent=4))
         return path
+
+    def link(self, path: Path) -> None:
+        """Make a link to the port, which ``close`` removes.
+
+        Raises:
+            PixelarmError: something is there already that is no dead link.
+        """
+        require_free(path)
+        path.symlink_to(self.path)
+        self._links.append(path)
 
     # ---------------------------------------------------------------------------------------------------------- faults
     def power(self, on: bool) -> None:
@@ -254,6 +265,10 @@ class EmulatedBus:
 
     def close(self) -> None:
         self.unplug()
+        for link in self._links:
+            if link.is_symlink() and os.readlink(link) == self.path:  # else it is somebody else's by now
+                link.unlink()
+        self._links.clear()
 
     def __enter__(self) -> EmulatedBus:
         return self
@@ -262,6 +277,18 @@ class EmulatedBus:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def require_free(path: Path) -> None:
+    """Make room for a link to a port: one that leads nowhere, left by a process that was killed, is removed.
+
+    Raises:
+        PixelarmError: anything else is there.
+    """
+    if path.is_symlink() and not path.exists():
+        path.unlink()
+    if path.exists() or path.is_symlink():
+        raise PixelarmError(f"{path} is there already: remove it, or give another path for the link to the port")
 
 
 def _memory(address: int, size: int) -> Callable[[EmulatedServo], bytes]:

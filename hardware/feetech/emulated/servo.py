@@ -31,6 +31,7 @@ FACTORY = {  # EEPROM as LeRobot's setup leaves it
 TOP_SPEED = servos.SERVO_SPEED / servos.RAD_PER_TICK  # ticks/s
 TOP_ACCELERATION = 25_400.0  # ticks/s²: register 41 at 254
 LAG_S = 0.03
+FASTEST = 2**15 - 1  # ticks/s that its register can hold
 STALL_TICKS = 130.0  # behind by so much (11 degrees), it pushes with all it has
 STALL_A = 2.5
 ROOM_C, HEAT_C_PER_A2S, COOL_PER_S = 25.0, 0.5, 0.01
@@ -165,7 +166,7 @@ class EmulatedServo:
         self.temperature = ROOM_C + cooled + HEAT_C_PER_A2S * current**2 * seconds
         counts = {
             servos.PRESENT_POSITION: (round(self.encoder) - self.get(servos.HOMING_OFFSET)),
-            servos.PRESENT_SPEED: round(self._rate),
+            servos.PRESENT_SPEED: round(max(-FASTEST, min(FASTEST, self._rate))),  # an arm may be set elsewhere at once
             servos.PRESENT_LOAD: round(self._load / servos.PRESENT_LOAD.unit),
             servos.PRESENT_VOLTAGE: round(self.voltage / servos.PRESENT_VOLTAGE.unit),
             servos.PRESENT_TEMPERATURE: min(255, round(self.temperature)),

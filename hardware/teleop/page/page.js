@@ -140,6 +140,7 @@ function show(status) {
   if (status.pressed && hits > heldBack) navigator.vibrate?.(30);
   heldBack = hits;
   hands.gripperNow = status.gripper;
+  if (!status.pressed && mode !== "teleop" && mode !== "intervene") hands.gripper = null; // what was said then is over
   Object.assign(document.body.dataset, { drives, pressed: status.pressed, mode, measured: JSON.stringify(status.measured) });
 }
 

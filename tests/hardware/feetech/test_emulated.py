@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -142,3 +143,36 @@ def test_a_hand_moves_only_a_limp_joint() -> None:
     servo = driven(2048)
     servo.by_hand(2500)
     assert servo.get(servos.PRESENT_POSITION) == 2048
+
+
+def test_a_joint_that_is_set_elsewhere_at_once_is_as_fast_as_can_be_said() -> None:
+    """By 2,000 ticks within 1 ms, as an arm in a scene that is set up anew."""
+    servo = EmulatedServo(1, 1000.0)
+    servo.moved(3000.0, 0.0, 0.001)
+    servo.sense(0.001)
+    assert servo.get(servos.PRESENT_SPEED) == 32767
+
+
+def test_a_link_leads_to_the_port_and_is_removed_at_the_end(tmp_path: Path) -> None:
+    link = tmp_path / "port"
+    link.symlink_to(tmp_path / "nowhere")  # left by one that was killed
+    with EmulatedBus() as bus:
+        bus.link(link)
+        assert str(link.readlink()) == bus.path
+        with pytest.raises(PixelarmError, match="port is there already"):
+            bus.link(link)
+    assert not link.is_symlink()
+
+
+def test_what_is_somebody_elses_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    theirs, link = tmp_path / "theirs", tmp_path / "port"
+    theirs.write_text("")
+    link.symlink_to(theirs)
+    with EmulatedBus() as bus:
+        with pytest.raises(PixelarmError, match="port is there already"):
+            bus.link(link)
+        link.unlink()
+        bus.link(link)
+        link.unlink()
+        link.symlink_to(theirs)  # somebody else was quicker
+    assert link.readlink() == theirs

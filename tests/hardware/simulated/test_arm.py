@@ -228,6 +228,25 @@ def test_old_senseless_and_pre_reset_commands_are_ignored() -> None:
     assert arm.rejected == 3
 
 
+def test_servos_lead_the_joints_and_are_nobodys_command() -> None:
+    """Only what their driver hears begins an episode, which waits for a command."""
+    world, episodes, joints = ToyWorld(), Episodes([0], PERIOD, max_steps=60), np.array([0.1, 0.2])
+    world.follow = lambda target: world.targets.append(target)  # type: ignore[assignment]
+    arm = SimArm(world, ToyTask(), Ear(), episodes=episodes)  # type: ignore[arg-type]
+    assert episodes.step(0.0, lambda: False) == {"event": "reset", "seed": 0}
+    arm.lead(joints, 1.0)
+    assert world.targets[0].joint_positions is joints and world.targets[0].gripper == 1.0
+    arm.lead(joints * np.nan, 1.0)
+    assert episodes.step(0.1, lambda: False) is None
+    arm._accept_ns = time.time_ns() + 10**12  # the scene was set up just now
+    arm.lead(joints, 1.0)
+    arm.heard()
+    assert len(world.targets) == 1 and episodes.step(0.2, lambda: False) is None and arm.rejected == 0
+    arm._accept_ns = 0
+    arm.heard()
+    assert episodes.step(0.3, lambda: False) == {"event": "start", "seed": 0}
+
+
 def test_a_thread_that_fails_ends_the_arm_and_says_why() -> None:
     world = ToyWorld()
     world.advance = lambda substeps: 1 / 0  # type: ignore[assignment]
@@ -275,6 +294,18 @@ def test_help_and_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.parser().parse_args(["--results", ""]).results is None
 
 
+def test_empty_values_of_a_launch_file_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Begun(Exception): ...
+
+    def begin() -> None:
+        raise Begun
+
+    monkeypatch.setattr(command.runtime, "require_rclpy", begin)
+    empty = ["--results", "", "--video-dir", "", "--bus", "", "--bus-calibration", "", "--seed-start", "0"]
+    with pytest.raises(Begun):
+        command.main(empty)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -282,8 +313,13 @@ def test_help_and_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
         (["--image-size", "100000"], "--image-size must be 1 to 2048, got 100000"),
         (["--seed", "-5"], "--seed and --seed-start must be at least 0, got -5 and 0"),
         (["--seed-start", "-5"], "--seed and --seed-start must be at least 0, got 0 and -5"),
-        (["--results", "FILE/r.json"], "nothing can be written into FILE: File exists"),
-        (["--video-dir", "FILE/films"], "nothing can be written into FILE/films: Not a directory"),
+        (["--results", "FILE/r.json", "--episodes", "1"], "nothing can be written into FILE: File exists"),
+        (["--video-dir", "FILE/films", "--episodes", "1"], "nothing can be written into FILE/films: Not a directory"),
+        (["--results", "r.json"], "--results is for episodes: give --episodes N"),
+        (["--video-dir", "films"], "--video-dir is for episodes"),
+        (["--seed-start", "3"], "--seed-start is for episodes"),
+        (["--bus-calibration", "c.json"], "--bus-calibration .* give --bus LINK"),
+        (["--bus", "FILE"], "FILE is there already"),
     ],
 )
 def test_what_it_cannot_do_is_refused_before_ros_starts(

@@ -117,3 +117,23 @@ def test_every_joint_of_an_arm_has_a_position_a_velocity_and_an_effort(name):
 
     names, *columns = build_world(configured_task(TaskConfig("reach", 16, arm=name))).joint_state()
     assert [len(column) for column in columns] == [len(names)] * 3
+
+
+def test_a_scene_that_is_set_up_anew_meanwhile_stops_nobody():
+    """``forget`` comes from the arm's own thread, between two lines of the executor's."""
+    for act in (lambda manners: manners.tick(5.0), lambda manners: manners.stop("pushed"), DriverManners.recover):
+        arm = Arm(on_silence="halts", silence_s=0.1, resumes="old_target")
+        arm.tell(0.5, 0.0, now_s=1.0)
+        arm.manners.__class__ = Forgetful
+        act(arm.manners)
+        assert arm.followed in ([[0.0, 0.0]], [[0.5, 0.0]])
+
+
+class Forgetful(DriverManners):
+    """Its last motion is gone after it was looked at once."""
+
+    def __getattribute__(self, name: str) -> object:
+        found = super().__getattribute__(name)
+        if name == "_last":
+            self.__dict__["_last"] = None
+        return found

@@ -140,6 +140,30 @@ def test_the_gripper_stays_as_it_is_until_the_operator_says_otherwise():
     assert rig.run(0.1, True)[-1][1].gripper == -1.0
 
 
+def test_who_takes_over_keeps_the_gripper_as_it_is_until_the_operator_says_otherwise():
+    """The operator opened it, gave command to the policy, which closed it, and takes over again: nothing is dropped."""
+    rig = Rig()
+    rig.run(0.1, False)
+    assert rig.run(0.1, True, gripper=-1.0)[-1][1].gripper == -1.0
+    rig.status = {**rig.status, "mode": "policy", "gripper": 1.0}
+    rig.run(0.1, False, gripper=-1.0)
+    assert rig.run(0.1, True, gripper=-1.0)[-1][1].gripper == 1.0  # pressed, and not yet in command
+    rig.status = {**rig.status, "mode": "intervene"}
+    assert rig.run(0.5, True, gripper=-1.0)[-1][1].gripper == 1.0
+    assert rig.run(0.1, True, gripper=0.5)[-1][1].gripper == 0.5
+    assert rig.run(0.1, True, gripper=-1.0)[-1][1].gripper == -1.0  # and now every word counts
+
+
+def test_the_gripper_may_be_meant_while_the_arbiter_hands_over():
+    rig = Rig()
+    rig.status = {**rig.status, "mode": "policy", "gripper": 1.0}
+    rig.run(0.1, False, gripper=1.0)
+    assert rig.run(0.1, True, gripper=1.0)[-1][1].gripper == 1.0
+    assert rig.run(0.1, True, gripper=-1.0)[-1][1].gripper == 1.0  # the policy still has it
+    rig.status = {**rig.status, "mode": "intervene"}
+    assert rig.run(0.1, True, gripper=-1.0)[-1][1].gripper == -1.0
+
+
 # --------------------------------------------------------------------------------------------------- what it commands
 def test_an_arm_that_takes_joints_gets_joints_that_lead_to_the_pose():
     rig = Rig("sim_so101_joints", speed=0.05)

@@ -50,3 +50,27 @@ def test_the_gripper_may_go_by_itself(stack):
     stack.set_gripper(1.0)
     stack.advance(round(0.8 / stack.timestep))
     assert stack.gripper_opening() < 0.005
+
+
+def test_the_effort_of_an_arm_with_position_servos_is_a_torque():
+    """Not the angle that a servo is told."""
+    from sim.envs.config import TaskConfig
+    from sim.envs.make import configured_task
+
+    task = configured_task(TaskConfig("reach", 16, arm="so101"))
+    world = build_world(task)
+    reset_world(world, task, 0)
+    world.advance(round(1.0 / world.timestep))
+    effort = world.joint_state()[3][: len(world.arm.actuators)]
+    top = world.model.actuator_forcerange[world.arm.actuators, 1]
+    np.testing.assert_array_equal(effort, world.data.actuator_force[world.arm.actuators])
+    assert not np.allclose(effort, world.data.ctrl[world.arm.actuators])
+    assert (np.abs(effort) <= top).all()
+    world.close()
+
+
+def test_the_effort_of_motors_is_the_torque_that_they_are_told(stack):
+    stack.advance(20)
+    motors = stack.arm.actuators
+    assert np.abs(stack.data.ctrl[motors]).max() > 1.0  # N m
+    np.testing.assert_allclose(stack.joint_state()[3][: len(motors)], stack.data.ctrl[motors], atol=1e-12)
