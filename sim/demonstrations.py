@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +15,7 @@ from robot.dataset.episodes import Recorder
 from robot.errors import PixelarmError, UnknownName
 from robot.files import require_folder
 from robot.provenance import git_commit, versions
+from robot.stats import AFTER_STEPS
 from sim.arms import ARMS
 from sim.envs.config import LARGEST_IMAGE, TaskConfig
 from sim.envs.interface import Environment
@@ -23,16 +25,27 @@ from sim.scene.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS
 
 SMALLEST_IMAGE = 25  # pixels, height and width, of which the convolutions of the default recipe leave anything
+LONGEST_AFTER = 1000
 DEMO_SEED = 1_000_000  # demonstrations of seed s use the seeds from DEMO_SEED + 1000 s
 
 
 def collect(
-    env: Environment, folder: Path, episodes: int, seed: int, append: bool = False, device: str = "scripted expert"
+    env: Environment,
+    folder: Path,
+    episodes: int,
+    seed: int,
+    append: bool = False,
+    device: str = "scripted expert",
+    after: int = AFTER_STEPS,
 ) -> int:
     """Record ``episodes`` successful demonstrations into ``folder``; returns their total number of steps.
 
     A failed attempt is discarded and the next seed is tried; a scene that the folder holds is not recorded again.
     Stamps are simulated time, starting from 0 in each episode.
+
+    Args:
+        after: control steps to go on past success. Each in which the task is still done pays 1 and is ``terminated``,
+            as the first was; what is no longer done at the last step is a failed attempt.
     """
     period_ns = round(1e9 / env.contract.rate_hz)
     provenance = {
@@ -41,6 +54,7 @@ def collect(
         "task": env.contract.task,
         "git": git_commit(),
         "versions": versions(),
+        "after": after,
         recording.KEY: env.recording,
     }
     steps = attempts = 0
@@ -60,13 +74,14 @@ def collect(
             observation, info = env.reset(seed=episode_seed)
             expert = env.expert(episode_seed)
             recorder.start(observation, 0, {"seed": episode_seed, "randomisation": info.get("randomisation", {})})
-            done, success, step = False, False, 0
-            while not done:
+            step, success, end = 0, False, math.inf
+            while step < end:
                 action = expert()
                 observation, reward, terminated, truncated, info = env.step(action)
-                step += 1
+                step, success = step + 1, bool(info["success"])
                 recorder.add(action, reward, terminated, observation, step * period_ns)
-                done, success = terminated or truncated, bool(info["success"])
+                if math.isinf(end) and (terminated or truncated):
+                    end = step + (after if success else 0)
             if success:
                 recorder.end(success=True)
                 recorded += 1
@@ -94,7 +109,7 @@ def main(argv: list[str]) -> int:
         camera_profile=args.camera_profile,
     )
     env = make_env(task)
-    steps = collect(env, args.out, args.episodes, args.seed, args.append)
+    steps = collect(env, args.out, args.episodes, args.seed, args.append, after=args.after)
     env.close()
     print(
         f"{args.episodes} demonstrations, {steps} steps ({steps / env.contract.rate_hz / 60:.1f} robot minutes) in "
@@ -140,6 +155,14 @@ def _parser() -> argparse.ArgumentParser:
         f"{TaskConfig.hold_steps})",
     )
     parser.add_argument(
+        "--after",
+        type=int,
+        default=AFTER_STEPS,
+        metavar="N",
+        help="go on for N steps past success, so that a policy learns to stay there; an attempt that undoes it is "
+        f"recorded anew (default {AFTER_STEPS})",
+    )
+    parser.add_argument(
         "--look",
         default=LOOKS[0],
         help=f"of the pictures: {', '.join(LOOKS)}, for training with task.look (default {LOOKS[0]})",
@@ -178,6 +201,8 @@ def _check(args: argparse.Namespace) -> None:
     """Refuse before anything slow what cannot work."""
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
+    if not 0 <= args.after <= LONGEST_AFTER:
+        raise PixelarmError(f"--after must be 0 to {LONGEST_AFTER} steps, got {args.after}")
     if args.task not in TASKS:
         raise UnknownName("task", args.task, TASKS)
     if args.arm not in ARMS:

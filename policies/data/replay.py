@@ -110,10 +110,13 @@ class Replay:
             self._set_floor()
 
     def _set_floor(self) -> None:
-        """The discounted rewards from each frame of the newest episode to its end, now that it has ended."""
+        """The discounted rewards from each frame of the newest episode to its end, now that it has ended; a
+        demonstration that goes on past success ends there, and again with every step on which it is still done.
+        """
         total = np.float32(0)
-        for slot, reward in zip(self._newest_slots()[::-1], self.last_rewards()[::-1]):
-            total = reward + np.float32(self.lookup.discount) * total
+        for slot in self._newest_slots()[::-1]:
+            going = np.float32(0 if self._terminated[slot] else self.lookup.discount)
+            total = self._reward[slot] + going * total
             self._floor[slot] = total
 
     def _newest_slots(self) -> np.ndarray:

@@ -21,7 +21,7 @@ def settle(cfg: TrainConfig, env: Any, demos: list[Episode]) -> None:
     * ``recipe.episode_limit``: training episodes end at so many times the longest demonstration
     """
     recipe = cfg.recipe
-    lengths = [len(demo) for demo in demos]
+    lengths = [demo.steps_to_end for demo in demos]
     if recipe.discount_from_demos:
         cfg.algo.discount = discount_of(lengths)
     if recipe.episode_limit:

@@ -11,16 +11,8 @@ import numpy as np
 
 from robot.contract import Contract
 from robot.dataset import recording
-from robot.dataset.episodes import (
-    Episode,
-    common_contract,
-    cure,
-    episode_files,
-    misfit,
-    read_episode,
-    read_header,
-    write_index,
-)
+from robot.dataset.episodes import Episode, episode_files, read_episode, read_header, write_index
+from robot.dataset.strays import common_contract, cure, misfit
 from robot.errors import DatasetError
 
 

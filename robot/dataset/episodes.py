@@ -14,7 +14,8 @@ rebuilt from the episode files. All episodes of a dataset have one contract.
 Inside ``data/demo_0``, with N actions and N + 1 observations:
 
 * ``actions`` (N, A) float32 in the contract's units; ``rewards`` (N,) float32; ``dones`` (N,) uint8 (robomimic's end
-  flag); ``terminated`` (N,) uint8 (the task ended, rather than the clock)
+  flag); ``terminated`` (N,) uint8 (the task ended, rather than the clock; a demonstration may go on past success, and
+  is then ``terminated`` on each step on which the task is still done)
 * ``obs/NAME`` the first N observations; ``final_obs/NAME`` the last one, so that no frame is stored twice
 * ``stamps`` (N + 1,) int64, nanoseconds since the epoch; ``simulation/NAME``: see ``robot.dataset.simulated``
 * attributes: ``success``, ``num_samples``, ``provenance`` (JSON: device, operator, task, seed, git commit, library
@@ -29,8 +30,7 @@ import errno
 import io
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +41,7 @@ import numpy as np
 
 from robot.contract import Contract
 from robot.dataset import recording, simulated
+from robot.dataset.strays import common_contract, cure, misfit
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 from robot.files import Claim, write_bytes
 
@@ -66,6 +67,12 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    @property
+    def steps_to_end(self) -> int:
+        """Control steps until it was first ``terminated``; all, if it never was. A demonstration may go on past it."""
+        ends = np.flatnonzero(self.terminated)
+        return int(ends[0]) + 1 if len(ends) else len(self)
 
     def observation(self, t: int) -> dict[str, np.ndarray]:
         """Observation ``t`` of 0..N as name -> array."""
@@ -380,21 +387,3 @@ def _read_all(folder: Path, read: Callable[[Path], Described], expect: Contract 
     if wrong:
         raise StrayEpisodes("\n  - ".join([f"not all of {folder} can be used:", *wrong.values()]) + f"\n{cure(wrong)}")
     return list(items.values())
-
-
-def common_contract(items: Iterable[Described]) -> Contract | None:
-    """The contract that most episodes have; of equals, the earliest's. None without any."""
-    counted = Counter(item.contract for item in items).most_common(1)
-    return counted[0][0] if counted else None
-
-
-def misfit(path: Path, contract: Contract, other: Contract) -> str:
-    """That an episode has another contract than its dataset, and where they differ."""
-    return f"{path} has another contract (there) than the dataset (here): " + "; ".join(contract.diff(other))
-
-
-def cure(wrong: Iterable[Path]) -> str:
-    """What to do about episodes that do not belong among others, which are good."""
-    files = list(wrong)
-    folder, names = files[0].parent, ", ".join(path.name for path in files)
-    return f"move {names} out of {folder}, then write the index anew: pixelarm dataset {folder} --reindex"

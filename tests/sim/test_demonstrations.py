@@ -18,12 +18,51 @@ def record(folder, *options):
 
 def test_demonstrations_last_as_long_as_success_must(tmp_path):
     """The same scenes and expert: three steps more, which keep what was reached, and the reward at the very end."""
-    once, held = record(tmp_path / "once", "--hold-steps", "1"), record(tmp_path / "held", "--hold-steps", "4")
+    once = record(tmp_path / "once", "--hold-steps", "1", "--after", "0")
+    held = record(tmp_path / "held", "--hold-steps", "4", "--after", "0")
     assert [len(episode) for episode in held] == [len(episode) + 3 for episode in once]
     for short, long in zip(once, held):
         assert (long.actions[: len(short)] == short.actions).all()
         assert long.rewards.tolist() == [0.0] * (len(long) - 1) + [1.0] == long.terminated.tolist()
     assert [episode.provenance["recording"]["hold_steps"] for episode in once + held] == [1, 1, 4, 4]
+
+
+def test_demonstrations_go_on_past_success(tmp_path):
+    """The same scenes and expert: each of three steps more pays, and would have ended the episode, too."""
+    until, past = record(tmp_path / "until", "--after", "0"), record(tmp_path / "past", "--after", "3")
+    for short, long in zip(until, past):
+        assert len(long) == len(short) + 3 and (long.actions[: len(short)] == short.actions).all()
+        assert long.rewards.tolist() == [0.0] * (len(short) - 1) + [1.0] * 4 == long.terminated.tolist()
+        assert long.steps_to_end == short.steps_to_end == len(short)
+    assert len(record(tmp_path / "default")[0]) == len(until[0]) + 10
+
+
+class Undone:
+    """An expert that leaves the goal of Reach once it is there: the environment's, but for its last actions."""
+
+    def __init__(self, env, seed, scenes):
+        self.env, self.act, self.leaves, self.there = env, env.expert(seed), seed in scenes, False
+
+    def __call__(self):
+        action = self.act()
+        self.there = self.there or bool(self.env._done_for)
+        if self.leaves and self.there:
+            action[:3] = self.env.contract.action.high[:3]
+        return action
+
+
+def test_an_attempt_that_undoes_its_success_is_recorded_anew(tmp_path):
+    env = make_env(TaskConfig(name="reach", image_size=32, hold_steps=1))
+
+    class Leaving:
+        contract, recording, reset, step = env.contract, env.recording, env.reset, env.step
+
+        def expert(self, seed):
+            return Undone(env, seed, {1_001_000})
+
+    demonstrations.collect(Leaving(), tmp_path, 1, 1, after=8)
+    env.close()
+    assert [episode.provenance["seed"] for episode in read_dataset(tmp_path)] == [1_001_001]
 
 
 @pytest.mark.gl
@@ -58,6 +97,7 @@ def test_appending_with_the_same_seed_records_other_scenes(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--after", "-1"], "--after must be 0 to 1000 steps, got -1"),
         (["--look", "shiny"], "unknown look of reach 'shiny'; the valid names are: plain, textured"),
         (
             ["--actuation-delay-ms", "0", "100"],

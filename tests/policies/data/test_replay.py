@@ -310,6 +310,16 @@ def test_the_floor_is_what_the_rest_of_an_ended_episode_paid():
     assert set(everything(replay).floor.tolist()) == {-np.inf}
 
 
+def test_the_floor_of_a_demonstration_that_goes_on_past_success():
+    """Done with the second step, undone with the third, done again: no frame is worth more than one success."""
+    contract = tiny_contract()
+    replay = Replay(contract, 9, Lookup(discount=0.5, floor=True))
+    replay.start(numbered(contract, 0))
+    for done in (False, True, True, False, True):
+        replay.add(np.zeros(4), float(done), done, numbered(contract, 0))
+    assert everything(replay).floor.tolist() == [0.5, 1.0, 1.0, 0.5, 1.0]
+
+
 def test_proposals_and_floors_survive_saving(tmp_path):
     contract = tiny_contract()
     look = Lookup(discount=0.5, floor=True, proposals=True)

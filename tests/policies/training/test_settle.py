@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from conftest_policies import random_episode, tiny_contract
 
 from policies.training.compose import compose
 from policies.training.settle import discount_of, settle
@@ -17,9 +18,16 @@ def test_success_at_a_demonstrations_end_is_worth_a_half(lengths, gamma):
     assert discount_of(lengths) == gamma
 
 
+def demonstration(end):
+    """One that is done with step ``end`` and goes on for 10 steps, which are no part of its length."""
+    demo = random_episode(tiny_contract(), end + 10)
+    demo.terminated[end - 1 :] = True
+    return demo
+
+
 def settled(*overrides, lengths=(40, 50), max_steps=100):
     cfg, env = compose(["task=move", *overrides]), SimpleNamespace(max_steps=max_steps, time_limit=max_steps)
-    settle(cfg, env, [range(n) for n in lengths])
+    settle(cfg, env, [demonstration(n) for n in lengths])
     return cfg, env
 
 

@@ -1,4 +1,4 @@
-"""Measures teleoperation with the simulated arm and a browser: ``python tests/hardware/teleop/measure.py``.
+"""Measures teleoperation with the simulated arm and a browser: ``python tests/hardware/teleop/page/measure.py``.
 
 A key is pressed and let go in headless Chromium over its DevTools protocol; a listener of its own notes when the
 commands on the arm's topic begin to change, and when they have changed for the last time. Times are of one clock, and
@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[3]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[3]
+sys.path[:0] = [str(ROOT), str(HERE), str(HERE.parent)]
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 101))
 
