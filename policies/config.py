@@ -66,6 +66,10 @@ class RecipeConfig:
     episode_limit: float = 0.0
     # True: algo.discount becomes 0.5 ** (1 / mean length of the demonstrations), within 0.95 and 0.99
     discount_from_demos: bool = False
+    # a scripted person takes over from a training episode that has gone on for so many times the demonstrations' mean
+    # length without success, and drives to its end; what it does joins the demonstrations (HIL-SERL). 0: nobody does
+    take_over_after: float = 0.0
+    most_take_overs: int = 0  # of that person in a run; 0: without a limit
     prior: str = ""  # run folder whose policy is the frozen prior of algo.prior=run
     # updates of the critics alone when learning starts, on demonstrations and what the first steps brought
     head_start: int = 0

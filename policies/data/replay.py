@@ -148,12 +148,12 @@ class Replay:
             done, observation = bool(episode.terminated[t]), episode.observation(t + 1)
             self.add(executed[t], float(episode.rewards[t]), done, observation, imitate=bool(follow[t]))
 
-    def copy_last_episode(self, source: Replay) -> None:
-        """Append the newest episode of another memory, as far as that memory still holds it,
-        as an example to follow.
+    def copy_last_episode(self, source: Replay, since: int = 0) -> None:
+        """Append the newest episode of another memory, from its control step ``since`` on and as far as that memory
+        still holds it, as an example to follow.
         """
         last = (source._head - 1) % source.capacity
-        length = min(int(source._age[last]), source.capacity - 1)
+        length = min(int(source._age[last]) - since, source.capacity - 1)
         slots = (last - np.arange(length, -1, -1)) % source.capacity
         frames = [{n: store[slot] for n, store in source._stores().items()} for slot in slots]
         self.start(frames[0])

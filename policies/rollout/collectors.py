@@ -18,6 +18,7 @@ import torch
 from policies.config import TaskConfig
 from policies.data.replay import Replay
 from policies.policy import Agent, Observation
+from policies.rollout.person import Person
 from sim.envs.make import make_env
 from sim.envs.task_env import TaskEnv
 from sim.envs.vector import VectorEnv
@@ -28,7 +29,7 @@ Prior = Callable[[Observation], torch.Tensor]
 
 @dataclass(frozen=True)
 class Finished:
-    """A training episode that ended: ``steps`` control steps, their rewards' sum, and whether the task was done."""
+    """A training episode that ended: ``steps`` control steps, their rewards' sum, and whether the policy succeeded."""
 
     success: bool
     total: float
@@ -56,16 +57,26 @@ class Recorder:
         time_limit: as ``algo.time_limit`` has it: whether an episode cut by the clock counts as ended, or its last step
             is left out.
         prior: proposes an action in each frame, to be kept with it; None if nobody does.
+        corrections: a memory for what a person did, as examples to follow, which joins while there is room.
     """
 
-    def __init__(self, memory: Replay, successes: Replay | None, time_limit: str, prior: Prior | None = None) -> None:
+    def __init__(
+        self,
+        memory: Replay,
+        successes: Replay | None,
+        time_limit: str,
+        prior: Prior | None = None,
+        corrections: Replay | None = None,
+    ) -> None:
         self.memory, self.successes, self.time_limit, self.prior = memory, successes, time_limit, prior
+        self.corrections = corrections
         self.total = 0.0  # reward of the episode so far
+        self.taken_over: int | None = None  # control step of the episode since which a person acts
 
     def start(self, observation: dict[str, np.ndarray]) -> None:
         self.memory.start(observation)
         self._propose()
-        self.total = 0.0
+        self.total, self.taken_over = 0.0, None
 
     def _propose(self) -> None:
         if self.prior is not None:
@@ -79,8 +90,15 @@ class Recorder:
         truncated: bool,
         observation: dict[str, np.ndarray],
         success: bool,
+        person: bool = False,
     ) -> list[Finished]:
-        """What was done, what came of it and the frame it led to; the episode, if it ended."""
+        """What was done, what came of it and the frame it led to; the episode, if it ended.
+
+        A success to which a ``person`` drove is not the policy's own: it does not count as one, and what joins the
+        examples is what the person did.
+        """
+        if person and self.taken_over is None:
+            self.taken_over = self.memory.last_age
         over = terminated or (truncated and self.time_limit == "terminal")
         usable = not (truncated and self.time_limit == "drop")
         self.memory.add(action, reward, over, observation, usable=usable)
@@ -88,9 +106,16 @@ class Recorder:
         self.total += reward
         if not (terminated or truncated):
             return []
-        if success and self.successes is not None and self.memory.last_age < self.successes.room:
-            self.successes.copy_last_episode(self.memory)
-        return [Finished(success, self.total, self.memory.last_age, self.memory.last_rewards())]
+        own = success and self.taken_over is None
+        if own:
+            self._join(self.successes, 0)
+        elif success:
+            self._join(self.corrections, self.taken_over or 0)
+        return [Finished(own, self.total, self.memory.last_age, self.memory.last_rewards())]
+
+    def _join(self, examples: Replay | None, since: int) -> None:
+        if examples is not None and self.memory.last_age - since < examples.room:
+            examples.copy_last_episode(self.memory, since)
 
 
 class Collector(ABC):
@@ -135,10 +160,14 @@ class Collector(ABC):
 
 
 class InTurn(Collector):
-    """The run's own environment: a step, then the learner's updates, then a step."""
+    """The run's own environment: a step, then the learner's updates, then a step.
 
-    def __init__(self, env: TaskEnv, recorder: Recorder) -> None:
-        self.env, self.recorder = env, recorder
+    Args:
+        person: who may take over.
+    """
+
+    def __init__(self, env: TaskEnv, recorder: Recorder, person: Person | None = None) -> None:
+        self.env, self.recorder, self.person = env, recorder, person
 
     def begin(self, seed: int) -> None:
         observation, _ = self.env.reset(seed=seed)
@@ -146,12 +175,17 @@ class InTurn(Collector):
 
     def collect(self, agent: Agent, random: np.random.Generator | None, busy: bool) -> Collected:
         env = self.env
-        if random is None:
+        correction = self.person.acts(self.recorder.memory.last_age) if self.person else None
+        if correction is not None:
+            action = correction
+        elif random is None:
             action = agent.act(self.recorder.memory.last_observation, sample=True)[0, 0]
         else:
             action = env.contract.clip_action(random.uniform(env.action_space.low, env.action_space.high))
         observation, reward, terminated, truncated, info = env.step(action)
-        finished = self.recorder.add(action, float(reward), terminated, truncated, observation, bool(info["success"]))
+        finished = self.recorder.add(
+            action, float(reward), terminated, truncated, observation, bool(info["success"]), correction is not None
+        )
         if finished:
             observation, _ = env.reset()
             self.recorder.start(observation)
@@ -164,12 +198,20 @@ class InTurn(Collector):
         self.env.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**self.env.state_dict(), "total": self.recorder.total}
+        person = {"person": self.person.state_dict(), "taken_over": self.recorder.taken_over} if self.person else {}
+        return {**self.env.state_dict(), "total": self.recorder.total, **person}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.env.reset(seed=0)
-        self.env.load_state_dict({key: value for key, value in state.items() if key != "total"})
+        mine = ("total", "person", "taken_over")
+        self.env.load_state_dict({key: value for key, value in state.items() if key not in mine})
         self.recorder.total = float(state["total"])
+        if self.person:
+            self.recorder.taken_over = state["taken_over"]
+            self.person.load_state_dict(state["person"])
+
+    def numbers(self) -> dict[str, float]:
+        return self.person.numbers() if self.person else {}
 
 
 class SideBySide(Collector):

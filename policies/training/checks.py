@@ -59,6 +59,8 @@ BOUNDS = {
     "recipe.demo_fraction": Bounds(0, 1),
     "recipe.success_fraction": Bounds(0, 1),
     "recipe.episode_limit": Bounds(0),
+    "recipe.take_over_after": Bounds(0),
+    "recipe.most_take_overs": Bounds(0),
     "recipe.head_start": Bounds(0),
     "recipe.replay_capacity": Bounds(2),
     "recipe.random_steps": Bounds(0),
@@ -79,7 +81,7 @@ ONLINE = (
     "demos_share_replay", "pretrain", "pretrain_updates", "clone_updates", "steps", "frames", "updates_per_step",
     "critic_warmup", "learning_starts", "demo_fraction", "successes_join", "bc_weight", "replay_capacity",
     "replay_folder", "random_steps", "success_fraction", "episode_limit", "discount_from_demos", "head_start",
-    "prior",
+    "prior", "take_over_after", "most_take_overs",
 )  # fmt: skip
 # options of TrainerConfig that only they read
 ACTING = ("compile", "num_envs", "asynchronous", "pace", "publish_every", "frames_waiting")
@@ -162,8 +164,14 @@ def _problems_of_parts(cfg: TrainConfig, processes: int) -> list[str]:
             f"demo_fraction={recipe.demo_fraction:g} and success_fraction={recipe.success_fraction:g} share one "
             "batch: together at most 1"
         )
-    if (recipe.discount_from_demos or recipe.episode_limit) and recipe.demos < 1:
-        problems.append("demos is 0, but discount_from_demos and episode_limit follow from demonstrations")
+    if (recipe.discount_from_demos or recipe.episode_limit or recipe.take_over_after) and recipe.demos < 1:
+        problems.append(
+            "demos is 0, but discount_from_demos, episode_limit and take_over_after follow from demonstrations"
+        )
+    if recipe.take_over_after and recipe.demo_fraction == 0:
+        problems.append("take_over_after is on, but demo_fraction is 0: nothing would be drawn from the corrections")
+    if recipe.most_take_overs and not recipe.take_over_after:
+        problems.append("most_take_overs would do nothing: set take_over_after, or leave it out")
     if bool(recipe.prior) != (getattr(cfg.algo, "prior", "none") == "run"):
         problems.append(
             "another run's policy as prior is algo.prior=run and recipe.prior=RUN together, got "
@@ -252,6 +260,11 @@ def _critic(cfg: TrainConfig) -> str:
 def _problems_of_actors(cfg: TrainConfig, processes: int) -> list[str]:
     """Options of who acts that do not fit together."""
     trainer, problems = cfg.trainer, []
+    if cfg.recipe.take_over_after and (trainer.num_envs > 1 or trainer.asynchronous):
+        problems.append(
+            "recipe.take_over_after is of a person who watches one environment, in turn with the learner: set "
+            "trainer.num_envs=1 and trainer.asynchronous=false"
+        )
     if cfg.recipe.replay_capacity < 2 * trainer.num_envs:
         problems.append(
             f"replay_capacity {cfg.recipe.replay_capacity} is too small: each of the {trainer.num_envs} environments "

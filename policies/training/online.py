@@ -31,11 +31,13 @@ from policies.rl.pixel_agent import PixelAgent
 from policies.rollout.acting import GreedyPolicy
 from policies.rollout.async_collector import Asynchronous
 from policies.rollout.collectors import Collector, InTurn, Prior, Recorder, SideBySide
+from policies.rollout.person import Person
 from policies.runs import checkpoint, snapshots
 from policies.runs.metrics import RunLog
 from policies.runs.provenance import made_with, versions
 from policies.schedules import schedule
 from policies.training.checks import require_same_config
+from policies.training.settle import make_person
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
@@ -72,7 +74,8 @@ class Run:
         contract = self.agent.contract
         lookup = self.agent.lookup(recipe.pretrain if recipe.pretrain_updates else [])
         joins = recipe.successes_join and recipe.demo_fraction > 0 and not recipe.success_fraction
-        frames = sum(len(d) + 1 for d in demos[: recipe.demos]) + (recipe.replay_capacity if joins else 0)
+        grows = joins or recipe.take_over_after
+        frames = sum(len(d) + 1 for d in demos[: recipe.demos]) + (recipe.replay_capacity if grows else 0)
         self.demos = Replay(contract, max(1, frames), lookup)
         self.successes = Replay(contract, recipe.replay_capacity, lookup) if recipe.success_fraction else None
         for demo in demos[: recipe.demos]:
@@ -84,7 +87,10 @@ class Run:
                 self.online.add_episode(demo)
         self.total_steps = -(-recipe.frames // env.action_repeat) if recipe.frames else recipe.steps
         keep = self.successes if recipe.success_fraction else self.demos if joins else None
-        self.collector = make_collector(cfg, env, contract, self.online, keep, self.agent.proposes)
+        person = make_person(cfg, env, demos[: recipe.demos])
+        self.collector = make_collector(
+            cfg, env, contract, self.online, keep, self.agent.proposes, person, self.demos if person else None
+        )
         if len(self.demos):
             self._fit_normalizer(self.demos)
         self.step = self.updates = self.perfect = 0
@@ -355,15 +361,17 @@ def make_collector(
     memory: Replay | VectorReplay,
     successes: Replay | None,
     prior: Prior | None = None,
+    person: Person | None = None,
+    corrections: Replay | None = None,
 ) -> Collector:
-    """Who gathers the experience that ``memory`` keeps; ``successes``:
-    a memory for own successful episodes beside it; ``prior``: as of ``Recorder``.
+    """Who gathers the experience that ``memory`` keeps; ``successes``: a memory for own successful episodes beside it;
+    ``prior`` and ``corrections``: as of ``Recorder``; ``person``: who may take over.
     """
     lanes = memory.lanes if isinstance(memory, VectorReplay) else [memory]
-    recorders = [Recorder(lane, successes, cfg.algo.time_limit, prior) for lane in lanes]
+    recorders = [Recorder(lane, successes, cfg.algo.time_limit, prior, corrections) for lane in lanes]
     if cfg.trainer.asynchronous:
         return Asynchronous(cfg, contract, recorders[0])
-    return InTurn(env, recorders[0]) if len(recorders) == 1 else SideBySide(cfg.task, env, recorders)
+    return InTurn(env, recorders[0], person) if len(recorders) == 1 else SideBySide(cfg.task, env, recorders)
 
 
 def _crossed(every: int, before: int, now: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from policies.config import TrainConfig
+from policies.rollout.person import Person
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
 
@@ -32,6 +33,23 @@ def settle(cfg: TrainConfig, env: Any, demos: list[Episode]) -> None:
                 f"longest demonstration takes {max(lengths)}: set it to 1 or more, or to 0 for the task's own limit"
             )
         cfg.task.time_limit = env.time_limit = min(limit, env.max_steps)
+    if recipe.take_over_after and take_over_step(cfg, demos) >= env.time_limit:
+        raise PixelarmError(
+            f"recipe.take_over_after={recipe.take_over_after:g} is step {take_over_step(cfg, demos)} of a training "
+            f"episode, which ends at {env.time_limit}: nobody would take over; lower it, or raise recipe.episode_limit"
+        )
+
+
+def make_person(cfg: TrainConfig, env: Any, demos: list[Episode]) -> Person | None:
+    """Who takes over from training episodes, if the recipe wants anyone."""
+    if not cfg.recipe.take_over_after:
+        return None
+    return Person(env, take_over_step(cfg, demos), cfg.recipe.most_take_overs, cfg.seed)
+
+
+def take_over_step(cfg: TrainConfig, demos: list[Episode]) -> int:
+    """Control steps of an episode after which a person takes over."""
+    return round(cfg.recipe.take_over_after * float(np.mean([demo.steps_to_end for demo in demos])))
 
 
 def discount_of(lengths: list[int]) -> float:
