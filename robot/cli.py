@@ -96,6 +96,13 @@ COMMANDS: dict[str, Command] = {
         LEARN,
         ("train",),
     ),
+    "dagger": Command(
+        "policies.training.dagger:main",
+        "clone, let a person take over where it gets nowhere, and clone again",
+        "demos=runs/demos task=move",
+        LEARN,
+        ("train",),
+    ),
     "eval": Command(
         "policies.evaluation.evaluate:main",
         "success on fixed seeds, with n and interval",

@@ -10,6 +10,7 @@ from policies.config import TrainConfig
 from policies.imitation.config import OptimiserConfig
 from policies.runs.provenance import made_with
 from policies.skills.store import read_skills
+from policies.training.options import own_options, required, seed_of, wants_help
 from policies.training.train import compose, train
 from robot.contract import Contract
 from robot.dataset.episodes import Header, episode_files, read_headers
@@ -58,11 +59,11 @@ FREE = (*MINIMISING, "distance", "haste", "nudge", "execute")  # of algo, what a
 
 def pretrain(argv: list[str]) -> int:
     """``pixelarm pretrain``."""
-    if _wants_help(argv, PRETRAIN_HELP):
+    if wants_help(argv, PRETRAIN_HELP):
         return 0
-    mine, others = _own(argv, ("data", "held_out", "experiment", "seed"))
-    data = Path(_required(mine, "data", PRETRAIN_HELP))
-    cfg = pretraining(data, mine.get("experiment", "fist"), _seed(mine), others)
+    mine, others = own_options(argv, ("data", "held_out", "experiment", "seed"))
+    data = Path(required(mine, "data", PRETRAIN_HELP))
+    cfg = pretraining(data, mine.get("experiment", "fist"), seed_of(mine), others)
     held_out = require_untouched(Path(cfg.demos), read_headers(cfg.demos), mine.get("held_out", ""))
     run = train(cfg)
     about = {"data": cfg.demos, "episodes": cfg.recipe.demos, "held_out": held_out or None, **made_with()}
@@ -123,11 +124,11 @@ def require_untouched(folder: Path, headers: list[Header], held_out: str = "") -
 
 def adapt(argv: list[str]) -> int:
     """``pixelarm adapt``."""
-    if _wants_help(argv, ADAPT_HELP):
+    if wants_help(argv, ADAPT_HELP):
         return 0
-    mine, others = _own(argv, ("skills", "demos", "seed"))
-    skills, demos = (Path(_required(mine, name, ADAPT_HELP)) for name in ("skills", "demos"))
-    run = train(adapting(skills, demos, _seed(mine), others))
+    mine, others = own_options(argv, ("skills", "demos", "seed"))
+    skills, demos = (Path(required(mine, name, ADAPT_HELP)) for name in ("skills", "demos"))
+    run = train(adapting(skills, demos, seed_of(mine), others))
     print(f"run in {run}; next: pixelarm eval {run}, pixelarm export {run}")
     return 0
 
@@ -174,33 +175,3 @@ def compose_for(contract: Contract, options: Sequence[str]) -> TrainConfig:
     if cfg.task.observe == STATES:
         return cfg
     return compose([task, f"task.image_size={contract.cameras[0].height}", *options])
-
-
-def _own(argv: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
-    """The options that a command reads itself, and the others."""
-    pairs = [(text, text.partition("=")) for text in argv]
-    for text, (_, equals, _) in pairs:
-        if not equals:
-            raise PixelarmError(f"options are OPTION=VALUE, got {text!r}")
-    mine = {name: value for _, (name, _, value) in pairs if name in names}
-    return mine, [text for text, (name, _, _) in pairs if name not in names]
-
-
-def _required(given: dict[str, str], name: str, usage: str) -> str:
-    if not given.get(name):
-        raise PixelarmError(f"{name}= is missing\n{usage}")
-    return given[name]
-
-
-def _seed(given: dict[str, str]) -> int:
-    text = given.get("seed", "1")
-    if not text.isdecimal():
-        raise PixelarmError(f"seed must be a whole number, at least 0, got {text!r}")
-    return int(text)
-
-
-def _wants_help(argv: list[str], usage: str) -> bool:
-    if argv and argv[0] in ("-h", "--help"):
-        print(usage)
-        return True
-    return False

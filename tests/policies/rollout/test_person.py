@@ -78,7 +78,7 @@ def test_what_the_policy_does_in_time_is_its_own():
 
 def test_a_person_takes_over_no_more_often_than_it_may():
     """Once, then the policy goes on until the clock ends the episode."""
-    collector, memory, _, demos, finished = play(Corridor(), 17, most=1)
+    collector, _, _, demos, finished = play(Corridor(), 17, most=1)
     assert finished == [Finished(False, 1.0, 7), Finished(False, 0.0, 10)] and len(demos) == 3
     assert collector.numbers()["take_overs"] == 1
 
