@@ -241,8 +241,8 @@ def table(rounds: list[dict[str, Any]]) -> str:
     lines = [head, "|" + " --- |" * 7]
     for r in rounds:
         lines.append(
-            f"| {r['round']} | {_words(r['success'])} | {_words(r['at_end'])} | {r['take_overs']} | {r['person_minutes']:.1f} | "
-            f"{r['robot_minutes']:.1f} | {r['examples']} |"
+            f"| {r['round']} | {_words(r['success'])} | {_words(r['at_end'])} | {r['take_overs']} | "
+            f"{r['person_minutes']:.1f} | {r['robot_minutes']:.1f} | {r['examples']} |"
         )
     return "\n".join(lines) + "\n"
 
