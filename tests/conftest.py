@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,15 +73,31 @@ def in_shared_memory() -> Callable[[], set[str]]:
 @pytest.fixture(scope="session")
 def lift_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle for Lift, made by hand: it goes to a fixed point above the table and closes the gripper."""
-    for needed in ("onnx", "mujoco"):
-        pytest.importorskip(needed)
+    pytest.importorskip("mujoco")
+    from sim.tasks import make_task
+
+    return point_bundle(make_task("lift").contract, tmp_path_factory.mktemp("policy"), (0.5, 0.05, 0.05))
+
+
+@pytest.fixture(scope="session")
+def so101_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for Reach with an SO-101, 32 pixels wide."""
+    pytest.importorskip("mujoco")
+    from sim.envs.config import TaskConfig
+    from sim.envs.make import configured_task
+
+    contract = configured_task(TaskConfig("reach", 32, arm="so101")).contract
+    return point_bundle(contract, tmp_path_factory.mktemp("policy"), (0.24, 0.08, 0.06))
+
+
+def point_bundle(contract: Any, folder: Path, goal: tuple[float, float, float]) -> Path:
+    """A bundle that goes to a point (m, base frame) and closes the gripper."""
+    pytest.importorskip("onnx")
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
     from robot import bundle
-    from sim.tasks import make_task
 
-    contract = make_task("lift").contract
     inputs = [helper.make_tensor_value_info(c.name, TensorProto.UINT8, [1, *c.shape]) for c in contract.cameras]
     inputs += [helper.make_tensor_value_info(p.name, TensorProto.FLOAT, [1, p.size]) for p in contract.proprio]
     graph = helper.make_graph(
@@ -92,13 +109,12 @@ def lift_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         inputs,
         [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, 4])],
         [
-            numpy_helper.from_array(np.array([[0.5, 0.05, 0.05]], np.float32), "goal"),
+            numpy_helper.from_array(np.array([goal], np.float32), "goal"),
             numpy_helper.from_array(np.array([[1.0]], np.float32), "grip"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    folder = tmp_path_factory.mktemp("policy") / "bundle"
-    return bundle.write(folder, model.SerializeToString(), contract, {"recipe": "by hand"})
+    return bundle.write(folder / "bundle", model.SerializeToString(), contract, {"recipe": "by hand"})
 
 
 def pytest_unconfigure() -> None:

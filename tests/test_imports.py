@@ -221,7 +221,7 @@ ROOMS = {
         "demonstrations commands",
         "bench",
     ],
-    "hardware": ["feetech teleop", "simulated", "faults", "ros", "commands"],
+    "hardware": ["feetech teleop", "direct", "simulated", "faults", "ros", "commands"],
     "policies": [
         "config registry policy schedules runtime data",
         "augment networks runs",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hardware.commands import so101_follow, so101_look, so101_serve
+from hardware.commands import so101_follow, so101_look, so101_run, so101_serve
 from robot.errors import PixelarmError
 
 PARTS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
@@ -15,6 +15,7 @@ PARTS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "read": (so101_look.read, "joints, currents and temperatures as they change; moves and writes nothing"),
     "fold": (so101_follow.fold, "go slowly to the rest pose, then let go; without --yes it shows the way only"),
     "serve": (so101_serve.serve, "a driver of ROS 2 for it (profile so101_bus); without --yes it only listens"),
+    "run": (so101_run.run, "a policy on it, without ROS; --simulated rehearses; without --yes nothing moves"),
     "follow": (so101_follow.follow_leader, "let an arm follow a leader arm; without --yes nothing is written to it"),
 }
 EPILOG = """\
@@ -22,12 +23,14 @@ pixelarm so101 check --port PORT [--calibration FILE] [--reads N] [--json FILE]
 pixelarm so101 read --port PORT [--calibration FILE] [--rate HZ] [--seconds S]
 pixelarm so101 fold --port PORT [--calibration FILE] [--yes]
 pixelarm so101 serve --port PORT [--calibration FILE] [--rate HZ] [--yes]
+pixelarm so101 run BUNDLE --port PORT --camera NAME=DEVICE ... [--calibration FILE] [--yes]
+pixelarm so101 run BUNDLE --simulated [--episodes N]
 pixelarm so101 follow --leader PORT --follower PORT [--leader-calibration FILE] [--follower-calibration FILE]
                       [--rate HZ] [--seconds S] [--release] [--yes] [--json FILE]
 
 `pixelarm sim-bus` is an emulated arm to try them on. `pixelarm so101 check --help` explains one of them.
-Only fold, serve and follow write to the servos that they move, with --yes. Whatever goes wrong, the arm holds: only
-fold switches the torque off. A leader's torque goes off with --release alone."""
+Only fold, serve, run and follow write to the servos that they move, with --yes. Whatever goes wrong, the arm holds:
+only fold switches the torque off. A leader's torque goes off with --release alone."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         description="An SO-101 over its own serial bus, without ROS.",
         epilog=EPILOG,
     )
-    parts = made.add_subparsers(dest="part", metavar="check|read|fold|serve|follow", required=True)
+    parts = made.add_subparsers(dest="part", metavar="check|read|fold|serve|run|follow", required=True)
     made_parts = {
         name: parts.add_parser(name, allow_abbrev=False, help=text, description=text)
         for name, (_, text) in PARTS.items()
@@ -49,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     _paced(made_parts["read"], 10.0, 50.0)
     made_parts["fold"].add_argument("--yes", action="store_true", help="really move; support the arm at the end")
     _serve(made_parts["serve"])
+    so101_run.arguments(made_parts["run"])
     _follow(made_parts["follow"])
     for part in made_parts.values():
         part.add_argument(

@@ -174,6 +174,7 @@ class SimArm:
             if self.now_ns() >= self._accept_ns:
                 self._gripper = float(gripper)
                 self.world.follow(Target(self._gripper, joint_positions=joints))
+                self.world.lead_gripper(self._gripper)
 
     def heard(self) -> None:
         """Somebody commands the driver that leads the arm: an episode that waits for it begins."""

@@ -174,6 +174,10 @@ class World:
         """Above 0 closes, else opens."""
         self._gripper_goal = 1.0 if gripper > 0 else -1.0
 
+    def lead_gripper(self, gripper: float) -> None:
+        """Bring the fingers in between, -1 open to 1 closed, as a servo of their own does that is told positions."""
+        self._gripper_goal = min(max(gripper, -1.0), 1.0)
+
     def set_joint_goal(self, goal: np.ndarray, gripper: float) -> None:
         """Joint goals ``(n,)`` in rad or rad/s, as the contract's action kind says; gripper > 0 closes."""
         assert isinstance(self.controller, JointController | ServoController), (

@@ -234,8 +234,11 @@ def test_servos_lead_the_joints_and_are_nobodys_command() -> None:
     world.follow = lambda target: world.targets.append(target)  # type: ignore[assignment]
     arm = SimArm(world, ToyTask(), Ear(), episodes=episodes)  # type: ignore[arg-type]
     assert episodes.step(0.0, lambda: False) == {"event": "reset", "seed": 0}
-    arm.lead(joints, 1.0)
-    assert world.targets[0].joint_positions is joints and world.targets[0].gripper == 1.0
+    goals: list[float] = []
+    world.lead_gripper = goals.append  # type: ignore[attr-defined]
+    arm.lead(joints, 0.3)
+    assert world.targets[0].joint_positions is joints
+    assert goals == [0.3]  # in between, where a policy's command is one of two
     arm.lead(joints * np.nan, 1.0)
     assert episodes.step(0.1, lambda: False) is None
     arm._accept_ns = time.time_ns() + 10**12  # the scene was set up just now

@@ -52,6 +52,21 @@ def test_the_gripper_may_go_by_itself(stack):
     assert stack.gripper_opening() < 0.005
 
 
+def test_a_jaw_may_be_led_to_a_place_in_between():
+    """A servo's goal: half open is half of the width, and a half more is that."""
+    from sim.envs.config import TaskConfig
+    from sim.envs.make import configured_task
+
+    task = configured_task(TaskConfig("reach", 16, arm="so101"))
+    world = build_world(task)
+    reset_world(world, task, 0)
+    for gripper, share in ((0.0, 0.5), (-0.5, 0.75), (-3.0, 1.0)):
+        world.lead_gripper(gripper)
+        world.advance(round(1.0 / world.timestep))
+        assert world.gripper_opening() == pytest.approx(share * world.arm.description.gripper.width, abs=0.003)
+    world.close()
+
+
 def test_the_effort_of_an_arm_with_position_servos_is_a_torque():
     """Not the angle that a servo is told."""
     from sim.envs.config import TaskConfig

@@ -1,0 +1,87 @@
+"""Cameras of this computer, each read in a thread of its own: the newest picture counts, older ones are dropped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from robot.errors import MissingDependency, PixelarmError
+
+Heard = Callable[[np.ndarray, int], None]  # pixels (H, W, 3) uint8 RGB, and their stamp, ns since the epoch
+Lost = Callable[[str], None]  # why there are no pictures any more
+
+
+class Camera(Protocol):
+    """Something that gives pictures."""
+
+    def start(self, heard: Heard, lost: Lost) -> None:
+        """Give pictures from now on, from a thread of its own."""
+
+    def stop(self) -> None:
+        """End that, and let the device go."""
+
+
+class UsbCamera:
+    """A camera that OpenCV opens. Its driver says no stamps: a picture's is when it was there whole.
+
+    Args:
+        device: an index, or a path such as /dev/video0 (/dev/v4l/by-id/... stays the same after a restart).
+        size: width and height to ask for, pixels; another answer is refused. None: as the camera likes.
+        fps: frames a second to ask for; 0: as the camera likes.
+
+    Raises:
+        MissingDependency: OpenCV is not installed.
+        PixelarmError: no such camera, or it gives pictures of another size.
+    """
+
+    def __init__(self, name: str, device: str, size: tuple[int, int] | None = None, fps: float = 0.0) -> None:
+        try:
+            import cv2
+        except ImportError as error:
+            raise MissingDependency("cameras without ROS need OpenCV: pip install opencv-python-headless") from error
+        self.name, self.device = name, device
+        self._capture: Any = cv2.VideoCapture(int(device) if device.isdecimal() else device)
+        if not self._capture.isOpened():
+            raise PixelarmError(f"camera {name}: {device} does not open; is it plugged in, and used by nobody else?")
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if size is not None:
+            self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
+            self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
+        if fps:
+            self._capture.set(cv2.CAP_PROP_FPS, fps)
+        self._require_size(size)
+        self._running = True
+
+    def _require_size(self, size: tuple[int, int] | None) -> None:
+        good, pixels = self._capture.read()
+        if not good:
+            self._capture.release()
+            raise PixelarmError(f"camera {self.name}: {self.device} opens, and gives no picture")
+        height, width = pixels.shape[:2]
+        if size is not None and (width, height) != tuple(size):
+            self._capture.release()
+            raise PixelarmError(
+                f"camera {self.name}: the profile says {size[0]} x {size[1]} pixels, {self.device} gives {width} x "
+                f"{height}: choose another camera, or correct the profile (and train with its pictures)"
+            )
+
+    def start(self, heard: Heard, lost: Lost) -> None:
+        self._thread = threading.Thread(target=self._run, args=(heard, lost), name=self.name, daemon=True)
+        self._thread.start()
+
+    def _run(self, heard: Heard, lost: Lost) -> None:
+        while self._running:
+            good, pixels = self._capture.read()
+            if not good:
+                lost(f"camera {self.name}: {self.device} gives no pictures any more")
+                return
+            heard(np.ascontiguousarray(pixels[:, :, ::-1]), time.time_ns())  # OpenCV's order is blue, green, red
+
+    def stop(self) -> None:
+        self._running = False
+        self._thread.join(timeout=1.0)
+        self._capture.release()
