@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from robot.errors import PixelarmError, UnknownName
+from hardware.faults import subject
+from robot.errors import UnknownName
 from robot.files import write_text
 from robot.ros import runtime
 
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
+    arm, contract = subject.load(args.bundle, args.arm)
     runtime.require_rclpy()
     runtime.settle_discovery()
     import rclpy
@@ -42,18 +44,7 @@ def main(argv: list[str]) -> int:
     from hardware.commands.fault_run import Outcome, run
     from hardware.faults.matrix import matrix
     from hardware.ros.fault_scene import FaultScene
-    from robot import bundle, profile
-    from robot.profile import ArmProfile
 
-    if not args.bundle.is_dir():
-        raise PixelarmError(f"there is no policy bundle at {args.bundle}; `pixelarm export` writes one")
-    arm, contract = ArmProfile.load(profile.find(args.arm, profile.shipped())), bundle.read(args.bundle)[1]
-    if arm.contract is None:
-        raise PixelarmError(
-            f"{arm.name!r} is no simulated arm: faults are tried on simulated ones, such as sim_{arm.name}"
-        )
-    if not contract.cameras:
-        raise PixelarmError("faults needs a policy that sees: this bundle has no camera")
     told = arm.told(contract.action.kind)
     wanted = matrix(arm, told, contract.period_s, contract.max_age_ms * 1e-3, contract.cameras[0].name)
     if args.only:
