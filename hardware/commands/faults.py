@@ -45,8 +45,7 @@ def main(argv: list[str]) -> int:
     from hardware.faults.matrix import matrix
     from hardware.ros.fault_scene import FaultScene
 
-    told = arm.told(contract.action.kind)
-    wanted = matrix(arm, told, contract.period_s, contract.max_age_ms * 1e-3, contract.cameras[0].name)
+    wanted = matrix(arm, contract)
     if args.only:
         names = [fault.name for fault in wanted]
         for name in args.only:
