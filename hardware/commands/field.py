@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hardware.faults import subject
-from hardware.faults.processes import NodeProcess
+from hardware.faults.processes import Load, NodeProcess, ended_by_sigterm
 from hardware.faults.smoothness import jerk_rms, missed_cycles
 from robot.contract import Contract
 from robot.errors import PixelarmError
@@ -51,11 +50,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _spin() -> None:
-    while True:
-        pass
-
-
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     arm, contract = subject.load(args.bundle, args.arm)
@@ -64,11 +58,24 @@ def main(argv: list[str]) -> int:
         raise PixelarmError("--seconds must be positive, --rounds at least 1 and --load not negative")
     runtime.require_rclpy()
     runtime.settle_discovery()
+    rows: dict[str, list[dict[str, Any]]] = {shape: [] for shape in SHAPES}
+    with ended_by_sigterm():
+        _measure_all(args, arm, contract, rows)
+    print(table(rows))
+    if args.json:
+        write_text(args.json, json.dumps({"load": args.load, "seconds": args.seconds, "rows": rows}, indent=1) + "\n")
+    return 0
+
+
+def _measure_all(
+    args: argparse.Namespace, arm: ArmProfile, contract: Contract, rows: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Each shape in each round, in turn, into ``rows``."""
     import rclpy
+    from rclpy.signals import SignalHandlerOptions
     from tqdm import tqdm
 
-    rclpy.init()
-    rows: dict[str, list[dict[str, Any]]] = {shape: [] for shape in SHAPES}
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     names = list(SHAPES)
     order = [names[(i + r) % len(names)] for r in range(args.rounds) for i in range(len(names))]
     try:
@@ -76,36 +83,28 @@ def main(argv: list[str]) -> int:
             rows[shape].append(_measure(args, shape, arm, contract))
     finally:
         rclpy.try_shutdown()
-    print(table(rows))
-    if args.json:
-        write_text(args.json, json.dumps({"load": args.load, "seconds": args.seconds, "rows": rows}, indent=1) + "\n")
-    return 0
 
 
 def _measure(args: argparse.Namespace, shape: str, arm: ArmProfile, contract: Contract) -> dict[str, Any]:
     from hardware.ros.field_watch import FieldWatch
 
-    size, task = str(contract.cameras[0].height), contract.task
-    watch = FieldWatch(arm)
-    load = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(args.load)]
-    nodes = [NodeProcess("arm", ["hardware.commands.sim_arm", "--task", task, "--arm", args.arm, "--image-size", size],
-                         lambda *_: None)]  # fmt: skip
+    size = str(contract.cameras[0].height)
+    scene = ["hardware.commands.sim_arm", "--task", contract.task, "--arm", args.arm, "--image-size", size]
     mine = ["robot.commands.deploy", str(args.bundle), "--arm", args.arm]
     theirs = ["hardware.ros.field_loops", str(args.bundle), "--arm", args.arm, "--shape", shape]
-    nodes.append(NodeProcess("policy", mine if shape == "pixelarm" else theirs, lambda *_: None))
+    watch, load, nodes = FieldWatch(arm), Load(), list[NodeProcess]()
     try:
+        for name, module in (("arm", scene), ("policy", mine if shape == "pixelarm" else theirs)):
+            nodes.append(NodeProcess(name, module, lambda *_: None))
         end = time.monotonic() + 40.0
         while len(watch.commands) < 20:
             if time.monotonic() > end:
                 raise PixelarmError(f"{shape}: no commands came; {' | '.join(nodes[1].lines[-3:])}")
             time.sleep(0.1)
-        for process in load:
-            process.start()
+        load.run(args.load)
         return watched(args.seconds, watch, contract)
     finally:
-        for process in load:
-            if process.pid is not None:
-                process.kill()
+        load.run(0)
         for node in reversed(nodes):
             node.end()
         watch.close()

@@ -10,6 +10,7 @@ measured pose and clip them to the contract, as the control loop does.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -101,12 +102,15 @@ class FieldNode(Node):
 
 
 def main(argv: list[str]) -> int:
+    parent = os.getppid()  # first: one that dies later is noticed
     parser = argparse.ArgumentParser(prog="python -m hardware.ros.field_loops", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--arm", default="sim_panda")
     parser.add_argument("--shape", choices=SHAPES, required=True)
+    parser.add_argument("--end-with-parent", action="store_true", help="end when the process that started it is gone")
     args = parser.parse_args(argv)
-    return runtime.run(lambda: FieldNode(args.bundle, args.arm, args.shape))
+    node = partial(FieldNode, args.bundle, args.arm, args.shape)
+    return runtime.run(node, parent=parent if args.end_with_parent else 0)
 
 
 if __name__ == "__main__":
