@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +16,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from rclpy.node import Node
 from std_msgs.msg import String
 
 from hardware.ros.fault_scene import FaultScene
+from robot.ros import runtime
 
 ROOT = Path(__file__).parents[3]
 
@@ -61,6 +64,28 @@ def test_a_policy_is_ready_when_it_says_so_three_times_in_a_row(scene: FaultScen
         assert "only now and then" in scene.trouble()
     scene._on_ready(String(data=""))
     assert scene.trouble() == ""
+
+
+@pytest.mark.ros
+@pytest.mark.serial
+@pytest.mark.parametrize(("gone", "code"), [(0, 9), (1, 0)], ids=["there", "gone"])
+def test_a_node_ends_in_order_when_its_parent_is_gone(gone: int, code: int) -> None:
+    """One whose parent is there goes on until somebody ends it, here with 9."""
+
+    class Quiet(Node):
+        def __init__(self) -> None:
+            super().__init__("quiet")
+            self.done, self.exit_code, self.finished = threading.Event(), 0, False
+            threading.Timer(1.0, self.end).start()
+
+        def end(self) -> None:
+            self.exit_code = self.exit_code if self.finished else 9
+            self.done.set()
+
+        def finish(self) -> None:
+            self.finished = True
+
+    assert runtime.run(Quiet, parent=os.getppid() + gone) == code
 
 
 def children(pid: int) -> dict[int, str]:
