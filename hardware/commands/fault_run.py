@@ -36,9 +36,14 @@ class Outcome:
     motion: Motion = UNKNOWN
     recovery: str = ""
     resumed: bool = False  # it went on before anybody cleared anything
-    recovered: bool = False  # the policy commands again, whatever that took
+    held_by: str = ""  # where the policy does not command again, whatever that took: why
     heard: tuple[str, ...] = ()  # every rule and mode that was said after it
     failure: str = ""  # why there is nothing of all this
+
+    @property
+    def recovered(self) -> bool:
+        """The policy commands again, whatever that took."""
+        return not self.failure and not self.held_by
 
     @property
     def verdict(self) -> str:
@@ -55,7 +60,7 @@ class Outcome:
         if self.resumed and not fault.by_itself:
             return "went on by itself"
         if not self.recovered:
-            return "did not go on"
+            return f"did not go on: {self.held_by}"
         return "ok" if self.resumed or fault.rules else "held for good"
 
     @property
@@ -210,19 +215,21 @@ def _give_command(scene: FaultScene) -> str:
     return "" if scene.until(given, 5.0) else said[0]
 
 
-def _recover(scene: FaultScene, fault: Fault) -> tuple[str, bool, bool]:
-    """What it took to go on, whether the policy went on by itself, and whether it commands again."""
+def _recover(scene: FaultScene, fault: Fault) -> tuple[str, bool, str]:
+    """What it took to go on, whether the policy went on by itself, and why it does not command again if so."""
     again = ""
     if fault.restarts:
         scene.restart(fault.name.split(":")[0])
         again = "start it again, "
         scene.until(lambda: not scene.trouble(), READY_S)
     if scene.until(lambda: _commands(scene), 1.5):
-        return f"{again}by itself", True, True
+        return f"{again}by itself", True, ""
     scene.press()
     if scene.until(lambda: _commands(scene), 1.5):
-        return f"{again}press the button anew", False, True
+        return f"{again}press the button anew", False, ""
     scene.until(lambda: scene.call("arbiter/clear")[0], 3.0)
     scene.until(lambda: not scene.trouble(), FRESH_S)
-    _give_command(scene)
-    return f"{again}{'' if again else 'clear, '}give command", False, scene.until(lambda: _commands(scene), 5.0)
+    held_by = _give_command(scene)
+    if not held_by and not scene.until(lambda: _commands(scene), 5.0):
+        held_by = ": ".join(str(scene.status.get(key)) for key in ("mode", "rule", "words"))
+    return f"{again}{'' if again else 'clear, '}give command", False, held_by

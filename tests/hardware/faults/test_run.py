@@ -18,7 +18,7 @@ from hardware.faults.motion import Motion
 from robot.errors import PixelarmError
 
 FAULT = Fault("camera: lost", "front sends nothing", ("stale_observation",), 0.4)
-FINE = Outcome(FAULT, "stale_observation", 0.1, Motion(0.3, 0.2, 0.02), "by itself", True, True)
+FINE = Outcome(FAULT, "stale_observation", 0.1, Motion(0.3, 0.2, 0.02), "by itself", True)
 
 
 def changed(**fault: Any) -> Callable[..., Outcome]:
@@ -33,7 +33,7 @@ def changed(**fault: Any) -> Callable[..., Outcome]:
         (changed()(after_s=None), "not answered"),
         (changed()(motion=Motion(None, 0.2, 0.1)), "not at rest"),
         (changed()(resumed=False), "ok"),  # held for longer than needed
-        (changed()(resumed=False, recovered=False), "did not go on"),
+        (changed()(resumed=False, held_by="front is old"), "did not go on: front is old"),
         (changed(by_itself=False)(), "went on by itself"),
         (changed(by_itself=False)(resumed=False), "ok"),
         (changed(between=True)(motion=Motion(None, 0.2, 0.1)), "ok"),  # each hold came in time
@@ -99,9 +99,9 @@ def test_rows_share_their_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_is_the_result_of_its_row_and_the_next_has_fresh_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    lost = dataclasses.replace(FINE, resumed=False, recovered=False)
+    lost = dataclasses.replace(FINE, resumed=False, held_by="x")
     nodes = Nodes(monkeypatch, {}, {"camera: 0": KeyError("rule"), "camera: 2": lost})
-    assert nodes.run(ROWS[:4]) == ["error: KeyError: 'rule'", "ok", "did not go on", "ok"]
+    assert nodes.run(ROWS[:4]) == ["error: KeyError: 'rule'", "ok", "did not go on: x", "ok"]
     assert nodes.begun == [0, 1, 1, 2]
     assert nodes.closed == [0, 1, 2]
 
