@@ -8,8 +8,12 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from robot.errors import PixelarmError, UnknownName
+from hardware.faults import subject
+from hardware.faults.matrix import Fault, matrix
+from hardware.faults.processes import ended_by_sigterm
+from robot.errors import UnknownName
 from robot.files import write_text
 from robot.ros import runtime
 
@@ -35,66 +39,73 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    runtime.require_rclpy()
-    runtime.settle_discovery()
-    import rclpy
-
-    from hardware.commands.fault_run import Outcome, run
-    from hardware.faults.matrix import matrix
-    from hardware.ros.fault_scene import FaultScene
-    from robot import bundle, profile
-    from robot.profile import ArmProfile
-
-    if not args.bundle.is_dir():
-        raise PixelarmError(f"there is no policy bundle at {args.bundle}; `pixelarm export` writes one")
-    arm, contract = ArmProfile.load(profile.find(args.arm, profile.shipped())), bundle.read(args.bundle)[1]
-    if arm.contract is None:
-        raise PixelarmError(
-            f"{arm.name!r} is no simulated arm: faults are tried on simulated ones, such as sim_{arm.name}"
-        )
-    if not contract.cameras:
-        raise PixelarmError("faults needs a policy that sees: this bundle has no camera")
-    told = arm.told(contract.action.kind)
-    wanted = matrix(arm, told, contract.period_s, contract.max_age_ms * 1e-3, contract.cameras[0].name)
-    if args.only:
-        names = [fault.name for fault in wanted]
-        for name in args.only:
-            if not any(known.startswith(name) for known in names):
-                raise UnknownName("fault", name, names)
-        wanted = [fault for fault in wanted if fault.name.startswith(tuple(args.only))]
+    arm, contract = subject.load(args.bundle, args.arm)
+    wanted = _wanted(matrix(arm, contract), args.only)
     if args.list:
         for fault in wanted:
             print(f"{fault.name:18} {fault.words}")
         return 0
+    runtime.require_rclpy()
+    runtime.settle_discovery()
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
+    table = Table(args, contract.task, len(wanted))
+    with ended_by_sigterm():
+        _run(args, contract.task, wanted, table)
+    if args.out:
+        print(f"table in {args.out / 'faults.md'}")
+    wrong = [str(row["fault"]) for row in table.rows if not row["safe"]]
+    missed = f"; not: {', '.join(wrong)}" if wrong else ""
+    print(f"{len(table.rows) - len(wrong)} of {len(table.rows)} faults ended in a safe state in time{missed}")
+    return 1 if wrong else 0
+
+
+def _wanted(faults: list[Fault], only: Sequence[str]) -> list[Fault]:
+    """Those whose names begin with one of ``only``; without any, all."""
+    names = [fault.name for fault in faults]
+    for name in only:
+        if not any(known.startswith(name) for known in names):
+            raise UnknownName("fault", name, names)
+    return [fault for fault in faults if not only or fault.name.startswith(tuple(only))]
+
+
+class Table:
+    """The rows so far, written anew after each: whatever ends the command later, they are there."""
+
+    def __init__(self, args: argparse.Namespace, task: str, planned: int) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._args, self._task, self._planned = args, task, planned
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        out, arm = self._args.out, self._args.arm
+        if out:
+            found = {"arm": arm, "task": self._task, "planned": self._planned, "rows": self.rows}
+            write_text(out / "faults.json", json.dumps(found, indent=1) + "\n")
+            write_text(out / "faults.md", page(arm, self._args.bundle, self.rows, self._planned))
+
+
+def _run(args: argparse.Namespace, task: str, wanted: Sequence[Fault], table: Table) -> None:
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
     from tqdm import tqdm
 
-    rclpy.init()
-    scene = FaultScene(args.bundle, args.arm, args.task or contract.task)
+    from hardware.commands.fault_run import Outcome, run
+    from hardware.ros.fault_scene import FaultScene
+
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     bar = tqdm(total=len(wanted), desc="faults", unit="fault")
 
     def done(outcome: Outcome) -> None:
-        bar.write(line(outcome.row()))
+        table.add(outcome.row())
+        bar.write(line(table.rows[-1]))
         bar.update()
 
     try:
-        outcomes = run(scene, wanted, done)
+        run(lambda: FaultScene(args.bundle, args.arm, args.task or task), wanted, done)
     finally:
         bar.close()
-        scene.close()
         rclpy.try_shutdown()
-    rows = [outcome.row() for outcome in outcomes]
-    if args.out:
-        write_text(
-            args.out / "faults.json", json.dumps({"arm": args.arm, "task": contract.task, "rows": rows}, indent=1)
-        )
-        write_text(args.out / "faults.md", page(args.arm, args.bundle, rows))
-        print(f"table in {args.out / 'faults.md'}")
-    late = [str(row["fault"]) for row in rows if not row["safe"]]
-    missed = f"; not: {', '.join(late)}" if late else ""
-    print(f"{len(rows) - len(late)} of {len(rows)} faults ended in a safe state in time{missed}")
-    return 1 if late else 0
 
 
 def _ms(value: object) -> str:
@@ -102,23 +113,29 @@ def _ms(value: object) -> str:
 
 
 def line(row: dict[str, object]) -> str:
-    mark = "ok  " if row["safe"] else "LATE"
+    if not row["recovery"]:
+        return f"{row['fault']!s:18} {row['verdict']}"
     return (
-        f"{mark} {row['fault']!s:18} {row['rule'] or '-'!s:18} after {_ms(row['after_ms']):>5} ms, at rest after "
-        f"{_ms(row['rest_ms']):>5} ms, {row['peak_m_s']} m/s, {row['travel_mm']} mm; {row['recovery']}"
+        f"{row['fault']!s:18} {row['verdict']}: {row['rule'] or '-'} after {_ms(row['after_ms'])} ms, at rest after "
+        f"{_ms(row['rest_ms'])} ms, {row['peak_m_s']} m/s, {row['travel_mm']} mm; {row['recovery']}"
     )
 
 
-def page(arm: str, path: Path, rows: Sequence[dict[str, object]]) -> str:
-    """The table as Markdown."""
-    head = ["fault", "what is done", "rule", "after, ms (at most)", "at rest, ms", "peak, m/s", "travel, mm", "goes on"]
+def page(arm: str, path: Path, rows: Sequence[dict[str, object]], planned: int) -> str:
+    """The table as Markdown, of ``planned`` rows in the end."""
+    head = ["fault", "what is done", "rule", "after, ms (at most)", "at rest, ms", "peak, m/s", "travel, mm", "goes on",
+            "verdict"]  # fmt: skip
     lines = [f"# Faults on {arm}", "", f"Bundle {path}, {platform.machine()}. `pixelarm faults {path} --arm {arm}`", "",
              "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]  # fmt: skip
     for row in rows:
         within = f" ({row['within_ms']})" if row["within_ms"] else ""
-        cells = [row["fault"], row["what"], row["rule"] or "none needed", f"{_ms(row['after_ms'])}{within}",
-                 _ms(row["rest_ms"]), row["peak_m_s"], row["travel_mm"], row["recovery"]]  # fmt: skip
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+        ran = bool(row["recovery"])
+        measured = [row["rule"] or "none needed", f"{_ms(row['after_ms'])}{within}", _ms(row["rest_ms"]),
+                    row["peak_m_s"], row["travel_mm"], row["recovery"]] if ran else ["-"] * 6  # fmt: skip
+        cells = [row["fault"], row["what"], *measured, row["verdict"]]
+        lines.append("| " + " | ".join(" ".join(str(cell).replace("|", "/").split()) for cell in cells) + " |")
+    if len(rows) < planned:
+        lines += ["", f"{len(rows)} of {planned} rows: not finished."]
     return "\n".join(lines) + "\n"
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hardware.faults.processes import NodeProcess
+from hardware.faults import subject
+from hardware.faults.processes import Load, NodeProcess, ended_by_sigterm
 from hardware.faults.smoothness import jerk_rms, missed_cycles
 from robot.contract import Contract
 from robot.errors import PixelarmError
 from robot.files import write_text
+from robot.profile import ArmProfile
 from robot.ros import runtime
+
+if TYPE_CHECKING:
+    from hardware.ros.field_watch import FieldWatch
 
 SHAPES = {
     "pixelarm": "pixelarm deploy: control loop and arbiter",
@@ -46,93 +50,96 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _spin() -> None:
-    while True:
-        pass
-
-
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    if not args.bundle.is_dir():
-        raise PixelarmError(f"there is no policy bundle at {args.bundle}; `pixelarm export` writes one")
+    arm, contract = subject.load(args.bundle, args.arm)
+    subject.require_comparable(arm, contract)
     if args.seconds <= 0 or args.rounds < 1 or args.load < 0:
         raise PixelarmError("--seconds must be positive, --rounds at least 1 and --load not negative")
     runtime.require_rclpy()
     runtime.settle_discovery()
-    import rclpy
-    from tqdm import tqdm
-
-    rclpy.init()
     rows: dict[str, list[dict[str, Any]]] = {shape: [] for shape in SHAPES}
-    names = list(SHAPES)
-    order = [names[(i + r) % len(names)] for r in range(args.rounds) for i in range(len(names))]
-    try:
-        for shape in tqdm(order, desc="shapes", unit="run"):
-            rows[shape].append(_measure(args, shape))
-    finally:
-        rclpy.try_shutdown()
+    with ended_by_sigterm():
+        _measure_all(args, arm, contract, rows)
     print(table(rows))
     if args.json:
         write_text(args.json, json.dumps({"load": args.load, "seconds": args.seconds, "rows": rows}, indent=1) + "\n")
     return 0
 
 
-def _measure(args: argparse.Namespace, shape: str) -> dict[str, Any]:
-    from hardware.ros.field_watch import FieldWatch, first_of_each
-    from robot import bundle, profile
-    from robot.profile import ArmProfile
+def _measure_all(
+    args: argparse.Namespace, arm: ArmProfile, contract: Contract, rows: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Each shape in each round, in turn, into ``rows``."""
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+    from tqdm import tqdm
 
-    contract = bundle.read(args.bundle)[1]
-    arm = ArmProfile.load(profile.find(args.arm, profile.shipped()))
-    if arm.target_pose is None:
-        raise PixelarmError(f"the profile {arm.name!r} takes no poses; sim_panda does")
-    size, task = str(contract.cameras[0].height), contract.task
-    watch = FieldWatch(arm)
-    load = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(args.load)]
-    nodes = [NodeProcess("arm", ["hardware.commands.sim_arm", "--task", task, "--arm", args.arm, "--image-size", size],
-                         lambda *_: None)]  # fmt: skip
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    names = list(SHAPES)
+    order = [names[(i + r) % len(names)] for r in range(args.rounds) for i in range(len(names))]
+    try:
+        for shape in tqdm(order, desc="shapes", unit="run"):
+            rows[shape].append(_measure(args, shape, arm, contract))
+    finally:
+        rclpy.try_shutdown()
+
+
+def _measure(args: argparse.Namespace, shape: str, arm: ArmProfile, contract: Contract) -> dict[str, Any]:
+    from hardware.ros.field_watch import FieldWatch
+
+    size = str(contract.cameras[0].height)
+    scene = ["hardware.commands.sim_arm", "--task", contract.task, "--arm", args.arm, "--image-size", size]
     mine = ["robot.commands.deploy", str(args.bundle), "--arm", args.arm]
     theirs = ["hardware.ros.field_loops", str(args.bundle), "--arm", args.arm, "--shape", shape]
-    nodes.append(NodeProcess("policy", mine if shape == "pixelarm" else theirs, lambda *_: None))
+    watch, load, nodes = FieldWatch(arm), Load(), list[NodeProcess]()
     try:
+        for name, module in (("arm", scene), ("policy", mine if shape == "pixelarm" else theirs)):
+            nodes.append(NodeProcess(name, module, lambda *_: None))
         end = time.monotonic() + 40.0
         while len(watch.commands) < 20:
             if time.monotonic() > end:
                 raise PixelarmError(f"{shape}: no commands came; {' | '.join(nodes[1].lines[-3:])}")
             time.sleep(0.1)
-        for process in load:
-            process.start()
-        return _watch(args.seconds, watch, contract, first_of_each)
+        load.run(args.load)
+        return watched(args.seconds, watch, contract)
     finally:
-        for process in load:
-            if process.pid is not None:
-                process.kill()
+        load.run(0)
         for node in reversed(nodes):
             node.end()
         watch.close()
 
 
-def _watch(seconds: float, watch: Any, contract: Contract, first_of_each: Any) -> dict[str, Any]:
+def watched(seconds: float, watch: FieldWatch, contract: Contract) -> dict[str, Any]:
+    """The figures of one shape, from scenes that are set up one after another for ``seconds``; None: not measured.
+
+    Raises:
+        PixelarmError: the simulated arm sets up no new scene.
+    """
+    from hardware.ros.field_watch import first_of_each
+
     period_s = contract.period_s
     ages, jerks, missed, cycles = [], [], 0, 0
     for _ in range(max(1, round(seconds / SCENE_S))):
-        watch.reset()
+        if not watch.reset():
+            raise PixelarmError("the simulated arm set up no new scene: its service sim_arm/reset did not succeed")
         time.sleep(1.0)  # what answers the scene before is none of this one's
         watch.commands.clear()
         watch.tip.clear()
         time.sleep(SCENE_S - 1.0)
-        found, tip = first_of_each(list(watch.commands)), np.array(watch.tip)
+        found, tip = first_of_each(list(watch.commands)), np.array(watch.tip).reshape(-1, 4)
         ages += found[:, 1].tolist()
         missed += missed_cycles(found[:, 0], period_s) if len(found) > 1 else round((SCENE_S - 1.0) / period_s)
         cycles += round((SCENE_S - 1.0) / period_s)
         jerks.append(jerk_rms(tip[:, 0], tip[:, 1:]))
-    p50, p99 = (float(v) for v in np.percentile(ages, [50, 99])) if ages else (float("nan"),) * 2
+    p50, p99 = np.percentile(ages, [50, 99]).round(1).tolist() if ages else (None, None)
+    known = [jerk for jerk in jerks if np.isfinite(jerk)]
     return {
-        "age_ms": {"p50": round(p50, 1), "p99": round(p99, 1), "max": round(max(ages, default=float("nan")), 1)},
+        "age_ms": {"p50": p50, "p99": p99, "max": round(max(ages), 1) if ages else None},
         "too_old": sum(age > contract.max_age_ms for age in ages),
         "missed": missed,
         "cycles": cycles,
-        "jerk_rms_m_s3": round(float(np.nanmedian(jerks)), 1),
+        "jerk_rms_m_s3": round(float(np.median(known)), 1) if known else None,
         "ages_ms": [round(age, 2) for age in ages],
     }
 
@@ -144,12 +151,14 @@ def table(rows: dict[str, list[dict[str, Any]]]) -> str:
     for shape, runs in rows.items():
         ages = [age for run in runs for age in run["ages_ms"]]
         if not ages:
+            lines.append(f"{shape:10} no command answered an observation   {SHAPES[shape]}")
             continue
         p50, p99 = np.percentile(ages, [50, 99])
         missed = f"{sum(run['missed'] for run in runs)} of {sum(run['cycles'] for run in runs)}"
-        jerk = float(np.median([run["jerk_rms_m_s3"] for run in runs]))
+        jerks = [run["jerk_rms_m_s3"] for run in runs if run["jerk_rms_m_s3"] is not None]
+        jerk = f"{np.median(jerks):.1f}" if jerks else "-"
         old = f"{sum(run['too_old'] for run in runs)} of {len(ages)}"
-        numbers = f"{p50:7.1f} {p99:7.1f} {max(ages):7.1f} {old:>14} {missed:>15} {jerk:11.1f}"
+        numbers = f"{p50:7.1f} {p99:7.1f} {max(ages):7.1f} {old:>14} {missed:>15} {jerk:>11}"
         lines.append(f"{shape:10} {numbers}   {SHAPES[shape]}")
     return "\n".join(lines)
 

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from robot.actions import POSE
+from robot.arbiter.arbiter import LOST_AFTER
+from robot.contract import Contract
 from robot.profile import ArmProfile
 from robot.profile.arbitration import ArbiterConfig
+
+LASTS_S = 2.0  # each fault
+ASLEEP_S, AWAKE_S = 0.3, 0.1  # of a policy that is slow
 
 
 class Scene(Protocol):
@@ -35,8 +40,10 @@ class Fault:
         words: what is done.
         rules: any of these must answer, of the control loop or of the arbiter; empty: the arm need not be held.
         within_s: from the fault to that rule, at most: until it can be noticed, and two control periods.
-        by_itself: motion goes on when the fault is over; else somebody has to clear it.
+        by_itself: motion may go on when the fault is over; else somebody has to clear it first.
         restarts: a process has to be started anew afterwards.
+        between: motion goes on between its holds, and each of them must come ``within_s`` of what it answers.
+        cameras: those that fail.
     """
 
     name: str
@@ -45,6 +52,8 @@ class Fault:
     within_s: float
     by_itself: bool = True
     restarts: bool = False
+    between: bool = False
+    cameras: tuple[str, ...] = ()
 
     def begin(self, scene: Scene) -> None:
         _ACTS[self.name.split(":")[0]](self, scene, True)
@@ -58,37 +67,32 @@ class Fault:
         return self.name.split(": ", 1)[1]
 
 
-def matrix(profile: ArmProfile, kind: str, period_s: float, max_age_s: float, camera: str) -> list[Fault]:
-    """The faults that can be tried with this profile, whose arm is told targets of ``kind``. ``camera`` is the one that
-    fails."""
-    times, two = profile.arbiter, 2.0 * period_s
-    image = max_age_s + period_s + two  # a picture is missed when the one before is too old
-    silent, deadman = times.silence_s + two, profile.enable.timeout_s + two
+def matrix(profile: ArmProfile, contract: Contract) -> list[Fault]:
+    """The faults that can be tried with this profile and a policy of this contract."""
+    times, two = profile.arbiter, 2.0 * contract.period_s
+    kind, silent, deadman = profile.told(contract.action.kind), times.silence_s + two, profile.enable.timeout_s + two
+    lost_s = LOST_AFTER * times.silence_s  # then a silent policy has lost command, and somebody has to give it again
     found = [
-        Fault("camera: lost", f"{camera} sends nothing", ("stale_observation",), image),
-        Fault("camera: repeated", f"{camera} sends one message again and again",
-              ("frozen_picture", "repeated_observation", "stale_observation"), image),
-        Fault("camera: frozen", f"{camera} sends its last picture with new stamps", ("frozen_picture",),
-              8 * period_s + two),
-        Fault("camera: black", f"{camera} sends black pictures", ("dark_picture",), period_s + two),
-        Fault("camera: late", f"{camera} is 0.4 s late", ("stale_observation", "skew"), image),
-        Fault("camera: swapped", "both cameras under each other's name: nobody can notice, limits hold", (), 0.0),
-        Fault("policy: stopped", "SIGSTOP to the policy's process", ("silent",), silent),
-        Fault("policy: slow", "the policy's process sleeps 0.3 s of each 0.4 s", ("silent",), silent + 0.1),
-        Fault("policy: killed", "SIGKILL to the policy's process", ("silent",), silent, restarts=True),
+        *_cameras(contract),
+        Fault("policy: stopped", "SIGSTOP to the policy's process", ("silent",), silent, by_itself=lost_s > LASTS_S),
+        Fault("policy: slow", f"the policy's process sleeps {ASLEEP_S:g} s of each {ASLEEP_S + AWAKE_S:g} s",
+              ("silent",) if times.silence_s < ASLEEP_S else (), silent + AWAKE_S, between=True),
+        Fault("policy: killed", "SIGKILL to the policy's process", ("silent",), silent,
+              by_itself=lost_s > 2 * LASTS_S, restarts=True),
         Fault("target: nan", "not-a-number in place of targets", ("finite", "silent"), silent),
-        Fault("target: frame", "targets in another frame, or of other joints", ("silent",), silent),
-        Fault("target: size", "targets of another size", ("silent",), silent),
+        Fault("target: frame", "targets in another frame, or of other joints", ("silent",), silent,
+              by_itself=lost_s > LASTS_S),
+        Fault("target: size", "targets of another size", ("silent",), silent, by_itself=lost_s > LASTS_S),
         Fault("target: old", "targets that answer an old observation", ("expiry", "silent"), 0.5 + two),
         Fault("button: released", "the enable button is let go", ("enable",), two),
-        Fault("button: silent", "the enable button's device dies", ("enable",), deadman),
+        Fault("button: silent", "the enable button's device dies", ("enable",), deadman, by_itself=False),
         Fault("estop: pressed", "the emergency stop", ("estop",), two, by_itself=False),
         *_states(times, kind, two),
         Fault("publisher: second", "somebody else publishes on the command topic", ("second_publisher",), 0.5 + two,
               by_itself=False),
         Fault("load: busy", "four busy loops beside it", (), 0.0),
         Fault("arbiter: killed", "SIGKILL to the arbiter: the driver decides", ("not_in_command",), 0.7 + two,
-              restarts=True),
+              by_itself=False, restarts=True),
     ]  # fmt: skip
     if profile.driver is not None:
         rules, late = (("driver",), 0.2) if times.ready else (("not_followed",), times.follow_s)
@@ -100,13 +104,37 @@ def matrix(profile: ArmProfile, kind: str, period_s: float, max_age_s: float, ca
     return found
 
 
+def _cameras(contract: Contract) -> list[Fault]:
+    """The first of the contract's cameras fails; two are swapped where there are two."""
+    names, period_s = [camera.name for camera in contract.cameras[:2]], contract.period_s
+    # a picture is missed when the one before is too old
+    image = contract.max_age_ms * 1e-3 + 3.0 * period_s
+    rows = {
+        "lost": ("sends nothing", ("stale_observation",), image),
+        "repeated": ("sends one message again and again",
+                     ("frozen_picture", "repeated_observation", "stale_observation"), image),
+        "frozen": ("sends its last picture with new stamps", ("frozen_picture",), 10.0 * period_s),
+        "black": ("sends black pictures", ("dark_picture",), 3.0 * period_s),
+        "late": ("is 0.4 s late", ("stale_observation", "skew"), image),
+    }  # fmt: skip
+    found = [
+        Fault(f"camera: {how}", f"{name} {words}", rules, within_s, cameras=(name,))
+        for name in names[:1]
+        for how, (words, rules, within_s) in rows.items()
+    ]
+    if len(names) == 2:
+        words = f"{' and '.join(names)} under each other's name: nobody can notice, limits hold"
+        found.append(Fault("camera: swapped", words, (), 0.0, cameras=tuple(names)))
+    return found
+
+
 def _states(times: ArbiterConfig, kind: str, two: float) -> list[Fault]:
     stale = times.state_age_s + two
     old, moved = ("stale_state", "stale_observation"), ("state_jump", "stale_state")
     permuted = Fault("state: permuted", "joints under each other's names", moved, stale, by_itself=False)
     return [
-        Fault("state: lost", "joint states and pose end", old, stale, by_itself=False),
-        Fault("state: stale", "states with stamps of half a second ago", old, stale, by_itself=False),
+        Fault("state: lost", "joint states and pose end", old, stale, by_itself=times.state_lost_s > LASTS_S),
+        Fault("state: stale", "states with stamps of half a second ago", old, stale),
         *([] if kind == POSE else [permuted]),  # poses come by a topic of their own
         Fault("state: jumping", "every second state half a radian away: dropped one by one", (), 0.0),
     ]
@@ -115,11 +143,9 @@ def _states(times: ArbiterConfig, kind: str, two: float) -> list[Fault]:
 def _camera(fault: Fault, scene: Scene, on: bool) -> None:
     if not on:
         scene.misbehave()
-    elif fault.what == "swapped":
-        scene.misbehave(camera="agentview", how="swapped")
-        scene.misbehave(camera="eye_in_hand", how="swapped")
-    else:
-        scene.misbehave(camera=fault.words.split()[0], how=fault.what)
+        return
+    for camera in fault.cameras:
+        scene.misbehave(camera=camera, how=fault.what)
 
 
 def _policy(fault: Fault, scene: Scene, on: bool) -> None:

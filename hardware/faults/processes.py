@@ -1,4 +1,4 @@
-"""The nodes of a running policy as processes, whose lines are read while they run."""
+"""The nodes of a running policy as processes, whose lines are read while they run, and a load beside them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from robot.commands.latency import BUSY
 
 HELD = re.compile(r"\[(policy|arbiter)\]: (?:holding \((\w+)\)|(\w+)):")
 
 
 class NodeProcess:
-    """A module run as ``python -m``; ``heard`` is told each rule that its log names, with the time of its line."""
+    """A module run as ``python -m``, which ends when this process is gone.
+
+    ``heard`` is told each rule that its log names, with the time of its line.
+    """
 
     def __init__(self, name: str, arguments: list[str], heard: Callable[[str, str, float], None]) -> None:
         self.name, self.lines = name, list[str]()
+        self.naps: list[float] = []  # when each sleep of ``stutter`` began, s of time.monotonic
         self._heard = heard
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [sys.executable, "-m", *arguments, "--end-with-parent"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -54,6 +61,7 @@ class NodeProcess:
 
         def run() -> None:
             while self._busy.is_set():
+                self.naps.append(time.monotonic())
                 self.freeze(True)
                 time.sleep(asleep_s)
                 self.freeze(False)
@@ -73,3 +81,34 @@ class NodeProcess:
                 self.process.wait(timeout=5.0)
         if self.process.poll() is None:
             self.process.kill()
+            self.process.wait()
+
+
+class Load:
+    """Processes that keep a core busy each, until ``run(0)`` or until this process is gone."""
+
+    def __init__(self) -> None:
+        self._loops: list[subprocess.Popen[bytes]] = []
+
+    def run(self, loops: int) -> None:
+        """So many of them from now on."""
+        for process in self._loops:
+            process.kill()
+            process.wait()
+        self._loops = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(loops)]
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises SystemExit in the main thread, so that what was started is ended first; a second one changes
+    nothing."""
+
+    def end(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,8 +1,7 @@
 """Questions and answers on the servos' bus: time-outs, repeats that are counted, and who is silent.
 
-Only one side speaks at a time. A question without a whole answer is repeated, and only those servos are asked again
-whose answer is missing. What is written is not confirmed by the servos (a sync write); ``Bus.write_surely`` reads back
-what matters.
+Only one side speaks at a time. A question is repeated for those servos alone whose answer is missing. What is written
+is not confirmed by the servos (a sync write); ``Bus.write_surely`` reads back what matters.
 """
 
 from __future__ import annotations

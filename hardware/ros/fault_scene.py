@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hardware.faults.processes import NodeProcess
-from robot import bundle, profile
+from hardware.faults import subject
+from hardware.faults.matrix import ASLEEP_S, AWAKE_S
+from hardware.faults.processes import Load, NodeProcess
+from robot import profile
 from robot.actions import POSE
 from robot.errors import PixelarmError
-from robot.profile import ArmProfile
 from robot.ros import arbitration, messages, runtime
 from robot.ros.messages import set_stamp
 from robot.ros.runtime import qos
@@ -33,10 +32,8 @@ from std_msgs.msg import Bool, Float64MultiArray, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
-
-def _spin() -> None:
-    while True:
-        pass
+SILENT_S = 1.0  # a node that said nothing for so long is not heard
+READY_IN_A_ROW = 3  # times that the policy says so: one good picture may be followed by a late one
 
 
 class FaultScene:
@@ -45,16 +42,17 @@ class FaultScene:
     def __init__(self, path: Path, arm: str, task: str) -> None:
         self.path, self.task = path, task
         self.profile_path = profile.find(arm, profile.shipped())
-        self.profile, self.contract = ArmProfile.load(self.profile_path), bundle.read(path)[1]
-        self.profile.require_contract(self.contract)
+        self.profile, self.contract = subject.load(path, str(self.profile_path))
         self.kind = self.profile.told(self.contract.action.kind)
-        self.rules: list[tuple[float, str, str]] = []  # when, who, which
+        self.rules: list[tuple[float, str, str]] = []  # when, who (policy, arbiter: its log; status), which
         self.tip: list[tuple[float, float, float, float]] = []  # stamp (s), x, y, z
         self.status: dict[str, Any] = {}
+        self._status_s = self._ready_s = -math.inf  # when the arbiter, and the policy, were heard last
+        self._unready, self._ready_times = "nothing was heard of it yet", 0
         self._held: bool | None = True  # the enable button; None: its device is dead
         self._nonsense = ""
         self._beside: Any = None
-        self._loops: list[BaseProcess] = []
+        self._load, self._processes = Load(), list[NodeProcess]()
         self.node = Node("faults")
         self._connect()
         self.executor = SingleThreadedExecutor()
@@ -62,41 +60,61 @@ class FaultScene:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._running = True
         self._thread.start()
-        size = str(self.contract.cameras[0].height) if self.contract.cameras else "64"
-        self.arm = self._start(
-            "arm",
-            "hardware.commands.sim_arm",
-            "--task",
-            task,
-            "--arm",
-            str(self.profile_path),
-            "--image-size",
-            size,
-            "--camera-noise",
-            "1",  # without it a picture that stays the same would be no sign of a frozen camera
-        )
-        self.arbiter = self.start_arbiter()
-        self.policy = self.start_policy()
+        try:
+            self.arm = self._start_arm()
+            self.arbiter = self._start_arbiter()
+            self.policy = self._start_policy()
+        except BaseException:
+            self.close()
+            raise
 
     # ------------------------------------------------------------------------------------------------------- set-up
     def _start(self, name: str, module: str, *arguments: str) -> NodeProcess:
-        return NodeProcess(name, [module, *arguments], lambda who, rule, when: self.rules.append((when, who, rule)))
+        made = NodeProcess(name, [module, *arguments], lambda who, rule, when: self.rules.append((when, who, rule)))
+        self._processes.append(made)
+        return made
 
-    def start_arbiter(self) -> NodeProcess:
+    def _start_arm(self) -> NodeProcess:
+        return self._start(
+            "arm",
+            "hardware.commands.sim_arm",
+            "--task",
+            self.task,
+            "--arm",
+            str(self.profile_path),
+            "--image-size",
+            str(self.contract.cameras[0].height),
+            "--camera-noise",
+            "1",  # without it a picture that stays the same would be no sign of a frozen camera
+        )
+
+    def _start_arbiter(self) -> NodeProcess:
         return self._start(
             "arbiter", "robot.commands.arbiter", "--arm", str(self.profile_path), "--target", self.kind,
             "--require-enable", "--no-jumps", "--no-dry-run",
         )  # fmt: skip
 
-    def start_policy(self) -> NodeProcess:
+    def _start_policy(self) -> NodeProcess:
         arm = str(self.profile_path)
         return self._start("policy", "robot.commands.deploy", str(self.path), "--arm", arm, "--arbiter", "running")
+
+    def restart(self, name: str) -> None:
+        """Start ``policy`` or ``arbiter`` anew."""
+        if name == "policy":
+            self.policy.end()
+            self._ready_times = 0
+            self.policy = self._start_policy()
+        else:
+            self.arbiter.end()
+            self.status = {}
+            self.arbiter = self._start_arbiter()
 
     def _connect(self) -> None:
         node, arm = self.node, self.profile
         node.create_subscription(String, f"{arbitration.NODE}/status", self._on_status, qos(1, True))
+        node.create_subscription(String, f"{arbitration.NODE}/policy/ready", self._on_ready, qos(1, True))
         node.create_subscription(PoseStamped, "sim_arm/tip", self._on_tip, qos(50))
-        self._misbehave = node.create_publisher(String, "sim_arm/misbehave", qos(5, True))
+        self._misbehave = node.create_publisher(String, "sim_arm/misbehave", qos(10, True))
         self._estop = node.create_publisher(Bool, arm.estop.topic, qos(1, True, True))
         self._joy = node.create_publisher(Joy, arm.enable.topic, qos(1))
         topic = f"{arbitration.NODE}/policy"
@@ -112,8 +130,12 @@ class FaultScene:
     def _on_status(self, message: String) -> None:
         status = json.loads(message.data)
         if status["rule"] and status["rule"] != self.status.get("rule"):
-            self.rules.append((time.monotonic(), "arbiter", status["rule"]))
-        self.status = status
+            self.rules.append((time.monotonic(), "status", status["rule"]))
+        self.status, self._status_s = status, time.monotonic()
+
+    def _on_ready(self, message: String) -> None:
+        self._unready, self._ready_s = str(message.data), time.monotonic()
+        self._ready_times = 0 if message.data else self._ready_times + 1
 
     def _on_tip(self, message: PoseStamped) -> None:
         point = message.pose.position
@@ -151,7 +173,7 @@ class FaultScene:
         self.policy.freeze(on)
 
     def slow_policy(self, on: bool) -> None:
-        self.policy.stutter(on)
+        self.policy.stutter(on, ASLEEP_S, AWAKE_S)
 
     def kill_policy(self) -> None:
         self.policy.kill()
@@ -180,11 +202,7 @@ class FaultScene:
         self.call(f"sim_arm/{'protective_stop' if on else 'recover'}")
 
     def busy(self, loops: int) -> None:
-        for process in self._loops:
-            process.kill()
-        self._loops = [multiprocessing.get_context("spawn").Process(target=_spin, daemon=True) for _ in range(loops)]
-        for process in self._loops:
-            process.start()
+        self._load.run(loops)
 
     # ------------------------------------------------------------------------------------------------------- course
     def call(self, service: str, timeout_s: float = 5.0) -> tuple[bool, str]:
@@ -207,6 +225,27 @@ class FaultScene:
             time.sleep(0.01)
         return True
 
+    def press(self) -> None:
+        """Press the enable button anew: only that takes hold after its device was silent, or the arbiter is new."""
+        self.button(False)
+        time.sleep(0.7)
+        self.button(True)
+
+    def trouble(self) -> str:
+        """Why the policy could not have command now, in words; empty: each stream is fresh."""
+        now, state_age_s = time.monotonic(), self.status.get("state_age_s")
+        if not self.status or now - self._status_s > SILENT_S:
+            return "the arbiter is not heard"
+        if state_age_s is None or state_age_s > self.profile.arbiter.state_age_s:
+            return f"the arbiter's newest state of the arm is {'-' if state_age_s is None else state_age_s} s old"
+        if now - self._ready_s > SILENT_S:
+            return "the policy is not heard"
+        return self._unready or ("" if self._ready_times >= READY_IN_A_ROW else "the policy is ready only now and then")
+
+    def naps(self) -> list[float]:
+        """When each sleep of a slow policy began, s of time.monotonic."""
+        return list(self.policy.naps)
+
     def speed(self) -> float:
         """m/s of the tip over the last tenth of a second."""
         now = [row for row in self.tip[-20:] if row[0] > self.ros_s() - 0.15]
@@ -220,11 +259,11 @@ class FaultScene:
         return float(self.node.get_clock().now().nanoseconds * 1e-9)
 
     def tail(self) -> str:
-        return " | ".join(line for p in (self.arm, self.arbiter, self.policy) for line in p.lines[-3:])
+        return " | ".join(line for p in self._processes[-3:] for line in p.lines[-3:])
 
     def close(self) -> None:
         self.busy(0)
-        for process in (self.policy, self.arbiter, self.arm):
+        for process in reversed(self._processes):
             process.end()
         self._running = False
         self._thread.join(timeout=2.0)

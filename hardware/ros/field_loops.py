@@ -10,6 +10,7 @@ measured pose and clip them to the contract, as the control loop does.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -19,11 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from robot import actions, bundle, profile
-from robot.actions import POSE, Reference
+from hardware.faults import subject
+from robot import actions, bundle
+from robot.actions import Reference
 from robot.control.loop import Command
-from robot.errors import PixelarmError
-from robot.profile import ArmProfile
 from robot.ros import messages, runtime
 from robot.ros.inputs import StateInputs
 from robot.ros.outputs import Outputs
@@ -38,19 +38,22 @@ SHAPES = ("callback", "loop")
 
 
 class FieldNode(Node):
-    """A policy in one of the ``SHAPES``."""
+    """A policy in one of the ``SHAPES``, on a simulated arm.
+
+    Raises:
+        PixelarmError: what ``hardware.faults.subject`` refuses.
+    """
 
     def __init__(self, path: Path, arm: str, shape: str) -> None:
         super().__init__("field")
         self.done, self.exit_code = threading.Event(), 0
+        self.arm, self.contract = subject.load(path, arm)
+        subject.require_comparable(self.arm, self.contract)
         self.policy = bundle.load(path)
-        self.contract = self.policy.contract
-        self.arm = ArmProfile.load(profile.find(arm, profile.shipped()))
         told = self.arm.told(self.contract.action.kind)
-        if told != POSE or self.contract.history > 1 or self.contract.chunk > 1:
-            raise PixelarmError("this comparison is for policies of one observation and one pose")
-        self._newest: dict[str, np.ndarray] = {}
-        self._stamps: dict[str, int] = {}
+        # value and stamp (ns) as one: another thread reads, and must not meet the value of one message with the stamp
+        # of the next
+        self._newest: dict[str, tuple[np.ndarray, int]] = {}
 
         def subscribe(kind: Any, topic: str, callback: Any, depth: int, reliable: bool = False) -> None:
             self.create_subscription(kind, topic, callback, qos(depth, reliable))
@@ -68,7 +71,7 @@ class FieldNode(Node):
             threading.Thread(target=self._loop, daemon=True).start()
 
     def _put(self, name: str, value: np.ndarray, stamp_ns: int) -> None:
-        self._newest[name], self._stamps[name] = value, stamp_ns
+        self._newest[name] = (value, stamp_ns)
 
     def _on_image(self, name: str, message: Image) -> None:
         self._put(name, messages.from_image(message), messages.stamp_ns(message.header.stamp))
@@ -77,10 +80,11 @@ class FieldNode(Node):
 
     def _act(self) -> None:
         wanted = [*(c.name for c in self.contract.cameras), *(p.name for p in self.contract.proprio)]
-        if any(name not in self._newest for name in [*wanted, "eef_pos", "eef_quat"]):
+        newest = dict(self._newest)
+        if any(name not in newest for name in [*wanted, "eef_pos", "eef_quat"]):
             return
-        seen = dict(self._newest)
-        stamp = min(self._stamps[name] for name in wanted)
+        seen = {name: value for name, (value, _) in newest.items()}
+        stamp = min(newest[name][1] for name in wanted)
         observation = {n: seen[n] if seen[n].dtype == np.uint8 else seen[n].astype(np.float32) for n in wanted}
         action = self.contract.clip_action(self.policy.act(observation)[0])
         home = None if self.arm.home_xyzw is None else Reference.of({"eef_quat": np.array(self.arm.home_xyzw)}).rotation
@@ -98,12 +102,15 @@ class FieldNode(Node):
 
 
 def main(argv: list[str]) -> int:
+    parent = os.getppid()  # first: one that dies later is noticed
     parser = argparse.ArgumentParser(prog="python -m hardware.ros.field_loops", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--arm", default="sim_panda")
     parser.add_argument("--shape", choices=SHAPES, required=True)
+    parser.add_argument("--end-with-parent", action="store_true", help="end when the process that started it is gone")
     args = parser.parse_args(argv)
-    return runtime.run(lambda: FieldNode(args.bundle, args.arm, args.shape))
+    node = partial(FieldNode, args.bundle, args.arm, args.shape)
+    return runtime.run(node, parent=parent if args.end_with_parent else 0)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class FieldWatch:
         self.tip.append((messages.stamp_ns(message.header.stamp) * 1e-9, point.x, point.y, point.z))
 
     def reset(self) -> bool:
-        """A new scene."""
+        """A new scene; whether the simulated arm says that it has one."""
         client: Any = self.node.create_client(Trigger, "sim_arm/reset")
         try:
             if not client.wait_for_service(10.0):
@@ -57,7 +57,7 @@ class FieldWatch:
             end = time.monotonic() + 5.0
             while not future.done() and time.monotonic() < end:
                 time.sleep(0.01)
-            return bool(future.done())
+            return bool(future.done() and future.result().success)
         finally:
             self.node.destroy_client(client)
 

@@ -167,7 +167,8 @@ class SimArmNode(Node):
             self._hear(arm, reliable)
             self._driver = DriverNode(self, arm, self.arm, self._command_topic) if arm.driver else None
         self.create_service(Trigger, "~/reset", self._on_reset)
-        self.create_subscription(String, "~/misbehave", self._on_misbehave, reliable)
+        # orders come together: two cameras are swapped by two of them
+        self.create_subscription(String, "~/misbehave", self._on_misbehave, 10)
 
     def _open_bus(self, arm: ArmProfile, reliable: QoSProfile) -> None:
         """Real driver code moves this arm: ``pixelarm so101 serve``. What it is told is heard here only to know that

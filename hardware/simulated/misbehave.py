@@ -78,7 +78,9 @@ class Misbehaviour:
             queue.append((pixels, stamp_ns))
             return queue.popleft() if len(queue) > LATE_PICTURES else None
         if how == "swapped":
-            other = next((seen for name, seen in self._last.items() if name != camera), None)
+            others = [name for name in self._last if name != camera]
+            others.sort(key=lambda name: self._cameras.get(name) != "swapped")  # with a third one: the one swapped too
+            other = self._last[others[0]] if others else None
             return (other[0], stamp_ns) if other is not None and other[0].shape == pixels.shape else (pixels, stamp_ns)
         return pixels, stamp_ns
 

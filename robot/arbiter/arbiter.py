@@ -344,6 +344,7 @@ class Arbiter:
         causes = {rule for rule, _ in self._causes} | {self.rule}  # whichever of them came first
         # two who publish would make an arm tremble between them: the one who noticed falls silent once it rests
         if "second_publisher" in causes and self.limits.resting:
+            self._told.holding = True  # limits without accelerations rest at once: nothing is left to be told
             return
         fresh = self.state.stopped(self.config.state_age_s, self.config.state_lost_s, now_s) is None
         # a driver that goes on after a protective stop goes where it was told last: tell it to stay

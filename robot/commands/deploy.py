@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -62,10 +63,12 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--network", action="store_true", help="let other machines discover this node; without it ROS stays on this one"
     )
+    add("--end-with-parent", action="store_true", help="end when the process that started it is gone")
     return made
 
 
 def main(argv: list[str]) -> int:
+    parent = os.getppid()  # first: one that dies later is noticed
     own, ros_args = runtime.split_ros_args(argv)
     args = parser().parse_args(own)
     overrides = _overrides(args)
@@ -84,7 +87,7 @@ def main(argv: list[str]) -> int:
     if arbiter is not None:
         threading.Thread(target=_end_with, args=(arbiter, made), daemon=True).start()
     try:
-        return runtime.run(make, ros_args)
+        return runtime.run(make, ros_args, parent if args.end_with_parent else 0)
     finally:  # also when the statistics could not be written
         if arbiter is not None:
             _end(arbiter)

@@ -106,8 +106,11 @@ def split_ros_args(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, ros
 
 
-def run(make_node: Callable[[], Any], ros_args: Sequence[str] = ()) -> int:
-    """Make a node (a ``Runnable``), spin it until it is done or a signal arrives, and end it; returns its exit code."""
+def run(make_node: Callable[[], Any], ros_args: Sequence[str] = (), parent: int = 0) -> int:
+    """Make a node (a ``Runnable``), spin it until it is done or a signal arrives, and end it; returns its exit code.
+
+    It ends in the same order once the process ``parent`` is not the one above it any more; 0: whoever that is.
+    """
     require_rclpy()
     settle_discovery()
     import rclpy
@@ -124,7 +127,7 @@ def run(make_node: Callable[[], Any], ros_args: Sequence[str] = ()) -> int:
         executor.add_node(node)
         thread = threading.Thread(target=_spin, args=(executor, stop), name="ros", daemon=True)
         thread.start()
-        while not stop.is_set() and not node.done.is_set():
+        while not stop.is_set() and not node.done.is_set() and (not parent or os.getppid() == parent):
             stop.wait(0.05)
         executor.shutdown(timeout_sec=1.0)  # first, so that no callback meets a finished node
         thread.join(timeout=1.0)

@@ -14,7 +14,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("mujoco")
 
 import rclpy
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from hardware.ros.sim_arm_node import SimArmNode
@@ -43,6 +43,26 @@ def test_a_reset_on_request_is_an_event_as_that_of_an_episode(monkeypatch: pytes
     finally:
         node.finish()
         node.destroy_node()
+
+
+def test_no_order_to_misbehave_is_lost_when_several_come_at_once() -> None:
+    node, other = SimArmNode(Options("reach", "sim_panda", 4, 0, 0, None, None, 0.5, 16)), rclpy.create_node("orders")
+    orders = other.create_publisher(String, "sim_arm/misbehave", 10)
+    try:
+        deadline = time.monotonic() + 10.0
+        while not orders.get_subscription_count() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for camera in ("agentview", "eye_in_hand"):
+            orders.publish(String(data=json.dumps({"camera": camera, "how": "swapped"})))
+        time.sleep(0.5)  # both are there before the first is read
+        deadline = time.monotonic() + 5.0
+        while len(node._misbehaviour._cameras) < 2 and time.monotonic() < deadline:
+            rclpy.spin_once(node, timeout_sec=0.1)
+        assert node._misbehaviour._cameras == {"agentview": "swapped", "eye_in_hand": "swapped"}
+    finally:
+        node.finish()
+        node.destroy_node()
+        other.destroy_node()
 
 
 def test_behind_a_bus_an_episode_begins_when_the_driver_is_commanded(tmp_path: Path) -> None:

@@ -1,15 +1,11 @@
-"""When a tip came to rest, how fast it was and how far it went; and that every fault knows what to do."""
+"""When a tip came to rest, how fast it was and how far it went."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hardware.faults.motion import after
-from robot import profile
-from robot.profile import ArmProfile
 
 TIMES = np.arange(0.0, 3.0, 0.02)
 
@@ -41,42 +37,3 @@ def test_a_second_motion_counts() -> None:
     motion = after(1.0, TIMES, positions)
     assert motion.rest_s is not None and motion.rest_s > 0.9
     assert motion.peak_m_s > 0.4
-
-
-class Scene:
-    """Writes down what is done to it."""
-
-    def __init__(self) -> None:
-        self.done: list[tuple[object, ...]] = []
-
-    def __getattr__(self, name: str) -> object:
-        return lambda *values, **named: self.done.append((name, *values, *sorted(named.items())))
-
-
-def test_each_fault_is_done_and_undone() -> None:
-    pytest.importorskip("rclpy")
-    from hardware.faults.matrix import matrix
-
-    folder = profile.shipped()
-    assert folder is not None
-    arm = ArmProfile.load(Path(folder) / "sim_ur5e_forward.yaml")
-    faults = matrix(arm, "joint_position", 0.1, 0.1, "agentview")
-    assert len({fault.name for fault in faults}) == len(faults) > 20
-    acts = {}
-    for fault in faults:
-        scene = Scene()
-        fault.begin(scene)
-        begun = list(scene.done)
-        fault.end(scene)
-        acts[fault.name] = (begun, scene.done[len(begun) :])
-        assert begun, fault.name
-        assert acts[fault.name][1] or fault.restarts, fault.name
-    assert acts["camera: black"] == (
-        [("misbehave", ("camera", "agentview"), ("how", "black"))],
-        [("misbehave",)],
-    )
-    assert acts["target: nan"] == (
-        [("freeze_policy", True), ("send_nonsense", "nan")],
-        [("freeze_policy", False), ("send_nonsense", "")],
-    )
-    assert acts["button: silent"] == ([("button", None)], [("button", True)])

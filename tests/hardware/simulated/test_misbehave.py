@@ -41,6 +41,16 @@ def test_a_camera_fails_as_it_is_told(how, value, stamp) -> None:
     assert (int(pixels[0, 0, 0]), when) == (value, stamp)
 
 
+def test_of_three_cameras_those_two_are_swapped_that_are_told() -> None:
+    made = Misbehaviour()
+    for name, value in (("side", 50), ("front", 1), ("wrist", 200)):
+        made.image(name, picture(value), 1)
+    for name in ("front", "wrist"):
+        made.order({"camera": name, "how": "swapped"})
+    shown = [made.image(name, picture(9), 2) for name in ("front", "wrist", "side")]
+    assert [int(seen[0][0, 0, 0]) for seen in shown if seen] == [200, 9, 9]  # wrist's last, front's new one, its own
+
+
 def test_a_late_camera_sends_each_picture_four_later() -> None:
     made = Misbehaviour()
     made.order({"camera": "front", "how": "late"})

@@ -133,6 +133,19 @@ def test_a_second_publisher_is_a_fault_and_the_arbiter_falls_silent():
     assert "/other" in rig.arbiter.drive(POLICY)
 
 
+@pytest.mark.parametrize("limits", [LIMITS, dataclasses.replace(LIMITS, **SMOOTH)], ids=["at once", "brakes"])
+def test_once_the_second_publisher_is_gone_its_fault_can_be_cleared(limits):
+    rig = Rig(limits=limits)
+    rig.arbiter.drive(POLICY)
+    rig.run(0.3, rig.policy(0.3, 0, 0))
+    rig.arbiter.put_cause("second_publisher", "/other publishes on /target_pose too")
+    rig.run(1.0, rig.policy(0.3, 0, 0))
+    assert "/other" in rig.arbiter.clear()
+    rig.arbiter.put_cause("second_publisher", "")
+    assert rig.arbiter.clear() == ""
+    assert rig.arbiter.drive(POLICY) == ""
+
+
 def test_a_driver_that_stopped_is_told_to_stay_where_it_is():
     """A UR robot that plays on after a protective stop goes on to the last target it was told."""
     rig = Rig()
