@@ -26,7 +26,10 @@ ARGUMENTS = [
         "arm", default_value="sim_panda", description="arm profile: a name among hardware/arms, or a file"
     ),
     DeclareLaunchArgument(
-        "device", default_value="web", choices=["web", "replay"], description="web: a page; replay: inputs of a file"
+        "device",
+        default_value="web",
+        choices=["web", "gamepad", "spacemouse", "replay"],
+        description="web: a page; gamepad, spacemouse: plugged in here; replay: inputs of a file",
     ),
     DeclareLaunchArgument("task", default_value="", description="scene of a simulated arm to start; empty: none"),
     DeclareLaunchArgument(
@@ -38,6 +41,8 @@ ARGUMENTS = [
     DeclareLaunchArgument("speed", default_value="0.15", description="m/s at full scale, within the profile's limits"),
     DeclareLaunchArgument("turn_speed", default_value="0.6", description="rad/s, likewise"),
     DeclareLaunchArgument("port", default_value="", description="of the page, on this machine; empty: 8770"),
+    DeclareLaunchArgument("input", default_value="", description="file of the gamepad or spacemouse; empty: the first"),
+    DeclareLaunchArgument("record", default_value="", description="folder to keep episodes in; empty: none are kept"),
     DeclareLaunchArgument("log", default_value="", description="file for the inputs, to be played again"),
     DeclareLaunchArgument("replay", default_value="", description="inputs to play, for device:=replay"),
     DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of the arm's topics"),
@@ -51,7 +56,7 @@ ARGUMENTS = [
         description="true: discover other machines; false: this one only",
     ),
 ]
-OPTIONS = ("arm", "device", "task", "arbiter", "speed", "turn_speed", "port", "log", "replay")
+OPTIONS = ("arm", "device", "task", "arbiter", "speed", "turn_speed", "port", "input", "record", "log", "replay")
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -20,7 +20,7 @@ from robot.files import require_file, require_folder
 from robot.profile import ArmProfile
 from robot.ros import runtime, shared_memory
 
-DEVICES = ("web", "keyboard", "replay")
+DEVICES = ("web", "keyboard", "gamepad", "spacemouse", "replay")
 PORT, IMAGE_SIZE = 8770, 128
 Children = dict[str, Popen[bytes]]  # what it is -> its process
 
@@ -44,7 +44,9 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--device", choices=DEVICES, default="web", help="web: a page in a browser; keyboard: of this terminal; "
-        "replay: inputs of a file (default: %(default)s)")  # fmt: skip
+        "gamepad and spacemouse: plugged in here; replay: inputs of a file (default: %(default)s)")  # fmt: skip
+    add("--input", default="", metavar="FILE", help="of the gamepad or spacemouse, such as /dev/input/js1 (default: "
+        "the first)")  # fmt: skip
     add("--arm", default="sim_panda", help="arm profile: a name among hardware/arms, or a file (default: %(default)s)")
     add("--task", default="", help="start the simulated arm with this scene; without it the arm is one that runs")
     add("--image-size", type=int, metavar="N", help="height and width of the simulated cameras, with --task (default: "
@@ -103,6 +105,8 @@ def _check(args: argparse.Namespace) -> tuple[ArmProfile, Shape]:
     kind_of(arm)
     if (args.replay is None) == (args.device == "replay"):
         raise PixelarmError("--device replay and --replay FILE belong together")
+    if args.input and args.device not in ("gamepad", "spacemouse"):
+        raise PixelarmError("--input is the file of --device gamepad or spacemouse, and there is none")
     if args.lan and args.device != "web":
         raise PixelarmError("--lan opens the page of --device web, and there is none")
     if args.port is not None and args.device != "web":
@@ -136,7 +140,10 @@ def _require_recordable(args: argparse.Namespace, arm: ArmProfile) -> None:
 # -------------------------------------------------------------------------------------------------------------- devices
 def _device(args: argparse.Namespace) -> Callable[[Desk], Callable[[], None]]:
     """What starts the device for a desk and returns what ends it."""
-    make = {"web": _web, "keyboard": _keyboard, "replay": _replay}[args.device](args)
+    kinds = {
+        "web": _web, "keyboard": _keyboard, "replay": _replay, "gamepad": _handheld, "spacemouse": _handheld
+    }  # fmt: skip
+    make = kinds[args.device](args)
     if args.log is None:
         return make
     from hardware.teleop.replay import Log
@@ -166,6 +173,23 @@ def _keyboard(args: argparse.Namespace) -> Callable[[Desk], Callable[[], None]]:
         keyboard = Keyboard(desk)
         keyboard.start()
         return keyboard.stop
+
+    return start
+
+
+def _handheld(args: argparse.Namespace) -> Callable[[Desk], Callable[[], None]]:
+    from hardware.teleop.handheld import JOYSTICK, Handheld, Hands, Pad, SpaceMouse, find_spacemouse
+
+    pad = args.device == "gamepad"
+    path = args.input or (JOYSTICK if pad else find_spacemouse())
+    if not Path(path).exists():
+        raise PixelarmError(f"there is no {path}: is the device plugged in? --input names another")
+
+    def start(desk: Desk) -> Callable[[], None]:
+        hands: Hands = Pad(desk.teleop.gripper) if pad else SpaceMouse(desk.teleop.gripper)
+        handheld = Handheld(desk, path, hands)
+        handheld.start()
+        return handheld.stop
 
     return start
 
