@@ -140,6 +140,7 @@ class TeleopNode(Node):
             answer = future.result()
             if name == RESET and self._scene is not None and answer.success:
                 self._scene = int(answer.message.removeprefix("seed "))
+                self.desk.new_scene()
                 if self._recording is not None:
                     self._recording.scene = self._scene
             self.desk.say(answer.message if answer.success else f"{name} refused: {answer.message}")

@@ -71,6 +71,7 @@ class Desk:
         self.recording: Callable[[], dict[str, Any] | None] = lambda: None
         self.leave: Callable[[], None] = lambda: None  # ends the program
         self.loop_hz = 0.0
+        self.scene = 0  # how often a simulated scene was set up anew: devices forget what they wanted of its gripper
         self.listeners: list[Callable[[str], None]] = []  # hear the orders of an operator
         self._said: deque[str] = deque(maxlen=4)
         self._lock = threading.Lock()
@@ -82,6 +83,11 @@ class Desk:
         if name != COMMAND:
             self.receiver.release()
         self.orders[name]()
+
+    def new_scene(self) -> None:
+        """A simulated scene was set up anew."""
+        self.scene += 1
+        self.teleop.begin_anew()
 
     def say(self, words: str) -> None:
         """What the operator should know."""
@@ -95,6 +101,7 @@ class Desk:
         return {
             **self.teleop.report(),
             "said": said,
+            "scene": self.scene,
             "recording": self.recording(),
             "loop_hz": round(self.loop_hz, 1),
             "camera_age_ms": self.frames.ages_ms(),

@@ -48,6 +48,9 @@ class Hands(Protocol):
 
     def put(self, data: bytes, now_s: float) -> list[str]: ...
 
+    def forget(self) -> None:
+        """Nothing was said of the gripper of a scene that was set up anew."""
+
     def wanted(self, now_s: float) -> dict[str, Any]:
         """Parts of an ``Input``."""
 
@@ -80,6 +83,10 @@ class Pad:
                 if value and not kind & self.INITIAL:
                     orders += self._pressed(number)
         return orders
+
+    def forget(self) -> None:
+        """Of a scene that was set up anew: its fingers are open, and nothing was said of them."""
+        self.gripper, self._before = None, -1.0
 
     def _pressed(self, number: int) -> list[str]:
         if number == 0:
@@ -127,6 +134,10 @@ class SpaceMouse:
                 self.gripper = -1.0 if (self._before if self.gripper is None else self.gripper) > 0 else 1.0
         return []
 
+    def forget(self) -> None:
+        """Of a scene that was set up anew: its fingers are open, and nothing was said of them."""
+        self.gripper, self._before = None, -1.0
+
     def wanted(self, now_s: float) -> dict[str, Any]:
         still: Three = (0.0, 0.0, 0.0)
         fresh = now_s - self._moved_s < SILENCE_S  # a cap that is pushed says so a hundred times a second
@@ -170,8 +181,11 @@ class Handheld:
         os.close(self._fd)
 
     def _run(self) -> None:
-        numbers = itertools.count()
+        numbers, scene = itertools.count(), self._desk.scene
         while self._running:
+            if scene != self._desk.scene:
+                scene = self._desk.scene
+                self._hands.forget()
             try:
                 orders = self._read()
             except OSError as error:

@@ -67,6 +67,10 @@ class Keys:
                 self._key, self._typed_s = key, now_s
         return orders
 
+    def forget(self) -> None:
+        """Of a scene that was set up anew: its fingers are open, and nothing was said of them."""
+        self.gripper, self._before = None, -1.0
+
     def _on_space(self, now_s: float) -> None:
         if now_s - self._space_s > AGAIN_S:
             self.gripper = -1.0 if (self._before if self.gripper is None else self.gripper) > 0 else 1.0
@@ -113,11 +117,15 @@ class Keyboard:
 
     def _run(self) -> None:
         keys, numbers, shown_s = Keys(self._desk.teleop.gripper), itertools.count(), 0.0
+        scene = self._desk.scene
         while self._running:
             typed = self._read(PERIOD_S)
             if typed == "\x1b":
                 typed += self._read(ESCAPE_S)
             now_s = time.monotonic()
+            if scene != self._desk.scene:
+                scene = self._desk.scene
+                keys.forget()
             for order in keys.put(typed, now_s):
                 if order in self._desk.orders:
                     self._desk.order(order)

@@ -127,7 +127,14 @@ class Teleop:
         if self._since_s is None:  # what changes from the press on is meant
             self._old_gripper = self.receiver.gripper
 
+    def begin_anew(self) -> None:
+        """A simulated scene was set up anew, with open fingers: nobody wants them as they were before."""
+        with self._lock:
+            self._gripper, self._old_gripper = -1.0, self.receiver.gripper
+
     def _want_gripper(self, said: float | None) -> None:
+        if said is None:
+            self._old_gripper = None
         if self._commands and said is not None and said != self._old_gripper:
             self._gripper, self._old_gripper = said, None
 

@@ -15,6 +15,7 @@ const token = (() => {
   return found ?? sessionStorage.getItem("token") ?? "";
 })();
 
+let scene = null; // of a simulated arm, how often it was set up anew
 let socket = null, setting = null, cameras = null, maps = [], drives = false, sequence = 0;
 let sentAt = 0, pingAt = 0, heardAt = 0, roundTrip = null, wasHeld = false, heldBack = 0;
 const counts = { inputs: 0, at: performance.now(), pictures: [], rates: "" };
@@ -140,6 +141,8 @@ function show(status) {
   if (status.pressed && hits > heldBack) navigator.vibrate?.(30);
   heldBack = hits;
   hands.gripperNow = status.gripper;
+  if (status.scene !== scene) hands.gripper = null; // other fingers than those it was said of
+  scene = status.scene;
   if (!status.pressed && mode !== "teleop" && mode !== "intervene") hands.gripper = null; // what was said then is over
   Object.assign(document.body.dataset, { drives, pressed: status.pressed, mode, measured: JSON.stringify(status.measured) });
 }

@@ -61,6 +61,19 @@ def test_the_gripper_changes_with_each_press() -> None:
         assert mouse.wanted(1.0)["gripper"] == -expected
 
 
+def test_what_was_wanted_of_an_old_scenes_gripper_is_forgotten() -> None:
+    """Closed at the end of one episode: the next begins open, and the button closes."""
+    pad, mouse = Pad(), SpaceMouse()
+    for expected in (1.0, 1.0):
+        pad.put(event(BUTTON, 0, 1), 1.0)
+        mouse.put(bytes([3, 2]), 1.0)
+        mouse.put(bytes([3, 0]), 1.0)
+        assert pad.wanted(1.0)["gripper"] == mouse.wanted(1.0)["gripper"] == expected
+        pad.forget()
+        mouse.forget()
+        assert pad.wanted(1.0)["gripper"] is None
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_a_cap_moves_the_hand_as_it_is_pushed(together: bool) -> None:
     """Its x is right, y towards the operator, z down; in one report of six, or in two of three."""

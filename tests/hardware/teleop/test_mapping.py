@@ -154,6 +154,21 @@ def test_who_takes_over_keeps_the_gripper_as_it_is_until_the_operator_says_other
     assert rig.run(0.1, True, gripper=-1.0)[-1][1].gripper == -1.0  # and now every word counts
 
 
+def test_a_new_scene_begins_with_open_fingers_whatever_was_wanted_of_the_old_ones():
+    """The device says closed from before until it notices; then it may close them again."""
+    rig = Rig()
+    rig.run(0.1, False)
+    rig.run(0.3, True, gripper=1.0)
+    assert rig.teleop.gripper == 1.0
+    rig.teleop.begin_anew()
+    rig.run(0.1, False, gripper=1.0)
+    rig.run(0.1, True, gripper=1.0)
+    assert rig.teleop.gripper == -1.0
+    rig.run(0.1, True, gripper=None)
+    rig.run(0.1, True, gripper=1.0)
+    assert rig.teleop.gripper == 1.0
+
+
 def test_the_gripper_may_be_meant_while_the_arbiter_hands_over():
     rig = Rig()
     rig.status = {**rig.status, "mode": "policy", "gripper": 1.0}

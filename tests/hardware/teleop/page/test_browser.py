@@ -97,6 +97,13 @@ def test_keys_pointer_pad_and_touch_move_the_target_and_letting_go_stops_it(tmp_
             await asyncio.sleep(0.1)
             assert made.teleop.gripper == 1.0
             await tab.key("Space", False)
+            made.desk.new_scene()  # its fingers are open: what was wanted of the old ones is forgotten
+            await asyncio.sleep(0.3)
+            assert made.teleop.gripper == -1.0
+            await tab.key("Space", True)
+            await asyncio.sleep(0.1)
+            assert made.teleop.gripper == 1.0
+            await tab.key("Space", False)
             await tab.key("ShiftLeft", False)
             await stops(made)
             x, y = await centre(tab, "#top")
