@@ -14,9 +14,12 @@ from hardware.teleop.access import LOOPBACK, Access, addresses, certificate, fol
 from hardware.teleop.desk import Desk
 from hardware.teleop.mapping import SPEED_M_S, TURN_SPEED_RAD_S, Shape
 from hardware.teleop.teleop import kind_of
-from robot import profile
-from robot.errors import PixelarmError
+from robot import bundle, profile
+from robot.contract import Contract
+from robot.dataset.episodes import episode_files, read_headers
+from robot.errors import MissingDependency, PixelarmError
 from robot.files import require_file, require_folder
+from robot.packages import require_ours
 from robot.profile import ArmProfile
 from robot.ros import runtime, shared_memory
 
@@ -68,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     add("--lan", action="store_true", help="open the page to other machines of the network, with https")
     add("--record", type=_path, metavar="DIR", help="keep episodes there, for `pixelarm train demos=DIR`; the page has "
         "buttons for their outcomes, and episodes join those that are there")  # fmt: skip
+    add("--contract", default="", metavar="WHAT", help="of what is recorded, where the arm does not say it, as no real "
+        "one does: a task, a policy bundle, a dataset, or a file of `pixelarm dataset --contract`")  # fmt: skip
     add("--log", type=_path, metavar="FILE", help="write inputs and orders there (JSON lines), for --device replay")
     add("--replay", type=_path, metavar="FILE", help="inputs to play, with --device replay")
     add("--network", action="store_true", help="let other machines discover the ROS nodes; else ROS stays on this one")
@@ -79,6 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     own, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
     args = parser().parse_args(own)
     arm, shape = _check(args)
+    contract = _contract(args.contract, arm) if args.contract else None
     shared_memory.settle(arm.cameras.values())
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
@@ -89,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     children = _start(args, ros_args)
 
     def make() -> TeleopNode:
-        node = TeleopNode(arm, shape, device, scene, args.record, args.device)
+        node = TeleopNode(arm, shape, device, scene, args.record, args.device, contract)
         node.create_timer(0.5, lambda: _watch(children, node))
         return node
 
@@ -121,20 +127,50 @@ def _check(args: argparse.Namespace) -> tuple[ArmProfile, Shape]:
         raise PixelarmError("--dry-run is the arbiter's: give it to `pixelarm arbiter`")
     if args.log:
         require_file(args.log)
+    if args.contract and (not args.record or arm.contract):
+        why = "nothing is recorded" if not args.record else f"the arm {arm.name!r} says its own"
+        raise PixelarmError(f"--contract would do nothing: {why}; leave it out")
     if args.record:
         _require_recordable(args, arm)
     return arm, Shape.of(arm.limits, args.speed, args.turn_speed)
 
 
 def _require_recordable(args: argparse.Namespace, arm: ArmProfile) -> None:
-    if arm.contract is None:
+    if arm.contract is None and not args.contract:
         raise PixelarmError(
-            f"--record needs an arm that says its contract, and the profile {arm.name!r} names no topic for it (key "
-            "contract)"
+            f"--record needs to know what is recorded, and the arm of the profile {arm.name!r} does not say it: add "
+            "--contract with a task's name, a policy bundle or a dataset"
         )
     if args.dry_run or (args.dry_run is None and args.arbiter == "own" and arm.dry_run):
         raise PixelarmError("--record keeps what the arm does, and in a dry run it does nothing: add --no-dry-run")
     require_folder(args.record)
+
+
+def _contract(what: str, arm: ArmProfile) -> Contract:
+    """The contract of a bundle, of a dataset, of a file, or of a task for this arm."""
+    path = Path(what)
+    if path.is_file():
+        contract = Contract.from_text(path.read_text())
+    elif path.is_dir():
+        contract = read_headers(path)[0].contract if episode_files(path) else bundle.read(path)[1]
+    else:
+        contract = _of_task(what, arm)
+    arm.require_contract(contract)
+    return contract
+
+
+def _of_task(name: str, arm: ArmProfile) -> Contract:
+    require_ours("sim")
+    try:
+        from sim.envs.config import TaskConfig
+        from sim.envs.make import check_task, configured_task
+    except ImportError as error:
+        raise MissingDependency(
+            f"--contract {name} is neither a file nor a folder, and tasks are known where the simulator is installed: "
+            "pip install 'pixelarm[sim]'"
+        ) from error
+    check_task(name)
+    return configured_task(TaskConfig(name, arm=arm.arm)).contract
 
 
 # -------------------------------------------------------------------------------------------------------------- devices

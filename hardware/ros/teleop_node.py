@@ -58,6 +58,7 @@ class TeleopNode(Node):
         scene: seed of the simulated arm's first scene: a reset is the next one. None: the arm is another.
         record: folder for episodes; they begin when the arm has said its contract.
         operator: the device, for the episodes' provenance.
+        contract: of what is recorded, of an arm that does not say it.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TeleopNode(Node):
         scene: int | None = None,
         record: Path | None = None,
         operator: str = "",
+        contract: Contract | None = None,
     ) -> None:
         super().__init__("teleop")
         self.done, self.exit_code = threading.Event(), 0
@@ -82,6 +84,9 @@ class TeleopNode(Node):
         self._wanted: tuple[Any, ...] = ()  # by the last input
         self.teleop.receiver.listeners.append(self._on_input)
         self._connect()
+        if contract is not None:
+            self._begin_recording(contract)
+            self.teleop.set_turns(KINDS[contract.action.kind].turns)
         self._running, self.desk.leave = True, self.done.set
         self._end_device = start(self.desk)
         self._thread = threading.Thread(target=self._run, name="teleop", daemon=True)

@@ -1,7 +1,11 @@
-"""What the teleoperation's node makes of the commands that an arm is told, for its recording."""
+"""What the teleoperation's node makes of the commands that an arm is told, for its recording; and what it records of an
+arm that does not say it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +14,16 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import rclpy
 from std_msgs.msg import Float64MultiArray
 from teleop_rig import arm
 
+from hardware.commands import teleop
 from hardware.ros.teleop_node import TeleopNode
+from hardware.teleop.mapping import Shape
+from robot import bundle
 from robot.actions import JOINT_POSITION
+from robot.errors import PixelarmError
 
 pytestmark = pytest.mark.ros
 
@@ -47,3 +56,54 @@ def test_a_command_of_another_size_is_said_and_left_out() -> None:
     node = Node("sim_so101_bus")
     node._on_command(Float64MultiArray(data=[0.1] * 5))
     assert node.put == [] and "so101/commands is not recorded" in node.said[0]
+
+
+# ------------------------------------------------------------------------------------ an arm that does not say its task
+@pytest.mark.parametrize("kind", ["bundle", "file", "task"])
+def test_a_contract_comes_from_a_bundle_a_file_or_a_task(kind: str, lift_bundle: Path, tmp_path: Path) -> None:
+    contract = bundle.read(lift_bundle)[1]
+    (tmp_path / "contract.yaml").write_text(contract.to_yaml())
+    what = {"bundle": str(lift_bundle), "file": str(tmp_path / "contract.yaml"), "task": "lift"}[kind]
+    assert teleop._contract(what, arm("sim_panda")) == contract
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--arm", "ur5e_forward", "--record", "DIR"], "does not say it: add --contract with a task's name"),
+        (["--arm", "ur5e_forward", "--contract", "lift"], "--contract would do nothing: nothing is recorded"),
+        (["--contract", "lift", "--record", "DIR"], "--contract would do nothing: the arm 'sim_panda' says its own"),
+    ],
+)
+def test_a_contract_that_is_missing_or_does_nothing_is_refused(options: list[str], words: str, tmp_path: Path) -> None:
+    given = [str(tmp_path / "out") if option == "DIR" else option for option in options]
+    with pytest.raises(PixelarmError, match=words):
+        teleop._check(teleop.parser().parse_args(given))
+
+
+def test_a_contract_for_another_arm_is_refused(lift_bundle: Path) -> None:
+    with pytest.raises(PixelarmError, match=r"unknown task 'lifting'"):
+        teleop._contract("lifting", arm("ur5e_forward"))
+    with pytest.raises(PixelarmError, match="gripper_opening|camera|joint|arm"):
+        teleop._contract(str(lift_bundle), arm("sim_kitchen"))
+
+
+@pytest.mark.serial
+def test_an_arm_that_says_no_contract_is_recorded_by_the_one_that_is_given(lift_bundle: Path, tmp_path: Path) -> None:
+    """A real arm's profile: recording is ready at once, and the hand turns as the actions do."""
+    rclpy.init()
+    profile, ended = arm("franka_crisp"), []
+
+    def start(desk: object) -> Callable[[], None]:
+        return lambda: ended.append(desk)
+
+    try:
+        contract = bundle.read(lift_bundle)[1]
+        node = TeleopNode(profile, Shape.of(profile.limits, 0.1, 0.5), start, None, tmp_path, "web", contract)
+        assert node.desk.report()["recording"]["words"].startswith("recording begins when you move the arm")
+        assert node.teleop.mapping.turns is False
+        node.finish()
+        node.destroy_node()
+        assert len(ended) == 1
+    finally:
+        rclpy.try_shutdown()

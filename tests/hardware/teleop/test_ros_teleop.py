@@ -226,7 +226,7 @@ def test_it_ends_when_the_simulated_arm_cannot_be_had(capfd: pytest.CaptureFixtu
         (["--seed", "3"], "--task starts, and there is none"),
         (["--task", "lift", "--arbiter", "running"], "leave --arbiter running out"),
         (["--dry-run", "--arbiter", "running"], "give it to `pixelarm arbiter`"),
-        (["--record", "x", "--arm", "franka_crisp"], "names no topic for it"),
+        (["--record", "x", "--arm", "franka_crisp"], "add --contract with a task"),
         (["--record", "x", "--dry-run"], "add --no-dry-run"),
         (["--arm", "sim_kitchen"], "cannot be teleoperated"),
         (["--speed", "-1"], "must be positive"),
