@@ -42,6 +42,7 @@ from policies.runs.provenance import made_with
 from policies.skills.store import load_skills
 from policies.training.checks import require_same_config
 from robot.dataset.episodes import Episode
+from robot.errors import PixelarmError
 from robot.files import write_text
 from sim.envs.task_env import TaskEnv
 
@@ -87,8 +88,18 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
 
 
 def _begun(cfg: TrainConfig, saved: Path, folder: Path) -> Path | None:
-    """The checkpoint to go on from, if there is one. Raises PixelarmError if what was begun or ended is another run."""
+    """The checkpoint to go on from, if there is one.
+
+    Raises:
+        PixelarmError: what was begun or ended is another run, or has made updates and is now to make none.
+    """
     last = checkpoint.newest(saved)
+    if last and not cfg.recipe.fit_updates:
+        done = int(last.name.removeprefix("step_"))
+        raise PixelarmError(
+            f"{folder} has made {done} updates, and recipe.fit_updates=0 would put the skills as they are in place of "
+            "its policy: give run=OTHER/FOLDER"
+        )
     if last or checkpoint.ended(folder):
         before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
         require_same_config(before, asdict(cfg), folder)

@@ -196,6 +196,15 @@ def test_a_run_of_no_updates_is_neither_begun_anew_nor_made_another(skills, data
     adapt([*words, "algo.haste=0", "resume=true"])
 
 
+def test_a_run_that_has_made_updates_is_not_replaced_by_the_skills_as_they_are(skills, adapted, data, tmp_path):
+    run = shutil.copytree(adapted, tmp_path / "run")
+    words = [f"skills={skills}", f"demos={data / 'target'}", f"run={run}", "recipe.fit_updates=0", "resume=true", *TINY]
+    with pytest.raises(PixelarmError, match=r"has made 5 updates, and recipe.fit_updates=0 would .*run=OTHER/FOLDER"):
+        adapt(words)
+    before, after = tensors(adapted), tensors(run)
+    assert all((before[name] == after[name]).all() for name in before)
+
+
 def test_a_held_out_object_that_moves_is_found_and_named(data, tmp_path):
     spoilt = shutil.copytree(data, tmp_path / "spoilt")
     episode = read_episode(spoilt / "target" / "episode_000000.hdf5")
