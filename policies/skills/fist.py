@@ -3,8 +3,8 @@
 Skills are learned from demonstrations of anything (``policies/skills/skill.py``), then fitted a little more to a few
 demonstrations of a new task. At every control step the policy
 
-1. looks up the demonstrations' state that is nearest to the present one: by the Euclidean distance of scaled states, or,
-   with ``algo.distance=learned``, of their embeddings; ``algo.haste`` prefers states that are sooner at the end,
+1. looks up the demonstrations' state that is nearest to the present one: by the Euclidean distance of scaled states,
+   or, with ``algo.distance=learned``, of their embeddings; ``algo.haste`` prefers states that are sooner at the end,
 2. takes the state H control steps later in that same demonstration (or its last one) as where to go,
 3. asks the inverse skill dynamics for the skill z that leads there, and the decoder for its action now.
 
