@@ -10,7 +10,7 @@ from policies.config import TrainConfig
 from policies.imitation.config import OptimiserConfig
 from policies.runs.provenance import made_with
 from policies.skills.store import read_skills
-from policies.training.train import compose, train
+from policies.training.train import compose, resumable, train
 from robot.contract import Contract
 from robot.dataset.episodes import Header, episode_files, read_headers
 from robot.errors import DatasetError, PixelarmError
@@ -60,6 +60,19 @@ def pretrain(argv: list[str]) -> int:
     """``pixelarm pretrain``."""
     if _wants_help(argv, PRETRAIN_HELP):
         return 0
+    with resumable():
+        run = learn_skills(argv)
+    print(f"skills in {run}; next: pixelarm adapt skills={run} demos=FOLDER")
+    return 0
+
+
+def learn_skills(argv: Sequence[str]) -> Path:
+    """What ``pixelarm pretrain`` does with its options; returns the folder of the skills.
+
+    Raises:
+        PixelarmError: an option is none, or does not fit.
+        DatasetError: there are no data, or those that skills must not see.
+    """
     mine, others = _own(argv, ("data", "held_out", "experiment", "seed"))
     data = Path(_required(mine, "data", PRETRAIN_HELP))
     cfg = pretraining(data, mine.get("experiment", "fist"), _seed(mine), others)
@@ -67,8 +80,7 @@ def pretrain(argv: list[str]) -> int:
     run = train(cfg)
     about = {"data": cfg.demos, "episodes": cfg.recipe.demos, "held_out": held_out or None, **made_with()}
     write_json(run / "skills.json", about)
-    print(f"skills in {run}; next: pixelarm adapt skills={run} demos=FOLDER")
-    return 0
+    return run
 
 
 def pretraining(data: Path, experiment: str, seed: int, options: Sequence[str]) -> TrainConfig:
@@ -127,7 +139,9 @@ def adapt(argv: list[str]) -> int:
         return 0
     mine, others = _own(argv, ("skills", "demos", "seed"))
     skills, demos = (Path(_required(mine, name, ADAPT_HELP)) for name in ("skills", "demos"))
-    run = train(adapting(skills, demos, _seed(mine), others))
+    cfg = adapting(skills, demos, _seed(mine), others)
+    with resumable():
+        run = train(cfg)
     print(f"run in {run}; next: pixelarm eval {run}, pixelarm export {run}")
     return 0
 
@@ -176,7 +190,7 @@ def compose_for(contract: Contract, options: Sequence[str]) -> TrainConfig:
     return compose([task, f"task.image_size={contract.cameras[0].height}", *options])
 
 
-def _own(argv: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+def _own(argv: Sequence[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
     """The options that a command reads itself, and the others."""
     pairs = [(text, text.partition("=")) for text in argv]
     for text, (_, equals, _) in pairs:

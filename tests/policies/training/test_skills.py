@@ -6,6 +6,7 @@ another contract.
 import dataclasses
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from policies.evaluation.evaluate import load_actor
 from policies.export.onnx import TOLERANCE, export
 from policies.runs.checkpoint import read_json
+from policies.training import fit as fitting
 from policies.training.skills import ADAPT_HELP, FREE, adapt, adapting, compose_for, pretrain
 from robot.dataset.episodes import Episode, read_episode, write_episode
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
@@ -182,6 +184,30 @@ def test_actions_that_the_skills_carry_out_at_once_are_theirs_unless_given(data,
 
 def test_help_names_all_that_adapting_may_change():
     assert all(name in ADAPT_HELP for name in FREE)
+
+
+# ------------------------------------------------------------------------------------------------- interrupted
+def test_what_is_interrupted_goes_on_where_it_stopped(skills, adapted, data, tmp_path, monkeypatch, capsys):
+    """Ctrl-C after 3 of 5 updates, with checkpoints of every second: 3 are left, and the policy is the same."""
+    run, steps, report = tmp_path / "run", [], fitting.Metrics.on_train_batch_end
+
+    def interrupted(self, trainer, *others):
+        report(self, trainer, *others)
+        steps.append(trainer.global_step)
+        if steps == [1, 2, 3]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting.Metrics, "on_train_batch_end", interrupted)
+    words = [f"skills={skills}", f"demos={data / 'target'}", f"run={run}", "recipe.fit_updates=5", *TINY]
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        adapt([*words, "trainer.checkpoint_every=2"])
+    assert signal.getsignal(signal.SIGINT) is handler and not (run / "last").exists()
+    assert "the same command with resume=true continues" in capsys.readouterr().err
+    adapt([*words, "trainer.checkpoint_every=2", "resume=true"])
+    assert steps == [1, 2, 3, 3, 4, 5]
+    whole, pieces = tensors(adapted), tensors(run)
+    assert all((whole[name] == pieces[name]).all() for name in whole)
 
 
 # ---------------------------------------------------------------------------------------------------- refusals
