@@ -7,7 +7,9 @@ already is used again, so a measurement that was interrupted goes on, and more s
 from __future__ import annotations
 
 import argparse
+import io
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +22,11 @@ from policies.config import TrainConfig
 from policies.evaluation.evaluate import EVAL_SEED, load_actor
 from policies.runs.checkpoint import ended, read_json
 from policies.training.checks import require_same_config
-from policies.training.skills import adapting, compose_for, pretrain, pretraining
+from policies.training.skills import adapting, compose_for, learn_skills, pretraining
 from policies.training.train import train
 from robot.dataset.episodes import episode_files, read_headers
 from robot.errors import PixelarmError, UnknownName
-from robot.files import require_folder, write_text
+from robot.files import require_folder, write_bytes, write_text
 from robot.stats import bootstrap_interval
 from sim.bench.harness import keep, one_thread, provenance
 from sim.envs.make import make_env_for
@@ -93,7 +95,7 @@ class Study:
         options = [f"run={folder}", f"recipe.fit_updates={self.updates[PRETRAINING]}", *self._device]
         there = done(pretraining(self.data, experiment, seed, options))
         if not there or not (folder / "skills.json").exists():
-            pretrain([f"experiment={experiment}", f"data={self.data}", f"seed={seed}", "resume=true", *options])
+            learn_skills([f"experiment={experiment}", f"data={self.data}", f"seed={seed}", "resume=true", *options])
         return folder
 
     @property
@@ -114,9 +116,11 @@ class Study:
         env = make_env_for(contract, config)
         found = score(env, act, seeds, title=folder.name)
         env.close()
+        file = io.BytesIO()
         np.savez_compressed(
-            kept, updates=made, seeds=found.seeds, subtasks=found.subtasks, distances=found.distances.astype(np.float32)
+            file, updates=made, seeds=found.seeds, subtasks=found.subtasks, distances=found.distances.astype(np.float32)
         )
+        write_bytes(kept, file.getvalue())
         return found
 
 
@@ -198,9 +202,13 @@ def main(argv: list[str]) -> int:
     updates = {PRETRAINING: args.pretrain_updates, ALONE: args.alone_updates, TUNED: args.adapt_updates}
     study = Study(data, out, args.targets, updates, args.episodes)
     scores: dict[str, list[Score]] = {name: [] for name in args.learners}
-    for seed in args.seeds:
-        for name in args.learners:
-            scores[name].append(study.score(name, seed))
+    try:
+        for seed in args.seeds:
+            for name in args.learners:
+                scores[name].append(study.score(name, seed))
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the same command goes on with what is in {out}", file=sys.stderr)
+        raise
     text = f"{args.split}: {compared(scores)}"
     print(text)
     write_text(out / "table.md", text + "\n")

@@ -2,11 +2,13 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from policies.bench.skills import ALONE, TUNED, Study, compared, completed, main
+from policies.training import fit as fitting
 from robot.errors import PixelarmError, UnknownName
 from sim.kitchen.folder import jobs_of, make_split
 from sim.kitchen.protocol import Score
@@ -47,6 +49,9 @@ def test_what_cannot_be_measured_is_refused(argv, error, words):
 
 
 # ------------------------------------------------------------------------------------- what is there is used again
+SMALL = "--seeds 1 --targets 1 --episodes 1 --pretrain-updates 3 --alone-updates 3 --adapt-updates 3".split()
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Skills of cloning and cloning of the demonstrations alone, one update each."""
@@ -68,6 +73,45 @@ def test_skills_that_are_there_are_used_again(study):
     kept = study.out / "skills-chunk_bc_states-seed1" / "policy" / "policy.json"
     before = kept.stat().st_mtime_ns
     assert study.skills("chunk_bc_states", 1) == kept.parents[1] and kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_an_interrupted_study_goes_on_where_it_stopped(study, tmp_path, monkeypatch, capsys):
+    """Ctrl-C in the second learner's first update: the first one's policy and score stay as they are."""
+    command = ["--split", "no-kettle", "--data", str(study.data), "--out", str(tmp_path), *SMALL]
+    command += ["--learners", "bc", "fist_untuned"]
+    report, interrupted = fitting.Metrics.on_train_batch_end, []
+
+    def once(self, trainer, *others):
+        report(self, trainer, *others)
+        if (tmp_path / "bc-seed1" / "score.npz").exists() and not interrupted:
+            interrupted.append(trainer.global_step)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting.Metrics, "on_train_batch_end", once)
+    with pytest.raises(KeyboardInterrupt):
+        main(command)
+    assert interrupted == [1] and f"the same command goes on with what is in {tmp_path}" in capsys.readouterr().err
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "bc-seed1").rglob("*") if path.is_file()}
+    for _ in range(2):
+        assert main(command) == 0 and "| FIST without fine-tuning |" in (tmp_path / "table.md").read_text()
+        assert all(path.stat().st_mtime_ns == before for path, before in done.items())
+        done |= {path: path.stat().st_mtime_ns for path in tmp_path.glob("*seed1/**/*") if path.is_file()}
+
+
+@pytest.mark.train
+def test_a_score_that_was_being_written_when_it_was_interrupted_is_played_again(study, monkeypatch):
+    with monkeypatch.context() as patch:
+
+        def half(file, **arrays):
+            file.write_bytes(b"PK") if isinstance(file, Path) else file.write(b"PK")
+            raise KeyboardInterrupt
+
+        patch.setattr(np, "savez_compressed", half)
+        with pytest.raises(KeyboardInterrupt):
+            study.score("bc", 1)
+    assert study.score("bc", 1).seeds == (10_000,)
 
 
 @pytest.mark.train
