@@ -1,13 +1,15 @@
 """The table of `pixelarm bench skills`, by hand, and what it refuses."""
 
 import dataclasses
+import re
+import shlex
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from policies.bench.skills import ALONE, TUNED, Study, compared, completed, main
+from policies.bench.skills import ALONE, LEARNERS, TUNED, Study, _parser, compared, completed, main
 from policies.training import fit as fitting
 from robot.errors import PixelarmError, UnknownName
 from sim.kitchen.folder import jobs_of, make_split
@@ -46,6 +48,24 @@ def test_learners_are_compared_in_pairs_with_the_first():
 def test_what_cannot_be_measured_is_refused(argv, error, words):
     with pytest.raises(error, match=words):
         main(argv)
+
+
+def test_its_examples_can_be_pasted_and_its_defaults_are_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    lines = text.partition("examples:")[2].replace("\\\n", " ").strip().splitlines()
+    commands = [shlex.split(line) for line in lines]
+    assert [words[:3] for words in commands] == [["pixelarm", "data", "make"], *[["pixelarm", "bench", "skills"]] * 2]
+    for words in commands[1:]:
+        args = _parser().parse_args(words[3:])
+        assert set(args.learners) <= set(LEARNERS) and args.split == "no-kettle"
+    said = {
+        entry.split()[0]: " ".join(entry.split()) for entry in re.split(r"\n  (?=--)", text.partition("options:")[2])
+    }
+    for option, default in vars(_parser().parse_args(["--split", "no-kettle"])).items():
+        if isinstance(default, int):
+            assert f"(default: {default})" in said[f"--{option.replace('_', '-')}"]
 
 
 # ------------------------------------------------------------------------------------- what is there is used again
@@ -112,6 +132,14 @@ def test_a_score_that_was_being_written_when_it_was_interrupted_is_played_again(
         with pytest.raises(KeyboardInterrupt):
             study.score("bc", 1)
     assert study.score("bc", 1).seeds == (10_000,)
+
+
+@pytest.mark.train
+def test_a_seed_or_a_learner_that_is_given_twice_is_one(study, tmp_path):
+    shutil.copytree(study.out / "bc-seed1", tmp_path / "bc-seed1")
+    command = ["--split", "no-kettle", "--data", str(study.data), "--out", str(tmp_path), "--targets", "1"]
+    command += ["--episodes", "1", "--alone-updates", "1", "--learners", "bc", "bc", "--seeds", "1", "1"]
+    assert main(command) == 0 and "; 1 training seeds, 1 scenes each" in (tmp_path / "table.md").read_text()
 
 
 @pytest.mark.train

@@ -5,6 +5,7 @@ another contract.
 
 import dataclasses
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -184,6 +185,24 @@ def test_actions_that_the_skills_carry_out_at_once_are_theirs_unless_given(data,
 
 def test_help_names_all_that_adapting_may_change():
     assert all(name in ADAPT_HELP for name in FREE)
+
+
+def test_help_names_the_defaults_of_adapting(skills, data):
+    cfg = adapting(skills, data / "target", 1, [])
+    named = r"^ +(?:algo\S+ +of the fine-tuning: )?([\w.]+)(?:=N)?[^\n]*\(default: (\w\S*?)[,)]"
+    said = dict(re.findall(named, ADAPT_HELP, re.MULTILINE))
+    assert said["recipe.fit_updates"] == str(cfg.recipe.fit_updates) and said["seed"] == str(cfg.seed)
+    assert float(said["learning_rate"]) == cfg.algo.learning_rate
+    assert cfg.recipe.demos == 2 and said["recipe.demos"] == "10"  # there are two
+
+
+def test_the_example_of_adapting_can_be_pasted():
+    """Each command reads what the one before it writes by default."""
+    lines = ADAPT_HELP.partition("policy:\n")[2].splitlines()
+    make, learn, reuse, play = (line.split() for line in lines)
+    assert make[:3] == ["pixelarm", "data", "make"] and f"data={make[-1]}" in learn
+    assert f"skills=runs/skills-fist-{Path(make[-1]).name}-seed1" in reuse and f"demos={make[-1]}/target" in reuse
+    assert f"run={play[2]}" in reuse
 
 
 # ------------------------------------------------------------------------------------------------- interrupted
