@@ -7,7 +7,9 @@ already is used again, so a measurement that was interrupted goes on, and more s
 from __future__ import annotations
 
 import argparse
+import io
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +22,11 @@ from policies.config import TrainConfig
 from policies.evaluation.evaluate import EVAL_SEED, load_actor
 from policies.runs.checkpoint import ended, read_json
 from policies.training.checks import require_same_config
-from policies.training.skills import adapting, compose_for, pretrain, pretraining
+from policies.training.skills import adapting, compose_for, learn_skills, pretraining
 from policies.training.train import train
 from robot.dataset.episodes import episode_files, read_headers
 from robot.errors import PixelarmError, UnknownName
-from robot.files import require_folder, write_text
+from robot.files import require_folder, write_bytes, write_text
 from robot.stats import bootstrap_interval
 from sim.bench.harness import keep, one_thread, provenance
 from sim.envs.make import make_env_for
@@ -93,7 +95,7 @@ class Study:
         options = [f"run={folder}", f"recipe.fit_updates={self.updates[PRETRAINING]}", *self._device]
         there = done(pretraining(self.data, experiment, seed, options))
         if not there or not (folder / "skills.json").exists():
-            pretrain([f"experiment={experiment}", f"data={self.data}", f"seed={seed}", "resume=true", *options])
+            learn_skills([f"experiment={experiment}", f"data={self.data}", f"seed={seed}", "resume=true", *options])
         return folder
 
     @property
@@ -114,9 +116,11 @@ class Study:
         env = make_env_for(contract, config)
         found = score(env, act, seeds, title=folder.name)
         env.close()
+        file = io.BytesIO()
         np.savez_compressed(
-            kept, updates=made, seeds=found.seeds, subtasks=found.subtasks, distances=found.distances.astype(np.float32)
+            file, updates=made, seeds=found.seeds, subtasks=found.subtasks, distances=found.distances.astype(np.float32)
         )
+        write_bytes(kept, file.getvalue())
         return found
 
 
@@ -198,9 +202,13 @@ def main(argv: list[str]) -> int:
     updates = {PRETRAINING: args.pretrain_updates, ALONE: args.alone_updates, TUNED: args.adapt_updates}
     study = Study(data, out, args.targets, updates, args.episodes)
     scores: dict[str, list[Score]] = {name: [] for name in args.learners}
-    for seed in args.seeds:
-        for name in args.learners:
-            scores[name].append(study.score(name, seed))
+    try:
+        for seed in dict.fromkeys(args.seeds):
+            for name in scores:
+                scores[name].append(study.score(name, seed))
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the same command goes on with what is in {out}", file=sys.stderr)
+        raise
     text = f"{args.split}: {compared(scores)}"
     print(text)
     write_text(out / "table.md", text + "\n")
@@ -211,28 +219,63 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+WHAT = """\
+Learn a split's target task from a few demonstrations, by each learner and each training seed, and play all of them on
+the same scenes for 450 control steps. The table has completed subtasks at 280 and at 450 steps, and the difference of
+each learner from the first one, scene by scene.
+
+Repeat the command to go on after an interruption, or with more seeds and learners: what has ended is used again, and
+training goes on from its newest checkpoint (one every 500 updates). A learner whose scenes were not all played plays
+them again. Another number of updates or demonstrations, or other data, needs another --out."""
+EXAMPLES = """\
+It takes about 20 minutes of processor time for each training seed with the five default learners, so an hour for the
+default three seeds if one core is free; the second core is not used. Two to three times as long on a busy machine.
+The smaller of the two examples takes about a minute of it. It is no measurement: it shows what comes out.
+
+examples:
+  pixelarm data make kitchen --split no-kettle --episodes 300 --out runs/no-kettle
+  pixelarm bench skills --split no-kettle --seeds 1 --learners fist bc --episodes 5 --pretrain-updates 500 \\
+      --alone-updates 500 --adapt-updates 500 --out runs/bench-skills-try
+  pixelarm bench skills --split no-kettle --seeds 1 2 3"""
+
+
 def _parser() -> argparse.ArgumentParser:
     names = "\n".join(f"  {name:<15} {learner.words}" for name, learner in LEARNERS.items())
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm bench skills",
-        description="Learn a split's target task from a few demonstrations, by each learner and training seed; play "
-        "all of them on the same scenes for 450 steps, and compare completed subtasks in pairs with the first learner. "
-        "Repeat the command to go on after an interruption, or with more seeds and learners.",
-        epilog=f"learners:\n{names}\n\nexample:\n  pixelarm data make kitchen --split no-kettle --out runs/no-kettle\n"
-        "  pixelarm bench skills --split no-kettle --seeds 1 2 3",
+        description=WHAT,
+        epilog=f"learners:\n{names}\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--split", required=True, help="one with a held-out object, such as no-kettle")
-    parser.add_argument("--data", type=Path, help="what `pixelarm data make kitchen` made (default runs/SPLIT)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="training seeds (default 1 2 3)")
+    parser.add_argument("--split", required=True, metavar="NAME", help="one with a held-out object, such as no-kettle")
     parser.add_argument(
-        "--learners", nargs="+", default=list(LEARNERS)[:5], metavar="NAME", help="(default: the first five below)"
+        "--data", type=Path, metavar="FOLDER", help="what `pixelarm data make kitchen` made (default: runs/SPLIT)"
     )
-    parser.add_argument("--targets", type=int, default=10, help="demonstrations of the new task (default 10)")
-    parser.add_argument("--episodes", type=int, default=50, help="test scenes (default 50)")
-    parser.add_argument("--pretrain-updates", type=int, default=5000, help="(default 5000)")
-    parser.add_argument("--alone-updates", type=int, default=5000, help="without pretraining (default 5000)")
-    parser.add_argument("--adapt-updates", type=int, default=4000, help="of the fine-tuning (default 4000)")
-    parser.add_argument("--out", type=Path, help="folder (default runs/bench-skills-SPLIT)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N", default=[1, 2, 3], help="training seeds (default: 1 2 3)"
+    )
+    parser.add_argument(
+        "--learners",
+        nargs="+",
+        default=list(LEARNERS)[:5],
+        metavar="NAME",
+        help="what to compare, the first one with each of the others (default: the first five below)",
+    )
+    parser.add_argument(
+        "--targets", type=int, metavar="N", default=10, help="demonstrations of the new task (default: 10)"
+    )
+    parser.add_argument("--episodes", type=int, metavar="N", default=50, help="test scenes (default: 50)")
+    parser.add_argument(
+        "--pretrain-updates", type=int, metavar="N", default=5000, help="of learning skills (default: 5000)"
+    )
+    parser.add_argument(
+        "--alone-updates", type=int, metavar="N", default=5000, help="of learners without skills (default: 5000)"
+    )
+    parser.add_argument(
+        "--adapt-updates", type=int, metavar="N", default=4000, help="of fine-tuning skills (default: 4000)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="of all runs and table.md (default: runs/bench-skills-SPLIT)"
+    )
     return parser

@@ -25,7 +25,7 @@ class FistConfig(OptimiserConfig):
     # of the first action's error with the inverse dynamics' own skill in place of the posterior's, which is how the
     # policy acts; 0: as in the paper
     inverse_weight: float = 1.0
-    # rad, standard deviation of what joint positions are displaced by in that term; the joint velocity that it asks for
+    # rad, standard deviation of what joint positions are displaced by in that term; the joint velocity of the label
     # takes the displacement back within one control step. 0: as in the paper. Of joint velocities alone
     nudge: float = 0.02
     # by which a looked-up state is held to be further away for each control step that its demonstration took from there

@@ -3,7 +3,8 @@
 Skills are learned from demonstrations of anything (``policies/skills/skill.py``), then fitted a little more to a few
 demonstrations of a new task. At every control step the policy
 
-1. looks up the demonstrations' state that is nearest to the present one, by the learned distance,
+1. looks up the demonstrations' state that is nearest to the present one: by the Euclidean distance of scaled states,
+   or, with ``algo.distance=learned``, of their embeddings; ``algo.haste`` prefers states that are sooner at the end,
 2. takes the state H control steps later in that same demonstration (or its last one) as where to go,
 3. asks the inverse skill dynamics for the skill z that leads there, and the decoder for its action now.
 
@@ -68,7 +69,7 @@ class Fist(nn.Module):
         self.register_buffer("seen", torch.zeros(0, size))
         self.register_buffer("ahead", torch.zeros(0, size))
         self.register_buffer("left", torch.zeros(0))
-        # ``seen`` by the distance; empty: not computed since the weights changed
+        # ``seen`` as ``embed`` has it; empty: not computed since the weights changed
         self.register_buffer("embedded", torch.zeros(0, cfg.embedding), persistent=False)
 
     # ------------------------------------------------------------------- demonstrations
@@ -196,8 +197,8 @@ def displaced(
     """States with the arm beside where it was, and actions that take it back on the way.
 
     Demonstrations hold the arm within a centimetre of its way at objects, so they say little about how to come back to
-    it. Joint velocities do: an arm that is displaced by d, and should be where it would have been, is asked for d less
-    in the control step.
+    it. Joint velocities do: an arm that is displaced by d, and should be where it would have been, is labelled with a
+    velocity that covers d less in the control step.
 
     Args:
         states, actions: ``(B, F)`` and ``(B, A)`` in the contract's units.

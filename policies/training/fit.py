@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import logging
 import shutil
+import signal
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ from policies.runs.provenance import made_with
 from policies.skills.store import load_skills
 from policies.training.checks import require_same_config
 from robot.dataset.episodes import Episode
+from robot.errors import PixelarmError
 from robot.files import write_text
 from sim.envs.task_env import TaskEnv
 
@@ -53,13 +56,19 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
     Args:
         fabric: of this process, which may be one of several; each makes batches of its own.
     """
-    saved = folder / "checkpoints" / "rank0"  # where a run of an agent has its own
-    last = _begun(cfg, saved, folder) if cfg.resume else None
+    last = _begun(cfg, folder) if cfg.resume else None
     fabric.barrier()  # every process has read the old configuration
     if fabric.is_global_zero:
         write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(cfg)))
     done = int(last.name.removeprefix("step_")) if last else None
-    log = RunLog(folder, resume_at=done, enabled=fabric.is_global_zero)
+    with closing(RunLog(folder, resume_at=done, enabled=fabric.is_global_zero)) as log:
+        _fit(cfg, fabric, env, demos, folder, log, last)
+
+
+def _fit(
+    cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], folder: Path, log: RunLog, last: Path | None
+) -> None:
+    """``fit`` from a checkpoint on, if there is one."""
     lightning.seed_everything(cfg.seed, verbose=False)
     policy: Any = family_of(cfg.algo).make_policy(env.contract, cfg.algo, cfg.seed)
     windows = prepare(policy, cfg, demos[: cfg.recipe.demos])
@@ -70,25 +79,49 @@ def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], fo
         if fabric.is_global_zero:
             save(cfg, folder / "policy", policy, 0, None)
             save(cfg, folder / "last", policy, 0, None)
-        log.close()
         return
     validation = Validation(cfg, env, folder, log)
-    metrics, checkpoints = Metrics(log, cfg.trainer.log_every), Checkpoints(saved, cfg.trainer.checkpoint_every)
-    callbacks = [metrics, validation, RandomStreams(), checkpoints]
+    checkpoints = Checkpoints(_checkpoints(folder), cfg.trainer.checkpoint_every)
+    callbacks = [Metrics(log, cfg.trainer.log_every), validation, RandomStreams(), checkpoints]
     trainer = _trainer(cfg, fabric, folder, callbacks)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _interruptible():
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
         trainer.fit(module, loader, ckpt_path=last)
     if fabric.is_global_zero:
         save(cfg, folder / "last", module.best, int(module.updates), None)
         if not np.isfinite(validation.best):  # never validated: the last policy is the policy
             save(cfg, folder / "policy", module.best, int(module.updates), None)
-    log.close()
 
 
-def _begun(cfg: TrainConfig, saved: Path, folder: Path) -> Path | None:
-    """The checkpoint to go on from, if there is one. Raises PixelarmError if what was begun or ended is another run."""
-    last = checkpoint.newest(saved)
+def _checkpoints(folder: Path) -> Path:
+    """Where a run of an agent has those of its first process."""
+    return folder / "checkpoints" / "rank0"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is KeyboardInterrupt: Lightning makes an exit of it, and has the process ignore every later one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as left:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from left
+
+
+def _begun(cfg: TrainConfig, folder: Path) -> Path | None:
+    """The checkpoint to go on from, if there is one.
+
+    Raises:
+        PixelarmError: what was begun or ended is another run, or has made updates and is now to make none.
+    """
+    last = checkpoint.newest(_checkpoints(folder))
+    if last and not cfg.recipe.fit_updates:
+        done = int(last.name.removeprefix("step_"))
+        raise PixelarmError(
+            f"{folder} has made {done} updates, and recipe.fit_updates=0 would put the skills as they are in place of "
+            "its policy: give run=OTHER/FOLDER"
+        )
     if last or checkpoint.ended(folder):
         before: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
         require_same_config(before, asdict(cfg), folder)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from robot.errors import PixelarmError
 
 
-def own_options(argv: list[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+def own_options(argv: Sequence[str], names: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
     """The options that a command reads itself, and the others."""
     pairs = [(text, text.partition("=")) for text in argv]
     for text, (_, equals, _) in pairs:

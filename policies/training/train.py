@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +201,16 @@ def _demonstrations(cfg: TrainConfig, contract: Contract) -> list[Episode]:
     return read_states(cfg.demos, contract) if has_states(contract) else read_dataset(cfg.demos, expect=contract)
 
 
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Whoever interrupts a run is told how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command with resume=true continues from the newest checkpoint", file=sys.stderr)
+        raise
+
+
 def main(argv: list[str]) -> int:
     """Hydra's command line around ``train``; errors leave it as themselves, not as Hydra prints them."""
     failures: list[Exception] = []
@@ -209,13 +220,9 @@ def main(argv: list[str]) -> int:
         try:
             with our_words():
                 cfg = typed(config)
-            folder = train(cfg)
+            with resumable():
+                folder = train(cfg)
             print(f"run in {folder}; next: pixelarm eval {folder}, pixelarm export {folder}")
-        except KeyboardInterrupt:
-            print(
-                "\ninterrupted; the same command with resume=true continues from the newest checkpoint", file=sys.stderr
-            )
-            raise
         except Exception as error:  # a sweep goes on with its next run
             failures.append(error)
 

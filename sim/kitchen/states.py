@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from robot.contract import Contract
-from robot.dataset.episodes import Episode, Header, episode_files, read_dataset, read_headers
+from robot.dataset.episodes import Episode, episode_files, read_dataset
 from robot.dataset.simulated import QPOS
-from robot.errors import ContractMismatch, DatasetError
-from sim.envs.config import TaskConfig
-from sim.envs.make import check_task, contract_for, observes_states
+from robot.errors import DatasetError
 from sim.envs.task_world import build_world
 from sim.tasks.kitchen import FINGERS, OBJECT_NUMBERS, STATES, Kitchen
 
@@ -75,23 +73,3 @@ def read_states(folder: str | Path, contract: Contract) -> list[Episode]:
     """
     states, episodes = States(), read_dataset(folder)
     return [states.observed(e, contract, path) for e, path in zip(episodes, episode_files(folder), strict=True)]
-
-
-def states_contract_of(folder: str | Path) -> Contract:
-    """The contract of true states that belongs to the task of a recorded dataset.
-
-    Raises:
-        DatasetError: there is no dataset.
-        ContractMismatch: it is of another task than the kitchen's.
-    """
-    return _states_contract(read_headers(folder)[0])
-
-
-def _states_contract(header: Header) -> Contract:
-    task = header.contract.task
-    if not observes_states(task):
-        raise ContractMismatch(
-            f"{header.path} is of the task {task}: true states are known of the kitchen's tasks alone"
-        )
-    check_task(task)
-    return contract_for(TaskConfig(name=task, observe=STATES))

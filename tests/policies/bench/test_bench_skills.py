@@ -1,12 +1,16 @@
 """The table of `pixelarm bench skills`, by hand, and what it refuses."""
 
 import dataclasses
+import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from policies.bench.skills import ALONE, TUNED, Study, compared, completed, main
+from policies.bench.skills import ALONE, LEARNERS, TUNED, Study, _parser, compared, completed, main
+from policies.training import fit as fitting
 from robot.errors import PixelarmError, UnknownName
 from sim.kitchen.folder import jobs_of, make_split
 from sim.kitchen.protocol import Score
@@ -46,7 +50,28 @@ def test_what_cannot_be_measured_is_refused(argv, error, words):
         main(argv)
 
 
+def test_its_examples_can_be_pasted_and_its_defaults_are_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    lines = text.partition("examples:")[2].replace("\\\n", " ").strip().splitlines()
+    commands = [shlex.split(line) for line in lines]
+    assert [words[:3] for words in commands] == [["pixelarm", "data", "make"], *[["pixelarm", "bench", "skills"]] * 2]
+    for words in commands[1:]:
+        args = _parser().parse_args(words[3:])
+        assert set(args.learners) <= set(LEARNERS) and args.split == "no-kettle"
+    said = {
+        entry.split()[0]: " ".join(entry.split()) for entry in re.split(r"\n  (?=--)", text.partition("options:")[2])
+    }
+    for option, default in vars(_parser().parse_args(["--split", "no-kettle"])).items():
+        if isinstance(default, int):
+            assert f"(default: {default})" in said[f"--{option.replace('_', '-')}"]
+
+
 # ------------------------------------------------------------------------------------- what is there is used again
+SMALL = "--seeds 1 --targets 1 --episodes 1 --pretrain-updates 3 --alone-updates 3 --adapt-updates 3".split()
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Skills of cloning and cloning of the demonstrations alone, one update each."""
@@ -68,6 +93,53 @@ def test_skills_that_are_there_are_used_again(study):
     kept = study.out / "skills-chunk_bc_states-seed1" / "policy" / "policy.json"
     before = kept.stat().st_mtime_ns
     assert study.skills("chunk_bc_states", 1) == kept.parents[1] and kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_an_interrupted_study_goes_on_where_it_stopped(study, tmp_path, monkeypatch, capsys):
+    """Ctrl-C in the second learner's first update: the first one's policy and score stay as they are."""
+    command = ["--split", "no-kettle", "--data", str(study.data), "--out", str(tmp_path), *SMALL]
+    command += ["--learners", "bc", "fist_untuned"]
+    report, interrupted = fitting.Metrics.on_train_batch_end, []
+
+    def once(self, trainer, *others):
+        report(self, trainer, *others)
+        if (tmp_path / "bc-seed1" / "score.npz").exists() and not interrupted:
+            interrupted.append(trainer.global_step)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting.Metrics, "on_train_batch_end", once)
+    with pytest.raises(KeyboardInterrupt):
+        main(command)
+    assert interrupted == [1] and f"the same command goes on with what is in {tmp_path}" in capsys.readouterr().err
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "bc-seed1").rglob("*") if path.is_file()}
+    for _ in range(2):
+        assert main(command) == 0 and "| FIST without fine-tuning |" in (tmp_path / "table.md").read_text()
+        assert all(path.stat().st_mtime_ns == before for path, before in done.items())
+        done |= {path: path.stat().st_mtime_ns for path in tmp_path.glob("*seed1/**/*") if path.is_file()}
+
+
+@pytest.mark.train
+def test_a_score_that_was_being_written_when_it_was_interrupted_is_played_again(study, monkeypatch):
+    with monkeypatch.context() as patch:
+
+        def half(file, **arrays):
+            file.write_bytes(b"PK") if isinstance(file, Path) else file.write(b"PK")
+            raise KeyboardInterrupt
+
+        patch.setattr(np, "savez_compressed", half)
+        with pytest.raises(KeyboardInterrupt):
+            study.score("bc", 1)
+    assert study.score("bc", 1).seeds == (10_000,)
+
+
+@pytest.mark.train
+def test_a_seed_or_a_learner_that_is_given_twice_is_one(study, tmp_path):
+    shutil.copytree(study.out / "bc-seed1", tmp_path / "bc-seed1")
+    command = ["--split", "no-kettle", "--data", str(study.data), "--out", str(tmp_path), "--targets", "1"]
+    command += ["--episodes", "1", "--alone-updates", "1", "--learners", "bc", "bc", "--seeds", "1", "1"]
+    assert main(command) == 0 and "; 1 training seeds, 1 scenes each" in (tmp_path / "table.md").read_text()
 
 
 @pytest.mark.train

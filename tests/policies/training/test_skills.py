@@ -5,7 +5,9 @@ another contract.
 
 import dataclasses
 import json
+import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from safetensors.torch import load_file
 from policies.evaluation.evaluate import load_actor
 from policies.export.onnx import TOLERANCE, export
 from policies.runs.checkpoint import read_json
+from policies.training import fit as fitting
 from policies.training.skills import ADAPT_HELP, FREE, adapt, adapting, compose_for, pretrain
 from robot.dataset.episodes import Episode, read_episode, write_episode
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
@@ -184,6 +187,48 @@ def test_help_names_all_that_adapting_may_change():
     assert all(name in ADAPT_HELP for name in FREE)
 
 
+def test_help_names_the_defaults_of_adapting(skills, data):
+    cfg = adapting(skills, data / "target", 1, [])
+    named = r"^ +(?:algo\S+ +of the fine-tuning: )?([\w.]+)(?:=N)?[^\n]*\(default: (\w\S*?)[,)]"
+    said = dict(re.findall(named, ADAPT_HELP, re.MULTILINE))
+    assert said["recipe.fit_updates"] == str(cfg.recipe.fit_updates) and said["seed"] == str(cfg.seed)
+    assert float(said["learning_rate"]) == cfg.algo.learning_rate
+    assert cfg.recipe.demos == 2 and said["recipe.demos"] == "10"  # there are two
+
+
+def test_the_example_of_adapting_can_be_pasted():
+    """Each command reads what the one before it writes by default."""
+    lines = ADAPT_HELP.partition("policy:\n")[2].splitlines()
+    make, learn, reuse, play = (line.split() for line in lines)
+    assert make[:3] == ["pixelarm", "data", "make"] and f"data={make[-1]}" in learn
+    assert f"skills=runs/skills-fist-{Path(make[-1]).name}-seed1" in reuse and f"demos={make[-1]}/target" in reuse
+    assert f"run={play[2]}" in reuse
+
+
+# ------------------------------------------------------------------------------------------------- interrupted
+def test_what_is_interrupted_goes_on_where_it_stopped(skills, adapted, data, tmp_path, monkeypatch, capsys):
+    """Ctrl-C after 3 of 5 updates, with checkpoints of every second: 3 are left, and the policy is the same."""
+    run, steps, report = tmp_path / "run", [], fitting.Metrics.on_train_batch_end
+
+    def interrupted(self, trainer, *others):
+        report(self, trainer, *others)
+        steps.append(trainer.global_step)
+        if steps == [1, 2, 3]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting.Metrics, "on_train_batch_end", interrupted)
+    words = [f"skills={skills}", f"demos={data / 'target'}", f"run={run}", "recipe.fit_updates=5", *TINY]
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        adapt([*words, "trainer.checkpoint_every=2"])
+    assert signal.getsignal(signal.SIGINT) is handler and not (run / "last").exists()
+    assert "the same command with resume=true continues" in capsys.readouterr().err
+    adapt([*words, "trainer.checkpoint_every=2", "resume=true"])
+    assert steps == [1, 2, 3, 3, 4, 5]
+    whole, pieces = tensors(adapted), tensors(run)
+    assert all((whole[name] == pieces[name]).all() for name in whole)
+
+
 # ---------------------------------------------------------------------------------------------------- refusals
 def test_a_run_of_no_updates_is_neither_begun_anew_nor_made_another(skills, data, tmp_path):
     """It has no checkpoints, only a policy."""
@@ -194,6 +239,15 @@ def test_a_run_of_no_updates_is_neither_begun_anew_nor_made_another(skills, data
     with pytest.raises(PixelarmError, match=r"algo.haste: 0.0 then, 0.006 now"):
         adapt([*words, "resume=true"])
     adapt([*words, "algo.haste=0", "resume=true"])
+
+
+def test_a_run_that_has_made_updates_is_not_replaced_by_the_skills_as_they_are(skills, adapted, data, tmp_path):
+    run = shutil.copytree(adapted, tmp_path / "run")
+    words = [f"skills={skills}", f"demos={data / 'target'}", f"run={run}", "recipe.fit_updates=0", "resume=true", *TINY]
+    with pytest.raises(PixelarmError, match=r"has made 5 updates, and recipe.fit_updates=0 would .*run=OTHER/FOLDER"):
+        adapt(words)
+    before, after = tensors(adapted), tensors(run)
+    assert all((before[name] == after[name]).all() for name in before)
 
 
 def test_a_held_out_object_that_moves_is_found_and_named(data, tmp_path):

@@ -9,7 +9,7 @@ from robot.dataset.episodes import read_episode
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, UnknownName
 from sim.envs.config import TaskConfig
 from sim.envs.make import contract_for, make, make_env_for
-from sim.kitchen.states import States, has_states, read_states, states_contract_of
+from sim.kitchen.states import States, has_states, read_states
 from sim.tasks.kitchen import Kitchen
 
 TARGET = "kitchen_microwave_kettle_slide_cabinet_hinge_cabinet"
@@ -46,8 +46,7 @@ def test_a_policy_of_states_is_judged_in_its_own_task(env):
 
 
 def test_recorded_positions_become_observations(made):
-    contract = states_contract_of(made / "target")
-    assert contract.task == TARGET and not contract.cameras
+    contract = contract_for(TaskConfig(name=TARGET, observe="states"))
     (episode,) = read_states(made / "target", contract)
     episode.check()
     recorded = read_episode(made / "target" / "episode_000000.hdf5")
@@ -60,7 +59,7 @@ def test_recorded_positions_become_observations(made):
 
 def test_episodes_without_states_are_refused_and_named(made):
     path = made / "target" / "episode_000000.hdf5"
-    episode, contract = read_episode(path), states_contract_of(made / "target")
+    episode, contract = read_episode(path), contract_for(TaskConfig(name=TARGET, observe="states"))
     for simulation, words in (
         ({}, "episode_000000.hdf5 has no true states"),
         ({"qpos": episode.simulation["qpos"][:, :9]}, "states of 9 numbers, not the kitchen's"),
