@@ -157,9 +157,12 @@ def _rehearse(args: argparse.Namespace, policy: Any, arm: ArmProfile) -> int:
 
     settings = Settings.load(SIMULATED)
     seeds = [FIRST_SEED + i for i in range(args.episodes)]
+    sessions: list[Session] = []
     with tqdm(total=args.episodes, desc="episodes over the bus", unit="episode") as bar, ExitStack() as stack:
 
         def on_event(event: dict[str, Any]) -> None:
+            if event["event"] == "reset" and sessions:
+                sessions[0].begin()  # on a busy machine it may have lost command in the last one
             if event["event"] == "end":
                 bar.update()
                 results = rehearsal.arm.episodes.results if rehearsal.arm.episodes else []
@@ -172,10 +175,13 @@ def _rehearse(args: argparse.Namespace, policy: Any, arm: ArmProfile) -> int:
         say = bar.write if args.verbose else _say_nothing
         session = Session(policy, arm, body, rehearsal.cameras, options, say)
         stack.callback(session.stop)
+        sessions.append(session)
         session.on_commanded = rehearsal.arm.heard
         session.start()
         while session.alive and not rehearsal.arm.ended.wait(0.1):
             pass
+        if rehearsal.arm.failure is not None:
+            bar.write(f"the arbiter's mode was {session.arbiter.mode}: {session.arbiter.words}")
         results = rehearsal.arm.episodes.results if rehearsal.arm.episodes else []
     _report(session, args.stats, {"episodes": results})
     print(f"success at any step {rate([r['success_once'] for r in results])}")

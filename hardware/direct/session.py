@@ -158,6 +158,10 @@ class Session:
         """The deadman of whoever stands beside the arm."""
         self.arbiter.put_enable(held)
 
+    def begin(self) -> None:
+        """Give command to the policy as soon as everything is there, if it has lost it."""
+        self._begin = True
+
     def recover(self) -> str:
         """After a fault whose cause is gone: let the arm hold where it is, and go on. Returns why it could not."""
         if self.body.faulted:
