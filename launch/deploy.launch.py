@@ -64,6 +64,15 @@ ARGUMENTS = [
         "deadline_ms", default_value="0.0", description="from observation to command; 0.0: as the contract says"
     ),
     DeclareLaunchArgument(
+        "inference_python", default_value="", description="run the network in a process of this interpreter; empty: not"
+    ),
+    DeclareLaunchArgument(
+        "provider",
+        default_value="cpu",
+        choices=["auto", "cpu", "cuda", "tensorrt"],
+        description="what runs the network, of ONNX Runtime",
+    ),
+    DeclareLaunchArgument(
         "allow_slow", default_value="false", choices=YES_NO, description="activate even when inference is too slow"
     ),
     DeclareLaunchArgument(
@@ -107,6 +116,8 @@ def generate_launch_description() -> LaunchDescription:
                 "speed_scale": setting("speed_scale", float),
                 "max_age_ms": setting("max_age_ms", float),
                 "deadline_ms": setting("deadline_ms", float),
+                "inference_python": setting("inference_python", str),
+                "provider": setting("provider", str),
                 "allow_slow": setting("allow_slow", bool),
                 "autostart": setting("autostart", bool),
                 "stats_path": setting("stats", str),

@@ -35,6 +35,12 @@ NOT_VERIFIED = (
     "the card of this bundle is from before cards had a hash of their own, so nobody can tell whether its figures "
     "(success, latency) were edited; network and contract are verified"
 )
+CPU, CUDA, TENSORRT, AUTO = "cpu", "cuda", "tensorrt", "auto"
+PROVIDERS = {  # what a policy can be run by -> execution providers of ONNX Runtime, those that come later do the rest
+    CPU: ("CPUExecutionProvider",),
+    CUDA: ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    TENSORRT: ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
 _ONNX_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
 
@@ -45,7 +51,9 @@ class Policy:
     the driver and the cameras want the other cores.
     """
 
-    def __init__(self, onnx: bytes, contract: Contract, card: dict[str, Any], threads: int = 1) -> None:
+    def __init__(
+        self, onnx: bytes, contract: Contract, card: dict[str, Any], threads: int = 1, provider: str = CPU
+    ) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -54,7 +62,9 @@ class Policy:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(onnx, options, providers=providers(provider))
+        except BundleError:
+            raise
         except Exception as error:  # onnxruntime raises its own untyped exceptions
             raise BundleError(f"{POLICY} cannot be loaded by ONNX Runtime {ort.__version__}: {error}") from error
         self.contract = contract
@@ -87,6 +97,28 @@ class Policy:
             value = observation[name]
             feed[name] = value[None] if self.contract.history == 1 else value
         return self._session.run(["action"], feed)[0]
+
+
+def providers(wanted: str) -> list[str]:
+    """Execution providers of ONNX Runtime for one of ``PROVIDERS``, or for "auto": the fastest that is here.
+
+    Raises:
+        BundleError: there is no such one, or not in this ONNX Runtime.
+    """
+    import onnxruntime as ort
+
+    here = ort.get_available_providers()
+    found = [name for name, chain in PROVIDERS.items() if chain[0] in here]
+    if wanted == AUTO:
+        wanted = found[-1]
+    if wanted not in PROVIDERS:
+        raise BundleError(f"unknown provider {wanted!r}; the valid names are: {AUTO}, {', '.join(PROVIDERS)}")
+    if wanted not in found:
+        raise BundleError(
+            f"the ONNX Runtime of this interpreter cannot run a policy by {wanted}, only by {', '.join(found)}: install"
+            " onnxruntime-gpu there, or name an interpreter that has it"
+        )
+    return [name for name in PROVIDERS[wanted] if name in here]
 
 
 def write(path: str | Path, onnx: bytes, contract: Contract, card: dict[str, Any]) -> Path:
@@ -161,8 +193,9 @@ def read(path: str | Path) -> tuple[bytes, Contract, dict[str, Any]]:
     return contents[POLICY], contract, card
 
 
-def load(path: str | Path, expect: Contract | None = None, threads: int = 1) -> Policy:
-    """Read, verify and open a bundle; with ``expect``, refuse one made for another contract.
+def load(path: str | Path, expect: Contract | None = None, threads: int = 1, provider: str = CPU) -> Policy:
+    """Read, verify and open a bundle; with ``expect``, refuse one made for another contract. ``provider``: what runs
+    it, one of ``PROVIDERS``, or "auto".
 
     Raises:
         BundleError: incomplete, altered, or not loadable.
@@ -173,7 +206,7 @@ def load(path: str | Path, expect: Contract | None = None, threads: int = 1) -> 
         logging.getLogger(__name__).warning("%s: %s", path, NOT_VERIFIED)
     if expect is not None:
         expect.require_equal(contract, here="this set-up", there=str(path))
-    return Policy(onnx, contract, card, threads)
+    return Policy(onnx, contract, card, threads, provider)
 
 
 def main(argv: list[str]) -> int:

@@ -203,7 +203,7 @@ ROOMS = {
         "actions kinematics",
         "contract",
         "bundle control",
-        "dataset profile",
+        "dataset inference profile",
         "arbiter",
         "ros",
         "commands",

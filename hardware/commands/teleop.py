@@ -19,7 +19,6 @@ from robot.contract import Contract
 from robot.dataset.episodes import episode_files, read_headers
 from robot.errors import MissingDependency, PixelarmError
 from robot.files import require_file, require_folder
-from robot.packages import require_ours
 from robot.profile import ArmProfile
 from robot.ros import runtime, shared_memory
 
@@ -160,17 +159,15 @@ def _contract(what: str, arm: ArmProfile) -> Contract:
 
 
 def _of_task(name: str, arm: ArmProfile) -> Contract:
-    require_ours("sim")
     try:
-        from sim.envs.config import TaskConfig
-        from sim.envs.make import check_task, configured_task
+        from hardware.simulated.contracts import contract_of
+
+        return contract_of(name, arm.arm)
     except ImportError as error:
         raise MissingDependency(
             f"--contract {name} is neither a file nor a folder, and tasks are known where the simulator is installed: "
             "pip install 'pixelarm[sim]'"
         ) from error
-    check_task(name)
-    return configured_task(TaskConfig(name, arm=arm.arm)).contract
 
 
 # -------------------------------------------------------------------------------------------------------------- devices

@@ -58,6 +58,18 @@ def parser() -> argparse.ArgumentParser:
     add("--speed-scale", type=float, metavar="S", help="shorten every motion, in (0, 1] (default: as the profile)")
     add("--max-age-ms", type=float, metavar="MS", help="oldest observation used (default: as the contract)")
     add("--deadline-ms", type=float, metavar="MS", help="from observation to command (default: as the contract)")
+    add(
+        "--inference-python",
+        default="",
+        metavar="PYTHON",
+        help="run the network in a process of this interpreter: one with onnxruntime-gpu, say (default: in this one)",
+    )
+    add(
+        "--provider",
+        choices=(bundle.AUTO, *bundle.PROVIDERS),
+        default=bundle.CPU,
+        help="what runs the network; auto: the fastest that is there (default: %(default)s)",
+    )
     add("--allow-slow", action="store_true", help="start even if inference was measured too slow for the deadline")
     add("--stats", type=Path, metavar="FILE", help="write counters and latencies there (JSON) when it ends")
     add(
@@ -144,6 +156,8 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         require_file(args.stats)
     arm.require_contract(bundle.read(args.bundle)[1])
     wanted = {
+        "inference_python": args.inference_python or None,
+        "provider": args.provider,
         "dry_run": args.dry_run,
         "require_enable": args.require_enable,
         "speed_scale": args.speed_scale,

@@ -21,11 +21,13 @@ from typing import Any
 from robot import bundle, profile
 from robot.contract import Contract
 from robot.control.config import longest_inference_ms
+from robot.control.inference import Policy
 from robot.control.limits import LimitConfig, default_limits
 from robot.control.loop import Command, ControlLoop, LoopConfig
 from robot.control.timing import Clock
 from robot.errors import PixelarmError
 from robot.files import write_text
+from robot.inference.process import InferenceProcess
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime, waiting
 from robot.ros.arbitration import NODE, InCommand, ToArbiter
@@ -79,6 +81,8 @@ class PolicyNode(LifecycleNode):
         )
         declare("max_age_ms", 0.0, "oldest observation used, ms; 0: as the contract says", floating_point_range=[age])
         declare("deadline_ms", 0.0, "from observation to command, ms; 0: contract's", floating_point_range=[age])
+        declare("inference_python", "", "run the network in a process of this interpreter; empty: in this one")
+        declare("provider", bundle.CPU, "of ONNX Runtime: cpu, cuda, tensorrt or auto", read_only=True)
         declare("allow_slow", False, "activate even when inference was measured too slow for the deadline")
         declare("autostart", False, "configure and activate at start; exit when refused", read_only=True)
         declare("stats_path", "", "file for counters and times, written when the node ends", read_only=True)
@@ -123,7 +127,7 @@ class PolicyNode(LifecycleNode):
         if not path:
             raise PixelarmError("the parameter 'bundle' is empty; give the folder of a policy bundle")
         arm = ArmProfile.load(profile.find(str(self.get_parameter("profile").value), profile.shipped()))
-        policy = bundle.load(path)
+        policy = self._load(path)
         arm.require_contract(policy.contract)
         self.arm, self.arbiter = arm, bool(self.get_parameter("arbiter").value)
         self.dry_run = choice(self, "dry_run", arm.dry_run)  # behind an arbiter, that one publishes previews
@@ -156,6 +160,14 @@ class PolicyNode(LifecycleNode):
             f"{self.loop.deadline_ms:g} ms; arm {arm.name}{' (dry run)' if self.dry_run else ''}"
         )
         self._connect(self.loop, arm, required)
+
+    def _load(self, path: str) -> Policy:
+        python, provider = (str(self.get_parameter(name).value) for name in ("inference_python", "provider"))
+        if not python:
+            return bundle.load(path, provider=provider)
+        made = InferenceProcess(path, python, provider)
+        self._entities.append((lambda process: process.close(), made))
+        return made
 
     def _introduce(self, path: str, contract: Contract, enable: bool) -> None:
         """The first line: what this is, what it waits for, and where its commands go."""

@@ -31,7 +31,7 @@ from browser import Tab, browser  # noqa: E402
 from page_rig import free_port  # noqa: E402
 
 KEYS = (("KeyW", "KeyS"), ("KeyA", "KeyD"), ("KeyE", "KeyQ"))  # +x and -x, +y and -y, +z and -z of the base
-SPEED_M_S = 0.25
+SPEED_M_S = 0.35
 HOVER_M, NEAR_M, LIFTED_M, HELD_M = 0.06, 0.008, 0.12, 0.02
 PATIENCE_S = 40.0  # of one episode
 
@@ -91,7 +91,7 @@ class Person:
             await asyncio.sleep(0.05 if max(abs(way[axis]) for axis in away) > 0.03 else 0.03)
             if max(abs(way[axis]) for axis in away) <= 0.03:
                 await self.hold("ShiftLeft")
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(0.12)
         await self.hold("ShiftLeft")
 
     async def press(self, code: str) -> None:
@@ -101,15 +101,13 @@ class Person:
 
     async def lift(self, cube: np.ndarray) -> bool:
         """Take the cube and raise it; whether the hand is up and holds something."""
-        await self.hold("ShiftLeft")
-        await asyncio.sleep(0.5)
         await self.go(cube + (0.0, 0.0, HOVER_M), 0.02)
         await self.go(cube, NEAR_M, axes=(0, 1))
         await self.go(cube, NEAR_M)
         await self.press("Space")
-        await asyncio.sleep(1.0)
-        await self.go(cube + (0.0, 0.0, LIFTED_M), 0.02, axes=(2,))
-        await asyncio.sleep(1.2)  # it stays up
+        await asyncio.sleep(0.6)
+        await self.go(cube + (0.0, 0.0, LIFTED_M), 0.03, axes=(2,))
+        await asyncio.sleep(0.8)  # it stays up
         return bool(self.eye.hand[2] > cube[2] + LIFTED_M - 0.04 and self.eye.opening > HELD_M)
 
 

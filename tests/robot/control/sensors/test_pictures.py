@@ -35,6 +35,18 @@ def test_a_camera_that_froze_while_the_arm_stood_is_found_when_it_moves_unless_i
     assert found[8] is None
 
 
+def test_a_simulated_camera_with_noise_is_found_frozen_though_the_arm_stands_at_first() -> None:
+    """Noise showed that its pictures are a sensor's; one change, at a scene that is set up anew, shows nothing."""
+    for differing, expected in ((4, "frozen_picture"), (2, None)):
+        pictures = Pictures(simulated=True)
+        for number in range(differing):
+            pictures.check("front", picture(number), at(0.0))
+        for _ in range(5):
+            assert pictures.check("front", picture(9), at(0.0)) is None
+        found = [pictures.check("front", picture(9), at(0.01 * step)) for step in range(1, 6)]
+        assert (found[-1] or [None])[0] == expected
+
+
 def test_a_drawn_picture_that_changes_does_not_prove_a_sensor() -> None:
     pictures = Pictures(simulated=True)
     for _ in range(4):
