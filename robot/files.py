@@ -38,6 +38,16 @@ def write_json(path: Path, data: Any) -> None:
 PARTIAL = ".partial-"  # how the name of a file begins that ``write_bytes`` has not finished
 
 
+def _sync_folder(folder: Path) -> None:
+    """A new name is on disk only when its folder is."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # some file systems cannot
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write under another name in the same folder, flush to disk, rename. A killed process leaves the other name."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL, suffix=path.suffix)
@@ -49,6 +59,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         partial.chmod(0o644)
         os.replace(partial, path)
+        _sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 

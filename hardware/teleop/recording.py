@@ -5,7 +5,9 @@ them. The action between two observations is what the arm was told by the second
 kind from what was measured at the first: the numbers by which a policy would have sent it there. It is clipped to the
 contract's bounds, and how often that changed something is stored with the episode.
 
-An episode is in memory until its outcome is said; it is written in a thread of its own.
+Each step goes into the episode's log as it comes (``robot.dataset.log``), so that a process that is killed, or a power
+cut, loses a second of it at most: ``pixelarm dataset FOLDER --recover``. When its outcome is said it is written as a
+file of its own, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from robot.control.mailbox import Mailbox, ObservationSet
 from robot.control.rules import Stop
 from robot.control.timing import Clock
 from robot.dataset.episodes import Recorder
+from robot.dataset.log import EpisodeLog, left_over
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
 
@@ -34,7 +37,8 @@ MOST_STEPS = 6000  # of one episode in memory: ten minutes at 10 Hz
 SOON = 0.75  # of a period after the last observation: sooner is of a camera that is faster than the contract
 GAP = 1.5  # periods between two observations in a motion
 
-Ended = tuple[str, list[ObservationSet], list[np.ndarray], dict[str, Any]]  # outcome, observations, actions, provenance
+# outcome, observations, actions, provenance, log
+Ended = tuple[str, list[ObservationSet], list[np.ndarray], dict[str, Any], EpisodeLog]
 
 
 class Recording:
@@ -71,7 +75,12 @@ class Recording:
         self._clear()
         self.kept = self.failed = 0
         self._lock = threading.RLock()
-        self._folder = folder
+        self._folder, self._log_failed = folder, ""
+        if logs := left_over(folder):
+            say(
+                f"{len(logs)} episodes were cut off here: `pixelarm dataset {folder} --recover` makes files of them, "
+                "when nobody records"
+            )
         self._recorders = {SUCCESS: self._recorder(folder)}  # now: a folder that does not fit is refused
         self._queue: queue.Queue[Ended | None] = queue.Queue()
         self._writer = threading.Thread(target=self._write, name="recording", daemon=True)
@@ -86,6 +95,7 @@ class Recording:
         self._moving = False  # held at the last observation
         self._clipped = self._gaps = 0
         self._before: Target | None = None  # as commanded at the last observation
+        self._log: EpisodeLog | None = None
 
     # ----------------------------------------------------------------------------------------------------------- heard
     def put_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
@@ -117,11 +127,14 @@ class Recording:
             if not self._seen:
                 if held:
                     self._seen, self._moving, self._before = [seen], True, self._commanded
+                    self._open_log(seen)
                 return
             if self._moving and len(self._actions) < MOST_STEPS:
                 self._act(seen)
             else:
                 self._seen[-1] = seen  # the arm rested since
+                if self._log is not None:
+                    self._log.later(seen.values, seen.stamp_ns)
             self._moving, self._before = held, self._commanded
 
     def _due(self, seen: ObservationSet) -> bool:
@@ -141,26 +154,40 @@ class Recording:
         self._gaps += passed_s > GAP * self.contract.period_s
         self._actions.append(clipped)
         self._seen.append(seen)
+        if self._log is not None:
+            self._log.step(clipped, seen.values, seen.stamp_ns)
+            if self._log.failure and self._log.failure != self._log_failed:
+                self._log_failed = self._log.failure
+                self._say(self._log_failed)
+
+    def _open_log(self, seen: ObservationSet) -> None:
+        provenance = self.provenance if self.scene is None else {**self.provenance, "seed": self.scene}
+        self._log = EpisodeLog(self._folder, self.contract, provenance)
+        self._log.first(seen.values, seen.stamp_ns)
 
     # ------------------------------------------------------------------------------------------------------------- end
     def end(self, outcome: str) -> None:
         """End the episode, if there is one, with one of ``hardware.teleop.desk.OUTCOMES``."""
         with self._lock:
-            if not self._actions:
+            if not self._actions or self._log is None:
+                if self._log is not None:
+                    self._log.remove()
                 self._clear()
                 self._say("no episode: it begins when you move the arm")
                 return
-            seen, actions, extra = self._seen, self._actions, self._extra()
+            seen, actions, extra, log = self._seen, self._actions, self._extra(), self._log
             self._clear()
         if outcome == DISCARD:
+            log.remove()
             self._say(f"{len(actions)} steps were discarded")
             return
-        self._queue.put((outcome, seen, actions, extra))
+        self._queue.put((outcome, seen, actions, extra, log))
 
     def _extra(self) -> dict[str, Any]:
         passed_s = (self._seen[-1].stamp_ns - self._seen[0].stamp_ns) * 1e-9
         scene = {} if self.scene is None else {"seed": self.scene}
-        return {**scene, "clipped": int(self._clipped), "gaps": int(self._gaps), "seconds": round(passed_s, 2)}
+        log: dict[str, Any] = {} if self._log is None else {"log": self._log.name}
+        return {**scene, **log, "clipped": int(self._clipped), "gaps": int(self._gaps), "seconds": round(passed_s, 2)}
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
@@ -170,8 +197,14 @@ class Recording:
                 self._say(f"the episode was not written: {error}")
 
     def _write_one(
-        self, outcome: str, seen: list[ObservationSet], actions: list[np.ndarray], extra: dict[str, Any]
+        self,
+        outcome: str,
+        seen: list[ObservationSet],
+        actions: list[np.ndarray],
+        extra: dict[str, Any],
+        log: EpisodeLog,
     ) -> str:
+        log.end(outcome, extra)  # said and on disk: whatever happens now, it is kept
         if outcome not in self._recorders:
             self._recorders[outcome] = self._recorder(self._folder / FAILURES)
         recorder, last = self._recorders[outcome], len(actions) - 1
@@ -180,15 +213,23 @@ class Recording:
             ended = i == last and outcome == SUCCESS
             recorder.add(action, float(ended), ended, seen[i + 1].values, seen[i + 1].stamp_ns)
         path = recorder.end(success=outcome == SUCCESS)
+        log.remove()
         self.kept, self.failed = self.kept + (outcome == SUCCESS), self.failed + (outcome == FAILURE)
         rough = f", {extra['gaps']} gaps" if extra["gaps"] else ""
         return f"{path.name}: {outcome}, {len(actions)} steps{rough}"
 
     def close(self) -> None:
-        """Write what was ended; an episode that is open is lost, and that is said."""
+        """Write what was ended; the log of an episode that is open stays, and that is said."""
         with self._lock:
-            if self._actions:
-                self._say(f"the open episode of {len(self._actions)} steps is not kept")
+            if self._log is not None and self._actions:
+                self._log.close()
+                self._say(
+                    f"the open episode of {len(self._actions)} steps is in {self._log.path}: `pixelarm dataset "
+                    f"{self._folder} --recover` makes a file of it"
+                )
+            elif self._log is not None:
+                self._log.remove()
+            self._log = None
         self._queue.put(None)
         self._writer.join(timeout=30.0)
         for recorder in self._recorders.values():

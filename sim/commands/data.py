@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from robot.dataset import command as dataset
 from robot.dataset.episodes import episode_files, read_episode, read_headers, write_index
 from robot.errors import DatasetError, PixelarmError
 from robot.files import Claim, require_folder
@@ -157,6 +158,11 @@ def _parser() -> argparse.ArgumentParser:
     _make_options(verbs)
     _check_options(verbs)
     _render_options(verbs)
+    recover = verbs.add_parser(
+        "recover", allow_abbrev=False, help="episodes of what a recorder that was killed has left"
+    )
+    recover.add_argument("folder", type=Path, help="of the dataset; as `pixelarm dataset FOLDER --recover` has it")
+    recover.set_defaults(run=lambda args: dataset.main([str(args.folder), "--recover"]))
     return parser
 
 

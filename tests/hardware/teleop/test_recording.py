@@ -131,7 +131,7 @@ def test_outcomes(rig: Callable[..., Rig], tmp_path: Path) -> None:
     made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
     made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
     made.recording.close()
-    assert any("open episode of 1 steps is not kept" in words for words in made.said)
+    assert any("the open episode of 1 steps is in " in words for words in made.said)
     assert [len(Dataset(tmp_path / "hands")), len(Dataset(tmp_path / "hands" / FAILURES))] == [1, 1]
     assert not read_dataset(tmp_path / "hands" / FAILURES)[0].success
 
