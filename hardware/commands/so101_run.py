@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import termios
+import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
@@ -160,9 +161,13 @@ def _rehearse(args: argparse.Namespace, policy: Any, arm: ArmProfile) -> int:
     sessions: list[Session] = []
     with tqdm(total=args.episodes, desc="episodes over the bus", unit="episode") as bar, ExitStack() as stack:
 
+        def go_on() -> None:  # whatever ended the last scene
+            rehearsal.rest()
+            sessions[0].go_on()
+
         def on_event(event: dict[str, Any]) -> None:
             if event["event"] == "reset" and sessions:
-                sessions[0].begin()  # on a busy machine it may have lost command in the last one
+                threading.Thread(target=go_on, daemon=True).start()
             if event["event"] == "end":
                 bar.update()
                 results = rehearsal.arm.episodes.results if rehearsal.arm.episodes else []
@@ -206,5 +211,7 @@ def _report(session: Session, path: Path | None, more: dict[str, Any]) -> None:
             f"{between['p50']} ms, p99 {between['p99']} ms, max {between['max']} ms; faults {found['bus_faults']}",
             flush=True,
         )
+    for words in found["protections"]:
+        print(f"a servo protected itself: {words}")
     if path:
         write_json(path, {**found, **more})

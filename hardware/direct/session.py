@@ -25,7 +25,7 @@ from hardware.feetech.errors import Implausible, Unplugged
 from robot import rotations
 from robot.actions import JOINT_POSITION, Target
 from robot.arbiter.arbiter import Arbiter
-from robot.arbiter.modes import IDLE, POLICY
+from robot.arbiter.modes import FAULT, IDLE, POLICY
 from robot.control.config import LoopConfig, longest_inference_ms
 from robot.control.limits import default_limits, target_limits
 from robot.control.loop import Command, ControlLoop
@@ -107,7 +107,7 @@ class Session:
         self._begin, self._running, self.failure = False, False, ""
         self._said_s = time.monotonic()  # when it was last said what is waited for
         self.bus, self.intervals, self.latency = Samples(), Samples(), Samples()  # ms
-        self.faults = 0
+        self.faults, self.protections = 0, list[str]()  # cycles without an answer; why servos protected themselves
         self.on_commanded: Callable[[], None] = lambda: None  # called when the policy's target goes to the arm
         self._answered_ns = 0
         self._recovering, self._recovered = threading.Event(), threading.Event()
@@ -158,8 +158,12 @@ class Session:
         """The deadman of whoever stands beside the arm."""
         self.arbiter.put_enable(held)
 
-    def begin(self) -> None:
-        """Give command to the policy as soon as everything is there, if it has lost it."""
+    def go_on(self, within_s: float = 3.0) -> None:
+        """Give command to the policy as soon as everything is there, if it has lost it; end a fault before that."""
+        end = time.monotonic() + within_s
+        while self._running and (self.body.faulted or self.arbiter.mode == FAULT) and time.monotonic() < end:
+            if self.recover():
+                time.sleep(0.1)
         self._begin = True
 
     def recover(self) -> str:
@@ -293,6 +297,8 @@ class Session:
         if self._was_set_elsewhere:
             return
         self.faults += 1
+        if self.body.faulted and self.arbiter.mode != FAULT:
+            self.protections.append(str(error))
         if self.body.faulted:
             self.arbiter.put_cause("driver", str(error), "bus")
 
@@ -324,6 +330,7 @@ class Session:
             "bus_ms": self.bus.summary(),
             "interval_ms": self.intervals.summary(),
             "bus_faults": self.faults,
+            "protections": self.protections,
             "arbiter": self.arbiter.status(),
         }
 

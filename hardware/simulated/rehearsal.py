@@ -9,7 +9,6 @@ import numpy as np
 
 from hardware.direct.cameras import Heard, Lost
 from hardware.feetech.emulated.bus import EmulatedBus
-from hardware.feetech.emulated.servo import ROOM_C
 from hardware.feetech.settings import Settings
 from hardware.simulated.arm import ArmState, SimArm
 from hardware.simulated.episodes import Episodes
@@ -59,16 +58,15 @@ class Rehearsal:
         self.cameras[camera].show(pixels, stamp_ns)
 
     def on_episode(self, event: dict[str, Any]) -> None:
-        if event["event"] == "reset":
-            self._cool()
         self._on_event(event)
 
-    def _cool(self) -> None:
-        """Scenes follow one another without the minutes that somebody needs to set them up; how servos heat is a guess
-        of the emulation, and nothing to rehearse."""
+    def rest(self) -> None:
+        """What somebody does who sets up the next scene, and the minutes that it takes: servos cool, and one that has
+        protected itself is switched off and on. Not from ``on_event``, whose thread owns the arm that the bus waits
+        for."""
         with self._bus.lock:
             for servo in self._bus.servos.values():
-                servo.temperature = ROOM_C
+                servo.rest()
 
     def close(self) -> None:
         """Raises what a thread of the simulation died of."""

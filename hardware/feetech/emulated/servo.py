@@ -62,6 +62,12 @@ class EmulatedServo:
         self._setpoint, self._speed, self._rate, self._load = self.encoder, 0.0, 0.0, 0.0
         self.sense(0.0)
 
+    def rest(self) -> None:
+        """Somebody lets it cool, and switches its power off and on if it has protected itself."""
+        self.temperature = ROOM_C
+        if self._overloaded:
+            self.power_cycle()
+
     # ------------------------------------------------------------------------------------------------------- registers
     @property
     def id(self) -> int:
