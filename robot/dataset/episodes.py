@@ -206,9 +206,14 @@ class Recorder:
             success=bool(success),
             provenance={**self.provenance, **self._extra},
         )
+        path = self.keep(episode)
+        self._open = False
+        return path
+
+    def keep(self, episode: Episode) -> Path:
+        """Check and write an episode that was put together elsewhere; returns its file."""
         path = self.folder / f"episode_{self._next:06d}.hdf5"
         write_episode(path, episode)
-        self._open = False
         self._next += 1
         self.episodes += 1
         write_index(self.folder)
