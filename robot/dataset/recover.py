@@ -101,6 +101,7 @@ def episode_of(found: Logged) -> Episode:
         terminated=terminated,
         stamps=np.array(found.stamps, np.int64),
         success=found.outcome == SUCCESS,
+        source=np.array([source for _, _, source in found.came], np.uint8),
         provenance={**found.provenance, **({} if found.outcome else {"truncated": True})},
     )
 

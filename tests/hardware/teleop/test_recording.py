@@ -15,6 +15,7 @@ from hardware.teleop.recording import FAILURES, Recording
 from robot import profile, rotations
 from robot.actions import Reference, Target, delta, target
 from robot.contract import Action, Camera, Contract, Proprio
+from robot.dataset import acting
 from robot.dataset.dataset import Dataset
 from robot.dataset.episodes import read_dataset
 from robot.dataset.log import left_over, read_log
@@ -102,6 +103,7 @@ def test_actions_are_deltas_from_what_was_measured(rig: Callable[..., Rig], tmp_
     assert episode.observations["agentview"][:, 0, 0, 0].tolist() == [2, 3, 4]
     assert episode.rewards.tolist() == [0, 1] and episode.terminated.tolist() == [False, True] and episode.success
     assert np.diff(episode.stamps).tolist() == [10**8, 10**8]
+    assert episode.source is not None and episode.source.tolist() == [acting.PERSON] * 2
     assert episode.provenance["clipped"] == 1 and episode.provenance["gaps"] == 0
 
 
@@ -243,7 +245,7 @@ def test_an_episode_that_cannot_be_written_stays_in_its_log(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("robot.dataset.episodes.write_bytes", full)
+        patched.setattr("robot.dataset.hdf5.write_bytes", full)
         made.end(SUCCESS)
     assert any("THE EPISODE OF 2 STEPS WAS NOT WRITTEN" in words for words in made.said)
     recover(tmp_path / "hands")
