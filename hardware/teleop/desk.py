@@ -73,6 +73,7 @@ class Desk:
         self.loop_hz = 0.0
         self.scene = 0  # how often a simulated scene was set up anew: devices forget what they wanted of its gripper
         self.listeners: list[Callable[[str], None]] = []  # hear the orders of an operator
+        self.hearers: list[Callable[[str], None]] = []  # hear what an operator is told, each sentence once
         self._said: deque[str] = deque(maxlen=4)
         self._lock = threading.Lock()
 
@@ -93,6 +94,8 @@ class Desk:
         """What the operator should know."""
         with self._lock:
             self._said.append(words)
+        for hearer in self.hearers:
+            hearer(words)
 
     def report(self) -> dict[str, Any]:
         """Plain values, for a page or a terminal."""

@@ -151,6 +151,10 @@ def _in_base(values: list[float]) -> Three:
     return -y, -x, -z
 
 
+def _tell(words: str) -> None:
+    print(words, flush=True)
+
+
 class Handheld:
     """Reads a device's file in a thread until ``stop``.
 
@@ -173,6 +177,7 @@ class Handheld:
 
     def start(self) -> None:
         print(self._hands.words, flush=True)
+        self._desk.hearers.append(_tell)  # there is no page to look at
         self._thread.start()
 
     def stop(self) -> None:

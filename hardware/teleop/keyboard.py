@@ -144,5 +144,6 @@ def line(report: dict[str, Any]) -> str:
     arbiter, measured = report["arbiter"], report["measured"]
     where = "somewhere" if measured is None else ", ".join(f"{v:.3f}" for v in measured)
     hand = "holding" if report["pressed"] else report["words"]
-    said = f" | {report['said'][-1]}" if report["said"] else ""
+    troubles = (report.get("recording") or {}).get("troubles", [])
+    said = f" | LOOK: {troubles[0]}" if troubles else f" | {report['said'][-1]}" if report["said"] else ""
     return f"{arbiter['mode'] if arbiter else 'no arbiter'} | {where} m | {hand}{said}"[:150]

@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 
 from hardware.teleop.desk import DISCARD, FAILURE, SUCCESS
+from hardware.teleop.swapped import Known, first_pictures
+from hardware.teleop.watch import Watch
 from robot import rotations
 from robot.actions import KINDS, PROPRIO, Reference, Target, delta, origin
 from robot.contract import Contract
@@ -36,7 +38,6 @@ from robot.profile import ArmProfile
 
 MOST_STEPS = 6000  # of one episode: ten minutes at 10 Hz; it is in memory as it becomes a file
 SOON = 0.75  # of a period after the last observation: sooner is of a camera that is faster than the contract
-GAP = 1.5  # periods between two observations in a motion
 
 Ended = tuple[str, int, dict[str, Any], EpisodeLog]  # outcome, steps, provenance, log
 
@@ -70,6 +71,8 @@ class Recording:
         beside = {name: size for name, size in beside.items() if name not in {p.name for p in contract.proprio}}
         self._mailbox = Mailbox(contract, clock, contract.max_age_ms + 1e3 * contract.period_s, beside=beside)
         self._names = {p.name for p in contract.proprio} | set(beside)
+        known = Known(first_pictures(folder, contract))
+        self._watch = Watch(contract, self._names, clock.steady, say, arm.contract is not None, known)
         self._home = None if arm.home_xyzw is None else rotations.from_quaternion(np.array(arm.home_xyzw))
         self._commanded: Target | None = None
         self._clear()
@@ -94,7 +97,7 @@ class Recording:
         self._first_ns = 0
         self._steps = 0
         self._moving = False  # held at the last observation
-        self._clipped = self._gaps = 0
+        self._clipped = 0
         self._before: Target | None = None  # as commanded at the last observation
         self._log: EpisodeLog | None = None
         self._over = ""  # why the open episode takes no further steps
@@ -106,11 +109,13 @@ class Recording:
         if wanted is not None:
             fitted = self.arm.cameras[camera].fit(pixels, height=wanted.height, width=wanted.width)
             self._mailbox.put_image(camera, fitted, stamp_ns)
+            self._watch.put_image(camera, fitted, stamp_ns)
 
     def put_state(self, name: str, value: np.ndarray, stamp_ns: int) -> None:
         """Measured proprioception, by the names of ``robot.actions.PROPRIO``."""
         if name in self._names:
             self._mailbox.put_proprio(name, value, stamp_ns)
+            self._watch.put_state(name, value, stamp_ns)
 
     def put_command(self, target: Target) -> None:
         """The pose, and the gripper, that the arm was told last."""
@@ -120,6 +125,7 @@ class Recording:
     # ------------------------------------------------------------------------------------------------------------ step
     def step(self, held: bool) -> None:
         """Take the next observation if there is one; ``held``: the operator moves the arm now."""
+        self._watch.tick()
         with self._lock:
             if not self._mailbox.fresh:
                 return
@@ -153,6 +159,7 @@ class Recording:
         scene = {} if self.scene is None else {"seed": self.scene}
         self._log = EpisodeLog(self._folder, self.contract, {**self.provenance, **scene})
         self._log.first(seen.values, seen.stamp_ns)
+        self._watch.begin(seen.values)
         self._last, self._first_ns, self._moving, self._before = seen, seen.stamp_ns, True, self._commanded
 
     def _act(self, seen: ObservationSet, last: ObservationSet, log: EpisodeLog) -> None:
@@ -166,7 +173,7 @@ class Recording:
         if log.step(clipped, seen.values, seen.stamp_ns):
             self._steps += 1
             self._clipped += not np.allclose(action, clipped, atol=1e-6)
-            self._gaps += (seen.stamp_ns - last.stamp_ns) * 1e-9 > GAP * self.contract.period_s
+            self._watch.step((seen.stamp_ns - last.stamp_ns) * 1e-9)
 
     # ------------------------------------------------------------------------------------------------------------- end
     def end(self, outcome: str) -> None:
@@ -185,7 +192,7 @@ class Recording:
     def _about(self) -> dict[str, Any]:
         passed_s = (self._last.stamp_ns - self._first_ns) * 1e-9 if self._last else 0.0
         over = {"ended_early": self._over} if self._over else {}
-        return {**over, "clipped": int(self._clipped), "gaps": int(self._gaps), "seconds": round(passed_s, 2)}
+        return {**over, "clipped": int(self._clipped), **self._watch.end(), "seconds": round(passed_s, 2)}
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
@@ -209,8 +216,10 @@ class Recording:
             self._recorders[outcome] = self._recorder(self._folder / FAILURES)
         path = self._recorders[outcome].keep(episode_of(found))
         log.remove()
+        self._watch.know(found.observations[0])
         self.kept, self.failed = self.kept + (outcome == SUCCESS), self.failed + (outcome == FAILURE)
         rough = f", {about['gaps']} gaps" if about["gaps"] else ""
+        rough += f"; LOOK: {', '.join(about['troubles'])}" if about.get("troubles") else ""
         return f"{path.name}: {outcome}, {len(found.actions)} steps{rough}"
 
     def close(self) -> None:
@@ -237,4 +246,5 @@ class Recording:
             steps, over = self._steps, self._over
         state = f"recording, {steps} steps" if steps else "recording begins when you move the arm"
         state = f"THE EPISODE ENDED: {over}; say its outcome" if over else state
-        return {"words": f"{state}; {self.kept} kept, {self.failed} failures", "steps": steps, "kept": self.kept}
+        words = f"{state}; {self.kept} kept, {self.failed} failures"
+        return {"words": words, "steps": steps, "kept": self.kept, **self._watch.report()}

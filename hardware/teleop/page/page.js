@@ -119,6 +119,12 @@ function lamp(id, words, kind = "") {
   $(id).className = `lamp ${kind}`;
 }
 
+function fill(id, sentences) {
+  if ($(id).dataset.shown === sentences.join("\n")) return; // a screen reader says again what is put there again
+  $(id).dataset.shown = sentences.join("\n");
+  $(id).replaceChildren(...sentences.map((words) => Object.assign(document.createElement("li"), { textContent: words })));
+}
+
 function show(status) {
   drives = status.drives;
   const arbiter = status.arbiter, mode = arbiter?.mode ?? "no arbiter";
@@ -130,12 +136,13 @@ function show(status) {
   $("drive").hidden = drives || status.driven;
   $("gripper").textContent = `gripper: ${status.gripper > 0 ? "close" : "open"} (Space)`;
   $("recording").textContent = status.recording ? status.recording.words : "";
+  fill("troubles", status.recording?.troubles ?? []);
   for (const name of Object.keys(setting.orders)) {
     const button = $(`order-${name}`);
     if (button) button.disabled = !drives;
   }
   for (const map of maps) map.draw(status.measured, status.target, setting.leash_m);
-  $("said").replaceChildren(...status.said.map((words) => Object.assign(document.createElement("li"), { textContent: words })));
+  fill("said", status.said);
   numbers(status);
   const hits = Object.values(status.held_back).reduce((sum, n) => sum + n, 0);
   if (status.pressed && hits > heldBack) navigator.vibrate?.(30);

@@ -140,6 +140,16 @@ def test_a_device_speaks_while_it_is_held_and_a_pulled_plug_lets_go(tmp_path: Pa
     plug.handheld.stop()
 
 
+def test_what_an_operator_is_told_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pad has no page beside it."""
+    plug = Plug(tmp_path)
+    plug.desk.say("LOOK: a camera died")
+    os.close(plug.file)
+    assert until(lambda: plug.left)
+    plug.handheld.stop()
+    assert "LOOK: a camera died" in capsys.readouterr().out
+
+
 def test_a_spacemouse_is_found_by_its_maker(tmp_path: Path) -> None:
     for name, about in (
         ("hidraw0", "HID_ID=0003:0000046D:0000C31C\nHID_NAME=Logitech USB Keyboard"),

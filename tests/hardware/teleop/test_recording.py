@@ -251,3 +251,46 @@ def test_an_episode_that_cannot_be_written_stays_in_its_log(
     recover(tmp_path / "hands")
     (episode,) = read_dataset(tmp_path / "hands")  # its operator had said success
     assert episode.success and len(episode) == 2
+
+
+def test_what_goes_wrong_is_said_while_it_is_recorded(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    made = rig()
+    for i in range(4):
+        made.step((0.40 + 0.01 * i, 0, 0.2), (0.42 + 0.01 * i, 0, 0.2))
+    made.clock.now_s += 0.6
+    made.recording.step(True)
+    assert any(words.startswith("LOOK: 'agentview' has sent nothing new") for words in made.said)
+    assert any("'agentview' has sent nothing new" in words for words in made.recording.report()["troubles"])
+    made.step((0.44, 0, 0.2), (0.46, 0, 0.2))
+    made.end(SUCCESS)
+    assert any("episode_000000" in words and "silent agentview" in words for words in made.said), made.said
+    about = read_dataset(tmp_path / "hands")[0].provenance
+    assert about["gaps"] == 1 and "silent agentview" in about["troubles"]
+    assert about["achieved_hz"] == pytest.approx(4 / 1.0)  # steps of 0.1, 0.1, 0.1 and 0.7 s
+
+
+def test_cameras_that_changed_places_since_the_first_episodes_are_said(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    two = contract(cameras=(Camera("agentview", 8, 8), Camera("eye_in_hand", 8, 8)))
+    views = np.full((2, 8, 8, 3), 30, np.uint8)
+    views[0, :4], views[1, :, :4] = 220, 220  # bright above; bright at the left
+
+    def play(made: Rig, places: tuple[int, int]) -> None:
+        for i in range(3):
+            made.clock.now_s += 0.1
+            stamp = made.clock.now_ns()
+            for camera, place in zip(("agentview", "eye_in_hand"), places):
+                made.recording.put_image(camera, views[place] + np.uint8(i), stamp)
+            made.recording.put_state("eef_pos", np.array([0.4 + 0.01 * i, 0, 0.2]), stamp)
+            made.recording.put_state("eef_quat", DOWN, stamp)
+            made.recording.put_state("gripper_opening", np.array([0.08]), stamp)
+            made.recording.step(True)
+        made.end(SUCCESS)
+
+    first = rig(two)
+    play(first, (0, 1))
+    assert not any("swapped" in words for words in first.said)
+    second = rig(two)
+    play(second, (1, 0))
+    assert any("are they swapped?" in words for words in second.said)
+    troubles = [one.provenance.get("troubles") for one in read_dataset(tmp_path / "hands")]
+    assert troubles == [None, ["swapped agentview eye_in_hand"]]
