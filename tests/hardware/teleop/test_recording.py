@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import measure_recorder
 import numpy as np
 import pytest
 
@@ -294,3 +295,15 @@ def test_cameras_that_changed_places_since_the_first_episodes_are_said(rig: Call
     assert any("are they swapped?" in words for words in second.said)
     troubles = [one.provenance.get("troubles") for one in read_dataset(tmp_path / "hands")]
     assert troubles == [None, ["swapped agentview eye_in_hand"]]
+
+
+def test_what_is_measured_of_the_recorder_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two episodes of a second, 20 pictures a second of each camera."""
+    monkeypatch.setattr(measure_recorder, "BEFORE_S", 0.1)
+    found = measure_recorder.measure(tmp_path, minutes=2 / 60, episode_s=1.0)
+    assert found["episodes"] == 2 and found["said"] == {"an episode was written": 2}
+    assert found["pictures_sent"] == 40 == found["pictures_kept"] + found["dropped"]
+    kept = Dataset(tmp_path)
+    assert found["pictures_kept"] == sum(len(episode) + 1 for episode in kept)
+    assert found["mb"] == pytest.approx(sum(h.path.stat().st_size for h in kept.headers) / 1e6, abs=0.01)
+    assert not list(tmp_path.glob(".recording/*"))
