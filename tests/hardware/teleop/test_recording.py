@@ -251,3 +251,19 @@ def test_an_episode_that_cannot_be_written_stays_in_its_log(
     recover(tmp_path / "hands")
     (episode,) = read_dataset(tmp_path / "hands")  # its operator had said success
     assert episode.success and len(episode) == 2
+
+
+def test_a_camera_that_dies_is_said_within_a_second_while_an_episode_is_open(rig: Callable[..., Rig]) -> None:
+    made = rig()
+    made.number = 100  # bright pictures
+    for i in range(4):
+        made.step((0.40 + 0.01 * i, 0, 0.2), (0.42, 0, 0.2))
+    for _ in range(10):  # a second in which the arm goes on and its camera does not
+        made.clock.now_s += 0.1
+        made.recording.put_state("eef_pos", np.array([0.45, 0, 0.2]), made.clock.now_ns())
+        made.recording.put_state("eef_quat", DOWN, made.clock.now_ns())
+        made.recording.put_state("gripper_opening", np.array([0.08]), made.clock.now_ns())
+        made.recording.step(True)
+    assert made.said[-1] == "RECORDING: agentview has fallen silent"
+    report = made.recording.report()
+    assert report["trouble"] == ["agentview has fallen silent"] and "TROUBLE: agentview" in report["words"]
