@@ -1,7 +1,8 @@
 """What goes wrong while an operator records, said within a second: afterwards nothing can be done about it.
 
 A stream that died, a camera that is slower than the contract, cameras that are out of step, dark and frozen pictures
-(by the rules of the control loop), two cameras that changed places, observations that are missing.
+(by the rules of the control loop), two cameras that changed places, observations that are missing. While no episode is
+open, what may come of a scene that is set up anew is said only if it lasts.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from hardware.teleop.swapped import Known
 from robot.contract import Contract
 from robot.control.mailbox import OTHER_CLOCK_MS
 from robot.control.pictures import Pictures
+from robot.history import GAP
 
 SILENT_S, SILENT_PERIODS = 0.5, 3.0  # without a word, whichever is longer: the stream died
 FIRST_S = 3.0  # for a stream to begin
 SLOWEST = 0.9  # of the contract's rate
-GAP = 1.5  # periods between two observations in a motion
 SKEW = 0.5  # periods between two cameras
 WINDOW_S = 1.0  # over which rates and skew are taken
 FEWEST = 5  # messages, from which a rate or a skew is taken
 CALM_S = 1.0  # without it, until something is over
+BETWEEN_S = 2.0  # while no episode is open, until these are said: a simulated scene that is set up is silent for 1.5 s
+PASSING = ("silent", "slow", "skew")
 
 
 @dataclass
@@ -47,7 +50,9 @@ class _Stream:
 @dataclass
 class _Trouble:
     words: str
+    since_s: float
     seen_s: float
+    said: bool = False
 
 
 class Watch:
@@ -74,8 +79,9 @@ class Watch:
         self._period_s = contract.period_s
         self._silent_s = max(SILENT_S, SILENT_PERIODS * contract.period_s)
         self._cameras = [camera.name for camera in contract.cameras]
-        kept = max(FEWEST, round(WINDOW_S * contract.rate_hz)) + 1
-        self._streams = {name: _Stream(stamps_ns=deque(maxlen=kept)) for name in [*self._cameras, *sorted(states)]}
+        self._kept = max(FEWEST, round(WINDOW_S * contract.rate_hz)) + 1  # messages
+        names = [*self._cameras, *sorted(states)]
+        self._streams = {name: _Stream(stamps_ns=deque(maxlen=self._kept)) for name in names}
         self._pictures, self._known = Pictures(simulated), known or Known()
         self._measured: dict[str, np.ndarray] = {}
         self._first: dict[str, np.ndarray] = {}  # picture of each camera, until all have sent one
@@ -91,6 +97,8 @@ class Watch:
         """Of the open episode."""
         self._steps, self._moved_s, self._gaps = 0, 0.0, 0
         self._gap: tuple[float, str] | None = None  # steady s and words of the last one
+        self._passed_s: deque[float] = deque(maxlen=self._kept - 1)  # between the newest observations, without gaps
+        self._stepped_s = -math.inf  # steady clock, of the last step
         self._seen: set[str] = set()  # troubles, as its provenance names them
 
     # ----------------------------------------------------------------------------------------------------------- heard
@@ -144,10 +152,13 @@ class Watch:
         """Two observations of one motion, so far apart."""
         with self._lock:
             self._steps, self._moved_s = self._steps + 1, self._moved_s + passed_s
+            self._stepped_s = self._steady()
             if passed_s > GAP * self._period_s:
                 self._gaps += 1
                 words = f"observations are missing: {passed_s:.2f} s between two, wanted {self._period_s:.2f}"
                 self._gap = self._steady(), words
+            else:
+                self._passed_s.append(passed_s)
 
     def end(self) -> dict[str, Any]:
         """What the episode's provenance says of it."""
@@ -170,11 +181,16 @@ class Watch:
         with self._lock:
             now_s = self._steady()
             found = self._look(now_s)
-            words = [f"LOOK: {found[key]}" for key in found if key not in self._troubles]
-            for key, said in found.items():  # in the words in which it was said first
-                self._troubles.setdefault(key, _Trouble(said, now_s)).seen_s = now_s
+            words = []
+            for key, said in found.items():
+                trouble = self._troubles.setdefault(key, _Trouble(said, now_s, now_s))
+                trouble.seen_s = now_s
+                waits = key[0] in PASSING and not self._open and now_s - trouble.since_s < BETWEEN_S
+                if not trouble.said and not waits:
+                    trouble.said = True
+                    words.append(f"LOOK: {trouble.words}")
             over = [key for key, trouble in self._troubles.items() if now_s - trouble.seen_s > CALM_S]
-            words += [f"over: {self._troubles.pop(key).words}" for key in over]
+            words += [f"over: {past.words}" for past in map(self._troubles.pop, over) if past.said]
             if self._open:
                 self._seen |= {
                     f"{rule} {stream}".strip() for rule, stream in found if rule != "gap"
@@ -186,11 +202,18 @@ class Watch:
         """What is wrong now: rule and stream -> words."""
         found: dict[tuple[str, str], str] = {}
         for name, stream in self._streams.items():
-            if silence := self._silence(stream, now_s):
-                found["silent", name] = f"{name!r} {silence}"
+            if stream.heard_s is None:
+                if now_s - self._began_s > max(FIRST_S, self._silent_s):
+                    found["absent", name] = f"{name!r} has sent nothing yet: is it running?"
+            elif now_s - stream.heard_s > self._silent_s:
+                found["silent", name] = f"{name!r} has sent nothing new for {self._silent_s:.1f} s: is it unplugged?"
             elif stream.fault is not None:
                 found[stream.fault[0], name] = stream.fault[1]
-        silent = {name for rule, name in found if rule == "silent"}
+        return {**found, **self._look_at_time(now_s, {name for rule, name in found if rule in ("absent", "silent")})}
+
+    def _look_at_time(self, now_s: float, silent: set[str]) -> dict[tuple[str, str], str]:
+        """Rates, skew and gaps, and cameras that changed places."""
+        found: dict[tuple[str, str], str] = {}
         for name in self._cameras:
             rate = self._streams[name].rate_hz()
             if name not in silent and rate is not None and rate < SLOWEST * self._contract.rate_hz:
@@ -199,6 +222,12 @@ class Watch:
         if not silent & set(self._cameras) and len(self._skews) >= FEWEST and self.skew_s > SKEW * self._period_s:
             names, apart = ", ".join(map(repr, self._cameras)), f"{1e3 * self.skew_s:.0f} ms"
             found["skew", ""] = f"the pictures of {names} are {apart} apart: one of the cameras lags behind"
+        count = len(self._passed_s)
+        rate = count / sum(self._passed_s) if count and count == self._passed_s.maxlen else math.inf
+        moving = now_s - self._stepped_s <= self._silent_s
+        if not found and not silent and moving and rate < SLOWEST * self._contract.rate_hz:
+            words = f"{rate:.1f} observations a second are recorded; the contract wants {self._contract.rate_hz:g}"
+            found["rate", ""] = words
         for one, other in self._swapped:
             found["swapped", f"{one} {other}"] = (
                 f"{one!r} and {other!r} show what the other one showed in earlier episodes: are they swapped?"
@@ -206,12 +235,6 @@ class Watch:
         if self._gap is not None and now_s - self._gap[0] <= CALM_S:
             found["gap", ""] = self._gap[1]
         return found
-
-    def _silence(self, stream: _Stream, now_s: float) -> str:
-        if stream.heard_s is None:
-            return "has sent nothing yet" if now_s - self._began_s > max(FIRST_S, self._silent_s) else ""
-        silent_s = now_s - stream.heard_s
-        return f"has sent nothing new for {self._silent_s:.1f} s: is it unplugged?" if silent_s > self._silent_s else ""
 
     @property
     def skew_s(self) -> float:

@@ -41,7 +41,9 @@ def view(camera: str) -> np.ndarray:
 class Rig:
     """Two cameras at 10 Hz and the arm's position, at the watch's own clock. ``sends`` may be changed while it runs."""
 
-    def __init__(self, known: Known | None = None, offset_s: float = 0.0, late_s: float = 0.0) -> None:
+    def __init__(
+        self, known: Known | None = None, offset_s: float = 0.0, late_s: float = 0.0, episode: bool = True
+    ) -> None:
         self.now_s, self.said, self.number = 100.0, [], 0  # type: ignore[var-annotated]
         self.period_s = {FRONT: 0.1, HAND: 0.1}
         self.due_s = {FRONT: 100.0, HAND: 100.0 + offset_s}
@@ -52,6 +54,8 @@ class Rig:
         }
         self.position = np.zeros(3)
         self.watch = Watch(contract(), {"eef_pos"}, lambda: self.now_s, self.said.append, known=known)
+        if episode:
+            self.watch.begin({FRONT: view(FRONT), HAND: view(HAND)})
 
     def noisy(self, pixels: np.ndarray) -> np.ndarray:
         """As a sensor sends it: never the same twice."""
@@ -111,7 +115,20 @@ def test_a_stream_that_never_begins_is_said() -> None:
     rig = Rig()
     rig.sends[HAND] = None
     assert rig.run(2.9) == []
-    assert rig.run(0.3) == ["LOOK: 'hand' has sent nothing yet"]
+    assert rig.run(0.3) == ["LOOK: 'hand' has sent nothing yet: is it running?"]
+
+
+def test_between_episodes_a_silence_is_shown_and_said_only_if_it_lasts() -> None:
+    """A simulated scene that is set up anew sends nothing for 1.5 s."""
+    rig = Rig(episode=False)
+    rig.run(2.0)
+    sends, rig.sends[HAND] = rig.sends[HAND], None
+    assert rig.run(1.5) == [] and len(rig.watch.report()["troubles"]) == 1
+    rig.sends[HAND] = sends
+    assert rig.run(3.0) == []
+    rig.sends[HAND] = None
+    assert rig.run(2.3) == []  # half a second until it is silent, and two
+    assert [words.startswith("LOOK: 'hand' has sent nothing new") for words in rig.run(0.5)] == [True]
 
 
 def test_a_slow_camera() -> None:
@@ -148,7 +165,7 @@ def test_dark_and_frozen_pictures() -> None:
 
 
 def test_swapped_cameras_are_said_at_once() -> None:
-    rig = Rig(known=Known([{FRONT: view(FRONT), HAND: view(HAND)}]))
+    rig = Rig(known=Known([{FRONT: view(FRONT), HAND: view(HAND)}]), episode=False)
     rig.sends = {FRONT: lambda: rig.noisy(view(HAND)), HAND: lambda: rig.noisy(view(FRONT))}
     (words,) = rig.run(0.5)
     assert words == "LOOK: 'front' and 'hand' show what the other one showed in earlier episodes: are they swapped?"
@@ -200,6 +217,18 @@ def test_what_an_episode_says_of_itself() -> None:
     assert rig.watch.end() == {"gaps": 0}
     rig.run(2.0)
     assert rig.watch.report()["troubles"] == []
+
+
+def test_fewer_observations_than_the_contract_wants() -> None:
+    """Steps of 125 ms are 8 a second, though both cameras send 10; none of them is a gap of 1.5 periods."""
+    rig = Rig()
+    for _ in range(9):
+        rig.run(0.12)
+        rig.watch.step(0.125)
+    assert rig.said == []  # a second is not over
+    rig.watch.step(0.125)
+    assert rig.run(0.1) == ["LOOK: 8.0 observations a second are recorded; the contract wants 10"]
+    assert rig.run(2.0) == ["over: 8.0 observations a second are recorded; the contract wants 10"]  # the arm rests
 
 
 def test_the_desk_and_the_terminal_say_it() -> None:
