@@ -163,7 +163,7 @@ class Watch:
     def end(self) -> dict[str, Any]:
         """What the episode's provenance says of it."""
         with self._lock:
-            rate = {"achieved_hz": round(self._steps / self._moved_s, 2)} if self._moved_s > 0 else {}
+            rate = {"rate_hz": round(self._steps / self._moved_s, 2)} if self._moved_s > 0 else {}
             seen = {"troubles": sorted(self._seen)} if self._seen else {}
             found = {"gaps": self._gaps, **rate, **seen}
             self._open = False
@@ -190,7 +190,8 @@ class Watch:
                     trouble.said = True
                     words.append(f"LOOK: {trouble.words}")
             over = [key for key, trouble in self._troubles.items() if now_s - trouble.seen_s > CALM_S]
-            words += [f"over: {past.words}" for past in map(self._troubles.pop, over) if past.said]
+            past = {key: self._troubles.pop(key) for key in over}
+            words += [f"over: {trouble.words}" for key, trouble in past.items() if trouble.said and key[0] != "gap"]
             if self._open:
                 self._seen |= {
                     f"{rule} {stream}".strip() for rule, stream in found if rule != "gap"

@@ -267,7 +267,7 @@ def test_what_goes_wrong_is_said_while_it_is_recorded(rig: Callable[..., Rig], t
     assert any("episode_000000" in words and "silent agentview" in words for words in made.said), made.said
     about = read_dataset(tmp_path / "hands")[0].provenance
     assert about["gaps"] == 1 and "silent agentview" in about["troubles"]
-    assert about["achieved_hz"] == pytest.approx(4 / 1.0)  # steps of 0.1, 0.1, 0.1 and 0.7 s
+    assert about["rate_hz"] == pytest.approx(4 / 1.0)  # steps of 0.1, 0.1, 0.1 and 0.7 s
 
 
 def test_cameras_that_changed_places_since_the_first_episodes_are_said(rig: Callable[..., Rig], tmp_path: Path) -> None:

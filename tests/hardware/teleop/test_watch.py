@@ -213,7 +213,7 @@ def test_what_an_episode_says_of_itself() -> None:
         rig.watch.step(passed_s)
     assert rig.run(0.1) == ["LOOK: observations are missing: 0.30 s between two, wanted 0.10"]
     assert rig.watch.report()["gaps"] == 1
-    assert rig.watch.end() == {"gaps": 1, "achieved_hz": 8.33}
+    assert rig.watch.end() == {"gaps": 1, "rate_hz": 8.33}
     assert rig.watch.end() == {"gaps": 0}
     rig.run(2.0)
     assert rig.watch.report()["troubles"] == []
