@@ -100,6 +100,7 @@ class Recording:
         self._steps = 0
         self._moving = False  # held at the last observation
         self._clipped = self._gaps = 0
+        self._moved_s = 0.0  # of all steps together
         self._before: Target | None = None  # as commanded at the last observation
         self._log: EpisodeLog | None = None
         self._over = ""  # why the open episode takes no further steps
@@ -148,7 +149,9 @@ class Recording:
             self._last, self._moving, self._before = seen, held, self._commanded
 
     def _due(self, seen: ObservationSet) -> bool:
-        due = seen.stamp_ns - self._taken_ns > SOON * 1e9 * self.contract.period_s
+        passed_ns = seen.stamp_ns - self._taken_ns
+        back = passed_ns < 0 and self._last is None  # a simulated clock began anew
+        due = back or passed_ns > SOON * 1e9 * self.contract.period_s
         self._taken_ns = seen.stamp_ns if due else self._taken_ns
         return due
 
@@ -177,7 +180,9 @@ class Recording:
         if log.step(clipped, seen.values, seen.stamp_ns):
             self._steps += 1
             self._clipped += not np.allclose(action, clipped, atol=1e-6)
-            self._gaps += (seen.stamp_ns - last.stamp_ns) * 1e-9 > GAP * self.contract.period_s
+            passed_s = (seen.stamp_ns - last.stamp_ns) * 1e-9
+            self._moved_s += passed_s
+            self._gaps += passed_s > GAP * self.contract.period_s
 
     # ------------------------------------------------------------------------------------------------------------- end
     def end(self, outcome: str) -> None:
@@ -195,7 +200,9 @@ class Recording:
 
     def _about(self) -> dict[str, Any]:
         passed_s = (self._last.stamp_ns - self._first_ns) * 1e-9 if self._last else 0.0
-        over = {"ended_early": self._over} if self._over else {}
+        over: dict[str, Any] = {"ended_early": self._over} if self._over else {}
+        if self._moved_s > 0:
+            over["rate_hz"] = round(self._steps / self._moved_s, 2)
         return {**over, "clipped": int(self._clipped), "gaps": int(self._gaps), "seconds": round(passed_s, 2)}
 
     def _write(self) -> None:

@@ -71,6 +71,8 @@ class Watch:
         """A whole observation came, and was taken; ``moving``: a step of an episode leads to it."""
         with self._lock:
             period_s = self.contract.period_s
+            if self._stamps and stamp_ns <= self._stamps[-1]:
+                self._stamps.clear()  # a simulated clock began anew
             passed_s = (stamp_ns - self._stamps[-1]) * 1e-9 if self._stamps else 0.0
             if moving and passed_s > GAP * period_s:
                 self._gap_s = max(self._gap_s, passed_s)

@@ -112,14 +112,16 @@ def test_the_map_has_ahead_upwards_and_left_on_the_left() -> None:
 
 def test_objects_that_a_simulator_said_are_on_the_map_and_have_hints_of_their_own(tmp_path: Path) -> None:
     def cube(number: int) -> dict[str, Any]:
-        return {"objects": {"cube": [0.5 + 0.02 * number, 0.0, 0.02]}}
+        return {"objects": {"cube": [0.5 + 0.2 * number, 0.0, 0.02]}}
 
     folder = dataset(tmp_path / "cubes", [replace(one, provenance=cube(0)) for one in starts(20)])
     text = view(folder, 5).read_text()
     assert len(re.findall(r'<rect class="c0"', text)) == 20 and "■ cube" in text
     assert "Every episode begins with cube at one place" in text
     spread = [summary(replace(one, provenance=cube(n % 2))) for n, one in enumerate(starts(27))]
-    assert "No episode begins with cube in these fields" in " ".join(hints(spread))
+    assert "Of the area over which cube lies at the start, no episode covers: near, in the middle;" in " ".join(
+        hints(spread)
+    )
 
 
 def test_fields_of_the_map_in_which_nothing_begins_are_named() -> None:
