@@ -12,6 +12,7 @@ from robot.dataset.view.summary import Summary
 FEW = 20  # demonstrations
 SAME_M = 0.005  # starts this near to each other are one
 FIELDS = 3  # of the map, each way
+SPREAD_M = 0.1  # of the starts: over a smaller area no field is missed
 ENOUGH = 20  # starts, of which one would expect some in each field
 JERKY, RESTING, CLIPPED = 0.1, 0.3, 0.2  # shares of steps
 LONG = 3.0  # medians
@@ -51,8 +52,8 @@ def _places(what: str, places: np.ndarray) -> list[str]:
     spread = np.ptp(places[:, :2], axis=0)
     if spread.max() < SAME_M:
         return [f"Every episode begins with {what} at one place, within {1e3 * spread.max():.1f} mm: vary it."]
-    empty = uncovered(places[:, :2]) if len(places) >= ENOUGH else []
-    return [f"No episode begins with {what} in these fields of the map: {'; '.join(empty)}."] if empty else []
+    empty = uncovered(places[:, :2]) if len(places) >= ENOUGH and spread.max() >= SPREAD_M else []
+    return [f"Of the area over which {what} lies at the start, no episode covers: {'; '.join(empty)}."] if empty else []
 
 
 def uncovered(places: np.ndarray) -> list[str]:

@@ -15,7 +15,7 @@ from robot.dataset.log import left_over
 from robot.dataset.recover import FAILURES, RECOVERED
 from robot.dataset.view.drawing import acted, curves, film, picked, start_map
 from robot.dataset.view.hints import hints
-from robot.dataset.view.summary import Objects, Summary, shares, summarise
+from robot.dataset.view.summary import Summary, shares, summarise
 from robot.files import write_text
 
 PAGE = "view.html"
@@ -27,17 +27,11 @@ _COLOURS = "".join(
 )
 
 
-def no_objects(episode: Episode) -> dict[str, np.ndarray]:
-    """Where nobody knows the simulator's objects."""
-    return {}
-
-
-def view(folder: Path, most: int, objects: Objects = no_objects) -> Path:
+def view(folder: Path, most: int) -> Path:
     """Write ``FOLDER/view.html``, which needs no other file, and return it.
 
     Args:
         most: episodes shown with film and curves, evenly spread; all count in the map and the hints.
-        objects: where a simulator's objects are when an episode begins.
 
     Raises:
         DatasetError: as ``read_headers``.
@@ -51,7 +45,7 @@ def view(folder: Path, most: int, objects: Objects = no_objects) -> Path:
     found, parts = [], []
     for number, header in enumerate(headers):
         episode = read_episode(header.path)
-        summary = summarise(header.path.stem, episode, objects)
+        summary = summarise(header.path.stem, episode)
         found.append(summary)
         if number in shown:
             parts.append(_article(summary, episode, frames))

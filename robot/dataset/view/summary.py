@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +15,6 @@ from robot.history import GAP
 JERK = 0.5  # of an action's range, from one step to the next
 REST = 0.02  # of an action's range: less is no motion
 
-# where a simulator's objects are when an episode begins, name -> (3,) m in the arm's base; empty where none is known
-Objects = Callable[[Episode], dict[str, np.ndarray]]
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -29,7 +25,7 @@ class Summary:
     seconds: float
     success: bool
     start: np.ndarray | None  # (3,) m, of the end effector
-    objects: dict[str, np.ndarray]
+    objects: dict[str, np.ndarray]  # (3,) m when it began, where a simulator said them
     jerky: float  # share of the steps that change an arm's action by more than JERK of its range
     resting: float  # share of the steps with no motion and no change of the gripper
     gaps: int  # longer than 1.5 periods
@@ -41,7 +37,7 @@ class Summary:
     clipped: int = 0
 
 
-def summarise(name: str, episode: Episode, objects: Objects) -> Summary:
+def summarise(name: str, episode: Episode) -> Summary:
     seen = episode.observations.get("eef_pos")
     between_s = np.diff(episode.stamps) * 1e-9
     share = shares(episode.contract, episode.actions)
@@ -54,7 +50,7 @@ def summarise(name: str, episode: Episode, objects: Objects) -> Summary:
         seconds=float(between_s.sum()),
         success=episode.success,
         start=None if seen is None else seen[0],
-        objects=objects(episode),
+        objects={name: np.array(at) for name, at in episode.provenance.get("objects", {}).items()},
         jerky=float(np.mean(changes > JERK)) if len(changes) else 0.0,
         resting=float(np.mean(still)),
         gaps=int(np.sum(between_s > GAP * episode.contract.period_s)),

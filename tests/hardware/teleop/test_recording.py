@@ -147,7 +147,8 @@ def test_observations_that_come_late_are_counted(rig: Callable[..., Rig], tmp_pa
     made.clock.now_s += 0.1
     made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
     made.end(SUCCESS)
-    assert read_dataset(tmp_path / "hands")[0].provenance["gaps"] == 1
+    about = read_dataset(tmp_path / "hands")[0].provenance
+    assert about["gaps"] == 1 and about["rate_hz"] == 5.0  # one step, 0.2 s
 
 
 def test_a_camera_that_is_faster_than_the_contract_is_thinned_out(rig: Callable[..., Rig], tmp_path: Path) -> None:
@@ -157,6 +158,18 @@ def test_a_camera_that_is_faster_than_the_contract_is_thinned_out(rig: Callable[
         made.step((0.40 + 0.001 * i, 0, 0.2), (0.45, 0, 0.2))
     made.end(SUCCESS)
     assert np.diff(read_dataset(tmp_path / "hands")[0].stamps).tolist() == [9 * 10**7] * 3
+
+
+def test_a_clock_that_began_anew_stops_no_recording(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """A simulation that is started again counts from 0."""
+    made = rig()
+    for start_s in (100.0, 5.0):
+        made.clock.now_s = start_s
+        for i in range(3):
+            made.step((0.40 + 0.01 * i, 0, 0.2), (0.42, 0, 0.2))
+        made.recording.end(SUCCESS)
+    made.recording.close()
+    assert [len(episode) for episode in read_dataset(tmp_path / "hands")] == [2, 2]
 
 
 def test_episodes_join_those_of_the_same_contract_alone(rig: Callable[..., Rig], tmp_path: Path) -> None:

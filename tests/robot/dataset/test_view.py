@@ -7,6 +7,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def dataset(folder: Path, episodes: list[Episode]) -> Path:
 
 
 def summary(one: Episode) -> Summary:
-    return summarise("episode_000000", one, lambda _: {})
+    return summarise("episode_000000", one)
 
 
 def test_the_page_needs_no_other_file_and_shows_each_episode(tmp_path: Path) -> None:
@@ -107,6 +108,20 @@ def test_the_map_has_ahead_upwards_and_left_on_the_left() -> None:
     cross = re.search(r'<path class="bad" d="M([\d.]+) ([\d.]+)', text)
     assert circle and cross
     assert float(circle[1]) < float(cross[1]) and float(circle[2]) < float(cross[2])
+
+
+def test_objects_that_a_simulator_said_are_on_the_map_and_have_hints_of_their_own(tmp_path: Path) -> None:
+    def cube(number: int) -> dict[str, Any]:
+        return {"objects": {"cube": [0.5 + 0.2 * number, 0.0, 0.02]}}
+
+    folder = dataset(tmp_path / "cubes", [replace(one, provenance=cube(0)) for one in starts(20)])
+    text = view(folder, 5).read_text()
+    assert len(re.findall(r'<rect class="c0"', text)) == 20 and "■ cube" in text
+    assert "Every episode begins with cube at one place" in text
+    spread = [summary(replace(one, provenance=cube(n % 2))) for n, one in enumerate(starts(27))]
+    assert "Of the area over which cube lies at the start, no episode covers: near, in the middle;" in " ".join(
+        hints(spread)
+    )
 
 
 def test_fields_of_the_map_in_which_nothing_begins_are_named() -> None:
