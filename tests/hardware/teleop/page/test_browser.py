@@ -222,3 +222,18 @@ def test_pictures_are_drawn_and_a_lost_connection_is_mended_without_moving(tmp_p
 
     with served(LONG_S) as made:
         run(watch(made))
+
+
+def test_what_goes_wrong_with_a_recording_stands_in_red_until_it_is_over(tmp_path: Path) -> None:
+    async def watch(made: Served) -> None:
+        shown = "document.getElementById('troubles')"
+        async with opened(made, tmp_path) as (_, tab):
+            assert await tab.evaluate(f"getComputedStyle({shown}).display") == "none"
+            made.desk.recording = lambda: {"words": "recording, 3 steps", "troubles": ["no light", "no arm"]}
+            await tab.until(f"{shown}.innerText === 'no light\\nno arm'")
+            assert await tab.evaluate(f"getComputedStyle({shown}).backgroundColor") == "rgb(210, 69, 69)"
+            made.desk.recording = lambda: {"words": "recording, 4 steps", "troubles": []}
+            await tab.until(f"getComputedStyle({shown}).display === 'none'")
+
+    with served(LONG_S) as made:
+        run(watch(made))
