@@ -62,32 +62,41 @@ def contract() -> Contract:
     )  # fmt: skip
 
 
-def scenes(count: int = 64) -> np.ndarray:
-    """``(count, SIZE, SIZE, 3)`` uint8: soft stripes that move, and noise."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
-    phases = 2 * np.pi * np.arange(count)[:, None, None] / count
-    soft = [127 + 80 * np.sin(phases + k * x + 3 * y) for k in (4.0, 7.0, 11.0)]
-    noisy = np.stack(soft, axis=-1) + rng.normal(0.0, NOISE, (count, SIZE, SIZE, 3))
-    return noisy.clip(0, 255).astype(np.uint8)
+class Scene:
+    """Soft stripes that move, and noise. No two pictures are the same: what repeats would compress too well."""
+
+    def __init__(self, moments: int = 64) -> None:
+        self._rng = np.random.default_rng(0)
+        y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+        phases = 2 * np.pi * np.arange(moments)[:, None, None] / moments
+        soft = [127 + 80 * np.sin(phases + k * x + 3 * y) for k in (4.0, 7.0, 11.0)]
+        self._soft = np.stack(soft, axis=-1).astype(np.int16)  # 47 to 207
+        self._noise = self._rng.normal(0.0, NOISE, 1 << 22).round().astype(np.int16)
+
+    def picture(self, number: int) -> np.ndarray:
+        """``(SIZE, SIZE, 3)`` uint8."""
+        soft = self._soft[number % len(self._soft)]
+        at = int(self._rng.integers(len(self._noise) - soft.size))
+        return (soft + self._noise[at : at + soft.size].reshape(soft.shape)).astype(np.uint8)
 
 
 class Source:
     """Sends what is due, as the callbacks and the loop of the teleoperation node do."""
 
     def __init__(self) -> None:
-        self.pictures, self.sent = scenes(), 0  # sent by each camera
+        self.scene, self.sent = Scene(), 0  # sent by each camera
         self.late_ms = Samples()  # how late a tick came: another job, or the recorder, had the processor
 
-    def run(self, seconds: float, put: Callable[[int, int], None], tick: Callable[[], None]) -> None:
-        """``put(number, stamp_ns)`` for each set of pictures, ``tick()`` at ``TICK_HZ``."""
+    def run(self, seconds: float, put: Callable[[int, list[np.ndarray], int], None], tick: Callable[[], None]) -> None:
+        """``put(number, pictures, stamp_ns)`` for each set of pictures, ``tick()`` at ``TICK_HZ``."""
         start = due = time.monotonic()
         taken = 0
         while due - start < seconds:
             time.sleep(max(0.0, due - time.monotonic()))
             self.late_ms.add(1e3 * (time.monotonic() - due))
             while taken < (due - start) * RATE_HZ:
-                put(self.sent, time.time_ns())
+                pictures = [self.scene.picture(self.sent + 7 * shift) for shift in range(len(CAMERAS))]
+                put(self.sent, pictures, time.time_ns())
                 taken, self.sent = taken + 1, self.sent + 1
             tick()
             due += 1.0 / TICK_HZ
@@ -97,8 +106,7 @@ def measure(folder: Path, minutes: float, episode_s: float) -> dict[str, Any]:
     """What the recorder costs and loses; plain values."""
     source, said = Source(), Counter[str]()
     arm = profile.ArmProfile.load(profile.find("sim_panda", profile.shipped()))
-    source.run(BEFORE_S, lambda number, stamp: None, lambda: None)
-    alone = _share(lambda: source.run(BEFORE_S, lambda number, stamp: None, lambda: None))
+    alone = _share(lambda: source.run(BEFORE_S, lambda *_: None, lambda: None))
     source.sent, source.late_ms = 0, Samples()
     recording = Recording(folder, arm, contract(), {"device": "made up"}, lambda w: said.update([_kind(w)]), Clock())
     held_ms, log_bytes = Samples(), []
@@ -108,13 +116,12 @@ def measure(folder: Path, minutes: float, episode_s: float) -> dict[str, Any]:
         call()
         held_ms.add(1e3 * (time.perf_counter() - start))
 
-    def put(number: int, stamp: int) -> None:
+    def put(number: int, pictures: list[np.ndarray], stamp: int) -> None:
         at = np.array([0.4 + 0.05 * np.sin(number / 20), 0.0, 0.2])
         recording.put_command(Target(1.0, position=at, rotation=np.diag([1.0, -1.0, -1.0])))
         for name, value in (("eef_pos", at), ("eef_quat", QUATERNION), ("gripper_opening", np.array([0.08]))):
             recording.put_state(name, value, stamp)
-        for shift, camera in enumerate(CAMERAS):
-            pixels = source.pictures[(number + 7 * shift) % len(source.pictures)]
+        for camera, pixels in zip(CAMERAS, pictures):
             timed(lambda camera=camera, pixels=pixels: recording.put_image(camera, pixels, stamp))  # type: ignore[misc]
 
     def record() -> None:
