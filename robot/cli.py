@@ -221,6 +221,7 @@ COMMANDS: dict[str, Command] = {
     "bundle": Command("robot.bundle:main", "verify a policy bundle and show what it is", "BUNDLE", LOOK),
 }
 
+LIGHT = {"data recover": "robot.commands.data:main"}  # verbs that need none of their command's extras
 # Importable names that each extra brings. A missing one of these is for the user to install; any other is a bug.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "sim": ("mujoco", "robosuite", "gymnasium", "numba", "mujoco_warp", "warp", "matplotlib"),
@@ -261,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" for an arrow instead of an error
-    if not _someone_watches():
+    if sys.stderr is None or not sys.stderr.isatty():  # nobody watches
         os.environ.setdefault("TQDM_MININTERVAL", LOG_INTERVAL_S)
     try:
         status = _dispatch(argv)
@@ -302,7 +303,7 @@ def _dispatch(argv: list[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         raise PixelarmError(f"{error}; did you mean {near[0]!r}?" if near else str(error))
     try:
-        return int(resolve(name)(rest) or 0)
+        return int(resolve(name, *rest[:1])(rest) or 0)
     except ModuleNotFoundError as error:
         extra = _extra_of(error, COMMANDS[name])
         if extra is None:
@@ -310,10 +311,11 @@ def _dispatch(argv: list[str]) -> int:
         raise MissingDependency(_how_to_get(name, extra, str(error.name))) from error
 
 
-def resolve(name: str) -> Callable[[list[str]], int]:
-    """Import and return the function behind the subcommand ``name``."""
-    module, _, function = COMMANDS[name].target.partition(":")
-    simulates = {"sim", "train"} & set(COMMANDS[name].extras)
+def resolve(name: str, verb: str = "") -> Callable[[list[str]], int]:
+    """Import and return the function behind the subcommand ``name``, for its first argument."""
+    target = LIGHT.get(f"{name} {verb}", COMMANDS[name].target)
+    module, _, function = target.partition(":")
+    simulates = target == COMMANDS[name].target and {"sim", "train"} & set(COMMANDS[name].extras)
     require_ours("robot", module.partition(".")[0], *(["sim"] if simulates else []))
     return getattr(importlib.import_module(module), function)
 
@@ -343,10 +345,6 @@ def _version() -> str:
         return version("pixelarm")
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def _someone_watches() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _complain(message: str) -> None:

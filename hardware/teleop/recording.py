@@ -5,9 +5,10 @@ them. The action between two observations is what the arm was told by the second
 kind from what was measured at the first: the numbers by which a policy would have sent it there. It is clipped to the
 contract's bounds, and how often that changed something is stored with the episode.
 
-Each step goes into the episode's log as it comes (``robot.dataset.log``), so that a process that is killed, or a power
-cut, loses a second of it at most: ``pixelarm dataset FOLDER --recover``. When its outcome is said it is written as a
-file of its own, in a thread of its own.
+Each step goes into the episode's log as it comes (``robot.dataset.log``) and is nowhere else, so that a process that is
+killed, or a power cut, loses a second of it at most: ``pixelarm data recover FOLDER``. When its outcome is said the log
+becomes a file of its own, in a thread of its own. The loop never waits for a disk: where one is full or too slow the
+episode ends, and that is said.
 """
 
 from __future__ import annotations
@@ -28,17 +29,16 @@ from robot.control.mailbox import Mailbox, ObservationSet
 from robot.control.rules import Stop
 from robot.control.timing import Clock
 from robot.dataset.episodes import Recorder
-from robot.dataset.log import EpisodeLog, left_over
+from robot.dataset.log import EpisodeLog, left_over, read_log
+from robot.dataset.recover import FAILURES, episode_of
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
 
-FAILURES = "failures"  # folder beside the demonstrations: nobody learns from them by accident
-MOST_STEPS = 6000  # of one episode in memory: ten minutes at 10 Hz
+MOST_STEPS = 6000  # of one episode: ten minutes at 10 Hz; it is in memory as it becomes a file
 SOON = 0.75  # of a period after the last observation: sooner is of a camera that is faster than the contract
 GAP = 1.5  # periods between two observations in a motion
 
-# outcome, observations, actions, provenance, log
-Ended = tuple[str, list[ObservationSet], list[np.ndarray], dict[str, Any], EpisodeLog]
+Ended = tuple[str, int, dict[str, Any], EpisodeLog]  # outcome, steps, provenance, log
 
 
 class Recording:
@@ -75,11 +75,11 @@ class Recording:
         self._clear()
         self.kept = self.failed = 0
         self._lock = threading.RLock()
-        self._folder, self._log_failed = folder, ""
+        self._folder = folder
         if logs := left_over(folder):
             say(
-                f"{len(logs)} episodes were cut off here: `pixelarm dataset {folder} --recover` makes files of them, "
-                "when nobody records"
+                f"{len(logs)} episodes were cut off here: `pixelarm data recover {folder}` makes files of them, when "
+                "nobody records"
             )
         self._recorders = {SUCCESS: self._recorder(folder)}  # now: a folder that does not fit is refused
         self._queue: queue.Queue[Ended | None] = queue.Queue()
@@ -90,12 +90,14 @@ class Recording:
         return Recorder(folder, self.contract, self.provenance, append=True)
 
     def _clear(self) -> None:
-        self._seen: list[ObservationSet] = []
-        self._actions: list[np.ndarray] = []
+        self._last: ObservationSet | None = None  # the newest of the open episode
+        self._first_ns = 0
+        self._steps = 0
         self._moving = False  # held at the last observation
         self._clipped = self._gaps = 0
         self._before: Target | None = None  # as commanded at the last observation
         self._log: EpisodeLog | None = None
+        self._over = ""  # why the open episode takes no further steps
 
     # ----------------------------------------------------------------------------------------------------------- heard
     def put_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
@@ -124,112 +126,106 @@ class Recording:
             seen = self._mailbox.newest()
             if isinstance(seen, Stop) or not self._due(seen):
                 return
-            if not self._seen:
+            if self._last is None or self._log is None:
                 if held:
-                    self._seen, self._moving, self._before = [seen], True, self._commanded
-                    self._open_log(seen)
+                    self._begin(seen)
                 return
-            if self._moving and len(self._actions) < MOST_STEPS:
-                self._act(seen)
+            if self._over or self._ended(self._log):
+                return
+            if self._moving:
+                self._act(seen, self._last, self._log)
             else:
-                self._seen[-1] = seen  # the arm rested since
-                if self._log is not None:
-                    self._log.later(seen.values, seen.stamp_ns)
-            self._moving, self._before = held, self._commanded
+                self._log.later(seen.values, seen.stamp_ns)  # the arm rested since
+            self._last, self._moving, self._before = seen, held, self._commanded
 
     def _due(self, seen: ObservationSet) -> bool:
-        period_ns = 1e9 * self.contract.period_s
-        return not self._seen or seen.stamp_ns - self._seen[-1].stamp_ns > SOON * period_ns
+        return self._last is None or seen.stamp_ns - self._last.stamp_ns > SOON * 1e9 * self.contract.period_s
 
-    def _act(self, seen: ObservationSet) -> None:
+    def _ended(self, log: EpisodeLog) -> bool:
+        """Whether the open episode can take no further step; that is said once."""
+        most = f"{MOST_STEPS} steps are the most of an episode" if self._steps >= MOST_STEPS else ""
+        self._over = log.failure or most
+        if self._over:
+            self._say(f"THE EPISODE ENDED: {self._over}. What came before is kept: say its outcome, then go on")
+        return bool(self._over)
+
+    def _begin(self, seen: ObservationSet) -> None:
+        scene = {} if self.scene is None else {"seed": self.scene}
+        self._log = EpisodeLog(self._folder, self.contract, {**self.provenance, **scene})
+        self._log.first(seen.values, seen.stamp_ns)
+        self._last, self._first_ns, self._moving, self._before = seen, seen.stamp_ns, True, self._commanded
+
+    def _act(self, seen: ObservationSet, last: ObservationSet, log: EpisodeLog) -> None:
         """The action that led from the last observation to this one."""
-        measured = Reference.of(self._seen[-1].measured, self._home)
+        measured = Reference.of(last.measured, self._home)
         rotation = None if not KINDS[self.contract.action.kind].turns else measured.rotation
         wanted = self._commanded or Target(-1.0, position=measured.position, rotation=rotation)
         counted = origin(self.contract.action.counts_from, measured, self._before)
         action = delta(self.contract.action.kind, counted, wanted)
         clipped = self.contract.clip_action(action)
-        self._clipped += not np.allclose(action, clipped, atol=1e-6)
-        passed_s = (seen.stamp_ns - self._seen[-1].stamp_ns) * 1e-9
-        self._gaps += passed_s > GAP * self.contract.period_s
-        self._actions.append(clipped)
-        self._seen.append(seen)
-        if self._log is not None:
-            self._log.step(clipped, seen.values, seen.stamp_ns)
-            if self._log.failure and self._log.failure != self._log_failed:
-                self._log_failed = self._log.failure
-                self._say(self._log_failed)
-
-    def _open_log(self, seen: ObservationSet) -> None:
-        provenance = self.provenance if self.scene is None else {**self.provenance, "seed": self.scene}
-        self._log = EpisodeLog(self._folder, self.contract, provenance)
-        self._log.first(seen.values, seen.stamp_ns)
+        if log.step(clipped, seen.values, seen.stamp_ns):
+            self._steps += 1
+            self._clipped += not np.allclose(action, clipped, atol=1e-6)
+            self._gaps += (seen.stamp_ns - last.stamp_ns) * 1e-9 > GAP * self.contract.period_s
 
     # ------------------------------------------------------------------------------------------------------------- end
     def end(self, outcome: str) -> None:
         """End the episode, if there is one, with one of ``hardware.teleop.desk.OUTCOMES``."""
         with self._lock:
-            if not self._actions or self._log is None:
-                if self._log is not None:
-                    self._log.remove()
-                self._clear()
-                self._say("no episode: it begins when you move the arm")
-                return
-            seen, actions, extra, log = self._seen, self._actions, self._extra(), self._log
+            log, steps, about = self._log, self._steps, self._about()
             self._clear()
-        if outcome == DISCARD:
-            log.remove()
-            self._say(f"{len(actions)} steps were discarded")
-            return
-        self._queue.put((outcome, seen, actions, extra, log))
+        if not steps:
+            self._say("no episode: it begins when you move the arm")
+            outcome = DISCARD
+        elif outcome == DISCARD:
+            self._say(f"{steps} steps were discarded")
+        if log is not None:
+            self._queue.put((outcome, steps, about, log))
 
-    def _extra(self) -> dict[str, Any]:
-        passed_s = (self._seen[-1].stamp_ns - self._seen[0].stamp_ns) * 1e-9
-        scene = {} if self.scene is None else {"seed": self.scene}
-        log: dict[str, Any] = {} if self._log is None else {"log": self._log.name}
-        return {**scene, **log, "clipped": int(self._clipped), "gaps": int(self._gaps), "seconds": round(passed_s, 2)}
+    def _about(self) -> dict[str, Any]:
+        passed_s = (self._last.stamp_ns - self._first_ns) * 1e-9 if self._last else 0.0
+        over = {"ended_early": self._over} if self._over else {}
+        return {**over, "clipped": int(self._clipped), "gaps": int(self._gaps), "seconds": round(passed_s, 2)}
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
+            outcome, steps, about, log = item
             try:
-                self._say(self._write_one(*item))
+                if outcome == DISCARD:
+                    log.remove()
+                else:
+                    self._say(self._write_one(outcome, about, log))
             except (PixelarmError, OSError) as error:
-                self._say(f"the episode was not written: {error}")
+                self._say(
+                    f"THE EPISODE OF {steps} STEPS WAS NOT WRITTEN: {error}. It is in {log.path}: `pixelarm data "
+                    f"recover {self._folder}`, when nobody records"
+                )
 
-    def _write_one(
-        self,
-        outcome: str,
-        seen: list[ObservationSet],
-        actions: list[np.ndarray],
-        extra: dict[str, Any],
-        log: EpisodeLog,
-    ) -> str:
-        log.end(outcome, extra)  # said and on disk: whatever happens now, it is kept
+    def _write_one(self, outcome: str, about: dict[str, Any], log: EpisodeLog) -> str:
+        log.end(outcome, about)  # said and on disk: whatever happens now, it is kept
+        found = read_log(log.path)
+        found.outcome, found.provenance = outcome, {**found.provenance, **about}  # where a disk was too full for that
         if outcome not in self._recorders:
             self._recorders[outcome] = self._recorder(self._folder / FAILURES)
-        recorder, last = self._recorders[outcome], len(actions) - 1
-        recorder.start(seen[0].values, seen[0].stamp_ns, extra)
-        for i, action in enumerate(actions):
-            ended = i == last and outcome == SUCCESS
-            recorder.add(action, float(ended), ended, seen[i + 1].values, seen[i + 1].stamp_ns)
-        path = recorder.end(success=outcome == SUCCESS)
+        path = self._recorders[outcome].keep(episode_of(found))
         log.remove()
         self.kept, self.failed = self.kept + (outcome == SUCCESS), self.failed + (outcome == FAILURE)
-        rough = f", {extra['gaps']} gaps" if extra["gaps"] else ""
-        return f"{path.name}: {outcome}, {len(actions)} steps{rough}"
+        rough = f", {about['gaps']} gaps" if about["gaps"] else ""
+        return f"{path.name}: {outcome}, {len(found.actions)} steps{rough}"
 
     def close(self) -> None:
         """Write what was ended; the log of an episode that is open stays, and that is said."""
         with self._lock:
-            if self._log is not None and self._actions:
-                self._log.close()
-                self._say(
-                    f"the open episode of {len(self._actions)} steps is in {self._log.path}: `pixelarm dataset "
-                    f"{self._folder} --recover` makes a file of it"
-                )
-            elif self._log is not None:
-                self._log.remove()
-            self._log = None
+            log, steps = self._log, self._steps
+            self._clear()
+        if log is not None and steps:
+            log.close()
+            self._say(
+                f"the open episode of {steps} steps is in {log.path}: `pixelarm data recover {self._folder}` makes a "
+                "file of it"
+            )
+        elif log is not None:
+            log.remove()
         self._queue.put(None)
         self._writer.join(timeout=30.0)
         for recorder in self._recorders.values():
@@ -238,6 +234,7 @@ class Recording:
     def report(self) -> dict[str, Any]:
         """For the operator."""
         with self._lock:
-            steps = len(self._actions)
+            steps, over = self._steps, self._over
         state = f"recording, {steps} steps" if steps else "recording begins when you move the arm"
+        state = f"THE EPISODE ENDED: {over}; say its outcome" if over else state
         return {"words": f"{state}; {self.kept} kept, {self.failed} failures", "steps": steps, "kept": self.kept}

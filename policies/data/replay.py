@@ -18,6 +18,7 @@ import torch
 
 from policies.data.batch import Batch
 from robot.contract import Contract
+from robot.dataset import acting
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
 from robot.history import steps_back
@@ -334,10 +335,13 @@ class Replay:
 
 
 def examples(episode: Episode) -> np.ndarray:
-    """Which of an episode's N actions are examples to follow, ``(N,)`` bool: all of a demonstration, and where a person
-    intervened in a policy's episode, what that person did (the list ``interventions`` of its provenance: ``[first,
-    last]`` steps).
+    """Which of an episode's N actions are examples to follow, ``(N,)`` bool.
+
+    Where it says who acted (``source``), those of a person. Else all of a demonstration, and where a person intervened
+    in a policy's episode, what that person did (``interventions`` of its provenance: ``[first, last]`` steps).
     """
+    if episode.source is not None:
+        return np.asarray(episode.source == acting.PERSON)
     spans = episode.provenance.get("interventions")
     if spans is None:
         return np.ones(len(episode), bool)

@@ -28,7 +28,7 @@ from policies.runs.checkpoint import read_json
 from policies.runs.provenance import made_with
 from policies.training.options import own_options, required, seed_of, wants_help, whole
 from policies.training.train import compose, train
-from robot.dataset import recording
+from robot.dataset import acting, recording
 from robot.dataset.episodes import Recorder, episode_files, read_dataset, write_index
 from robot.errors import PixelarmError
 from robot.files import Claim, write_json, write_text
@@ -219,7 +219,8 @@ def play(env: Any, act: ActionOf, person: Person, recorder: Recorder, seed: int)
         action = act(observation) if correction is None else correction
         observation, reward, terminated, truncated, info = env.step(action)
         step += 1
-        recorder.add(action, reward, terminated, observation, step * period_ns)
+        who = acting.POLICY if correction is None else acting.PERSON
+        recorder.add(action, reward, terminated, observation, step * period_ns, who)
         over, success = terminated or truncated, bool(info["success"])
     if since is None or not success:
         recorder.discard()

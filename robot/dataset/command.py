@@ -13,7 +13,6 @@ from robot.contract import Contract
 from robot.dataset import recording
 from robot.dataset.episodes import Episode, episode_files, read_episode, read_header, write_index
 from robot.dataset.log import left_over
-from robot.dataset.recover import recover
 from robot.dataset.strays import common_contract, cure, misfit
 from robot.errors import DatasetError
 
@@ -29,15 +28,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--reindex", action="store_true", help="rebuild dataset.hdf5, the file robomimic opens, from the episodes"
     )
-    parser.add_argument(
-        "--recover",
-        action="store_true",
-        help="make episodes of what a recorder that was killed has left in the folder; those that were going on join "
-        "FOLDER/recovered, where nobody learns from them by accident",
-    )
     args = parser.parse_args(argv)
-    if args.recover:
-        return _recover(args.path)
     files = [args.path] if args.path.is_file() else episode_files(args.path)
     if not files:
         raise DatasetError(f"{args.path} is not a dataset (no episode_*.hdf5 in it); `pixelarm collect` records one")
@@ -55,16 +46,8 @@ def main(argv: list[str]) -> int:
     elif args.reindex and not args.path.is_file() and good:
         print(f"wrote {write_index(args.path)}")
     if not args.path.is_file() and (logs := left_over(args.path)):
-        print(f"{len(logs)} logs of episodes that were cut off: --recover makes files of them")
+        print(f"{len(logs)} episodes were cut off: `pixelarm data recover {args.path}` makes files of them")
     return 1 if bad else 0
-
-
-def _recover(folder: Path) -> int:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder: give that of the dataset")
-    found = recover(folder)
-    print("\n".join(found) if found else f"{folder}: no recorder has left anything there")
-    return 0
 
 
 def _contract_of(files: list[Path]) -> Contract | None:

@@ -18,6 +18,7 @@ Inside ``data/demo_0``, with N actions and N + 1 observations:
   is then ``terminated`` on each step on which the task is still done)
 * ``obs/NAME`` the first N observations; ``final_obs/NAME`` the last one, so that no frame is stored twice
 * ``stamps`` (N + 1,) int64, nanoseconds since the epoch; ``simulation/NAME``: see ``robot.dataset.simulated``
+* ``source`` (N,) uint8 and ``proposed`` (N, A) float32, where they are known: see ``robot.dataset.acting``
 * attributes: ``success``, ``num_samples``, ``provenance`` (JSON: device, operator, task, seed, git commit, library
   versions, and how it was recorded, see ``robot.dataset.recording``)
 
@@ -26,8 +27,6 @@ The file's ``data`` group holds ``contract`` (JSON), ``contract_hash``, ``total`
 
 from __future__ import annotations
 
-import errno
-import io
 import json
 import re
 from collections.abc import Callable
@@ -40,15 +39,15 @@ import h5py
 import numpy as np
 
 from robot.contract import Contract
-from robot.dataset import recording, simulated
+from robot.dataset import acting, recording, simulated
+from robot.dataset.hdf5 import read_file, write_atomically
 from robot.dataset.strays import common_contract, cure, misfit
-from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
-from robot.files import Claim, write_bytes
+from robot.errors import ContractMismatch, DatasetError, StrayEpisodes
+from robot.files import Claim
 
 INDEX = "dataset.hdf5"
 _FILE = re.compile(r"episode_(\d{6})\.hdf5$")
 LAYOUT = "pixelarm-episode/1"
-Read = TypeVar("Read")
 
 
 @dataclass
@@ -64,6 +63,8 @@ class Episode:
     success: bool
     provenance: dict[str, Any] = field(default_factory=dict)
     simulation: dict[str, np.ndarray] = field(default_factory=dict)  # see robot.dataset.simulated
+    source: np.ndarray | None = None  # (N,) uint8, who acted: see robot.dataset.acting
+    proposed: np.ndarray | None = None  # (N, A) float32, before limits
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -105,6 +106,7 @@ class Episode:
         if np.any(np.diff(self.stamps) <= 0):
             raise DatasetError("stamps do not increase")
         simulated.check(self.simulation, n)
+        acting.check(self.source, self.proposed, self.actions)
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,22 @@ class Recorder:
         self._rewards: list[float] = []
         self._terminated: list[bool] = []
         self._stamps = [stamp_ns]
+        self._sources: list[int | None] = []
+        self._proposed: list[np.ndarray | None] = []
         self._extra = provenance or {}
         self._open = True
 
     def add(
-        self, action: np.ndarray, reward: float, terminated: bool, observation: dict[str, np.ndarray], stamp_ns: int
+        self,
+        action: np.ndarray,
+        reward: float,
+        terminated: bool,
+        observation: dict[str, np.ndarray],
+        stamp_ns: int,
+        source: int | None = None,
+        proposed: np.ndarray | None = None,
     ) -> None:
+        """``source``, ``proposed``: see ``robot.dataset.acting``; the episode has them if each of its steps does."""
         if not self._open:
             raise DatasetError("no episode is open: call start() first")
         self.contract.check_observation(observation)
@@ -188,6 +200,8 @@ class Recorder:
         self._terminated.append(bool(terminated))
         self._observations.append(observation)
         self._stamps.append(stamp_ns)
+        self._sources.append(source)
+        self._proposed.append(proposed)
 
     def discard(self) -> None:
         self._open = False
@@ -205,10 +219,17 @@ class Recorder:
             stamps=np.array(self._stamps, np.int64),
             success=bool(success),
             provenance={**self.provenance, **self._extra},
+            source=acting.together(self._sources, np.uint8),
+            proposed=acting.together(self._proposed, np.float32),
         )
+        path = self.keep(episode)
+        self._open = False
+        return path
+
+    def keep(self, episode: Episode) -> Path:
+        """Check and write an episode that was put together elsewhere; returns its file."""
         path = self.folder / f"episode_{self._next:06d}.hdf5"
         write_episode(path, episode)
-        self._open = False
         self._next += 1
         self.episodes += 1
         write_index(self.folder)
@@ -238,8 +259,9 @@ def write_episode(path: Path, episode: Episode) -> None:
             demo.create_dataset(f"obs/{name}", data=values[:-1], **options)
             demo[f"final_obs/{name}"] = values[-1]
         simulated.write(demo, episode.simulation)
+        acting.write(demo, episode.source, episode.proposed)
 
-    _write_atomically(path, fill)
+    write_atomically(path, fill)
 
 
 def write_index(folder: Path) -> Path:
@@ -253,7 +275,7 @@ def write_index(folder: Path) -> Path:
         for i, header in enumerate(headers):
             data[f"demo_{i}"] = h5py.ExternalLink(header.path.name, "/data/demo_0")
 
-    _write_atomically(path, fill)
+    write_atomically(path, fill)
     return path
 
 
@@ -266,20 +288,6 @@ def _describe(data: h5py.Group, contract: Contract, steps: int) -> None:
     data.attrs["env_args"] = json.dumps({"env_name": contract.task, "type": 2, "env_kwargs": {}})
 
 
-def _write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:
-    """HDF5 is made in memory: closing its file on a full disk ends the process with a segmentation fault."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        fill(file)
-    try:
-        write_bytes(path, buffer.getvalue())
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        words = f"the disk is full: {path.name} was not written; what was written before is whole"
-        raise DatasetError(words) from error
-
-
 # -------------------------------------------------------------------------------------------------------------- reading
 def episode_files(folder: str | Path) -> list[Path]:
     """The episode files of a dataset folder, in order."""
@@ -288,7 +296,7 @@ def episode_files(folder: str | Path) -> list[Path]:
 
 def read_episode(path: str | Path) -> Episode:
     """Read and check one episode file. Raises DatasetError saying what is wrong with it."""
-    episode = _read(Path(path), _parse)
+    episode = read_file(Path(path), _parse)
     try:
         episode.check()
     except DatasetError as error:
@@ -298,19 +306,7 @@ def read_episode(path: str | Path) -> Episode:
 
 def read_header(path: str | Path) -> Header:
     """Read what an episode file says of itself. Raises DatasetError as ``read_episode`` does."""
-    return _read(Path(path), _parse_header)
-
-
-def _read(path: Path, parse: Callable[[h5py.File], Read]) -> Read:
-    try:
-        with h5py.File(path, "r") as file:
-            return parse(file)
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path} does not exist") from error
-    except OSError as error:  # h5py's error for truncated and foreign files alike
-        raise DatasetError(f"{path} is not a readable HDF5 file (truncated, or something else): {error}") from error
-    except (KeyError, ValueError, TypeError, PixelarmError) as error:
-        raise DatasetError(f"{path} is not a pixelarm episode: {error}") from error
+    return read_file(Path(path), _parse_header)
 
 
 def _parse_header(file: h5py.File) -> Header:
@@ -345,6 +341,7 @@ def _parse(file: h5py.File) -> Episode:
         success=bool(demo.attrs["success"]),
         provenance=header.provenance,
         simulation=simulated.read(demo),
+        **acting.read(demo),
     )
 
 

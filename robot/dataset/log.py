@@ -1,17 +1,20 @@
 """An episode's log: what is being recorded, on disk within a second, so that a power cut loses no more than that.
 
 ``FOLDER/.recording/NAME.log`` is written while an episode goes on, and removed when the episode is a file of its own or
-was discarded. What a recorder that was killed left there becomes an episode by ``recover``.
+was discarded. It is the only place where the steps are until then: nothing of an episode has to stay in memory. What a
+recorder that was killed left there becomes an episode by ``robot.dataset.recover``.
 
 A log is ``MAGIC`` and then records: kind (u8), length of the payload (u32), CRC-32 of kind and payload (u32),
-little-endian, and the payload, which is deflated: JSON of ``HEADER`` (contract, provenance) and of ``END`` (outcome,
-what else is known then); of ``FIRST`` and ``LATER`` an observation, of ``STEP`` an action and what it led to: action
-(f32), stamp (i64), cameras (u8) and proprioception (f32) as the contract orders them. ``LATER`` is in place of the last
-observation. Reading ends at the first record that is torn or damaged.
+little-endian, and the payload, which is deflated: JSON of ``HEADER`` (contract, provenance, wall clock) and of ``END``
+(outcome, what else is known then); of ``FIRST`` and ``LATER`` an observation, of ``STEP`` an action, reward (f32),
+terminated (u8) and source (u8, ``robot.dataset.acting``), and what they led to. An observation is its stamp (i64),
+cameras (u8) and proprioception (f32) as the contract orders them. ``LATER`` is in place of the last observation.
+Reading ends at the first record that is torn or damaged.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -20,29 +23,36 @@ import threading
 import time
 import uuid
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from robot.contract import Contract
+from robot.dataset.acting import PERSON
 from robot.errors import DatasetError
+from robot.files import sync_folder
 
 PLACE = ".recording"
-MAGIC = b"pixelarm log 1\n"
+MAGIC = b"pixelarm log 2\n"
 HEADER, FIRST, STEP, LATER, END = range(1, 6)
 RECORD = struct.Struct("<BII")
 STAMP = struct.Struct("<q")
+CAME = struct.Struct("<fBB")  # reward, terminated, source
 SYNC_S = 1.0
 MOST_WAITING = 200  # records; more means that the disk does not keep up
+MOST_WAITING_BYTES = 64 << 20
 LARGEST = 1 << 28  # bytes of one payload: beyond that the length is damaged
+PATIENCE_S = 10.0  # of whoever ends a log, for a disk that hangs
 
 Observation = dict[str, np.ndarray]
 
 
 class EpisodeLog:
-    """Writes one episode's log from a thread of its own: no call waits for the disk, but ``end``.
+    """Writes one episode's log from a thread of its own: no call waits for the disk, but ``end``, ``close`` and
+    ``remove``. ``failure`` says in words that the log takes no further steps and why; those before stay in it.
 
     Args:
         folder: of the dataset.
@@ -51,14 +61,15 @@ class EpisodeLog:
     def __init__(self, folder: Path, contract: Contract, provenance: dict[str, Any]) -> None:
         self.contract, self.failure = contract, ""
         self.name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
-        place = folder / PLACE
-        place.mkdir(parents=True, exist_ok=True)
-        self.path = place / f"{self.name}.log"
-        self._file = open(self.path, "xb", buffering=0)
-        self._waiting: queue.Queue[bytes | None] = queue.Queue(MOST_WAITING)
+        self.path = folder / PLACE / f"{self.name}.log"
+        size = sum(int(np.prod(c.shape)) for c in contract.cameras) or 1
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(max(4, min(MOST_WAITING, MOST_WAITING_BYTES // size)))
         self._thread = threading.Thread(target=self._write, name="episode log", daemon=True)
         self._thread.start()
-        about = {"contract": contract.to_json(), "provenance": {**provenance, "log": self.name}}
+        about = {
+            "contract": contract.to_json(), "provenance": {**provenance, "log": self.name},
+            "began": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }  # fmt: skip
         self._put(HEADER, json.dumps(about).encode())
 
     def first(self, observation: Observation, stamp_ns: int) -> None:
@@ -68,20 +79,35 @@ class EpisodeLog:
         """In place of the last observation: the arm rested since."""
         self._put(LATER, self._pack(observation, stamp_ns))
 
-    def step(self, action: np.ndarray, observation: Observation, stamp_ns: int) -> None:
-        self._put(STEP, np.asarray(action, "<f4").tobytes() + self._pack(observation, stamp_ns))
+    def step(
+        self,
+        action: np.ndarray,
+        observation: Observation,
+        stamp_ns: int,
+        reward: float = 0.0,
+        terminated: bool = False,
+        source: int = PERSON,
+    ) -> bool:
+        """Whether it was taken; False: see ``failure``."""
+        came = np.asarray(action, "<f4").tobytes() + CAME.pack(reward, terminated, source)
+        return self._put(STEP, came + self._pack(observation, stamp_ns))
 
     def end(self, outcome: str, more: dict[str, Any]) -> None:
-        """The episode's outcome; returns when it is on disk."""
-        self._put(END, json.dumps({"outcome": outcome, "provenance": more}).encode(), wait=True)
+        """The episode's outcome; returns when it is on disk, or cannot be written there."""
+        item = bytes([END]) + json.dumps({"outcome": outcome, "provenance": more}).encode()
+        try:
+            self._waiting.put(item, timeout=PATIENCE_S)
+        except queue.Full:
+            self.failure = self.failure or "the disk does not answer"
         self.close()
 
     def close(self) -> None:
         """Everything is on disk; the log stays."""
-        if self._thread.is_alive():
-            self._waiting.put(None)
-            self._thread.join(timeout=10.0)
-        self._file.close()
+        try:
+            self._waiting.put(None, timeout=PATIENCE_S)
+        except queue.Full:
+            return  # the disk hangs: the thread ends with the process
+        self._thread.join(timeout=PATIENCE_S)
 
     def remove(self) -> None:
         """The episode is a file of its own, or is not wanted."""
@@ -93,26 +119,51 @@ class EpisodeLog:
         vectors = [np.asarray(observation[p.name], "<f4").tobytes() for p in self.contract.proprio]
         return b"".join([STAMP.pack(stamp_ns), *images, *vectors])
 
-    def _put(self, kind: int, payload: bytes, wait: bool = False) -> None:
+    def _put(self, kind: int, payload: bytes) -> bool:
         if self.failure:
-            return
+            return False
         try:
-            self._waiting.put(bytes([kind]) + payload, block=wait, timeout=10.0 if wait else None)
+            self._waiting.put_nowait(bytes([kind]) + payload)
         except queue.Full:
-            self.failure = "the disk does not keep up with the log of this episode: a power cut would lose the rest"
+            self.failure = "the disk does not keep up with what is recorded"
+        return not self.failure
 
+    # ---------------------------------------------------------------------------------------------- the writer's thread
     def _write(self) -> None:
-        synced_s = 0.0
         try:
-            self._file.write(MAGIC)
-            while (item := self._waiting.get()) is not None:
-                self._file.write(record(item[0], item[1:]))
-                if item[0] == END or time.monotonic() - synced_s > SYNC_S:
-                    os.fdatasync(self._file.fileno())
-                    synced_s = time.monotonic()
-            os.fdatasync(self._file.fileno())
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "xb", buffering=0) as file:
+                sync_folder(self.path.parent)
+                _write_whole(file, MAGIC)
+                self._take_all(file)
         except OSError as error:
-            self.failure = f"the log of this episode cannot be written ({error.strerror}): a power cut would lose it"
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            self.failure = "the disk is full" if full else f"nothing can be written to the disk ({error.strerror})"
+            while self._waiting.get() is not None:
+                pass  # nobody who puts waits for a thread that has ended
+
+    def _take_all(self, file: BinaryIO) -> None:
+        synced_s, pending = time.monotonic(), False
+        while True:
+            try:
+                item = self._waiting.get(timeout=max(0.0, synced_s + SYNC_S - time.monotonic()) if pending else None)
+            except queue.Empty:
+                item = b""
+            if item:
+                _write_whole(file, record(item[0], item[1:]))
+                pending = True
+            if item is None or (pending and time.monotonic() - synced_s >= SYNC_S):
+                os.fdatasync(file.fileno())
+                synced_s, pending = time.monotonic(), False
+            if item is None:
+                return
+
+
+def _write_whole(file: BinaryIO, data: bytes) -> None:
+    """All of it: a disk that is nearly full takes a part and says so only by the count."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def record(kind: int, payload: bytes) -> bytes:
@@ -127,8 +178,10 @@ class Logged:
 
     contract: Contract
     provenance: dict[str, Any]
+    began: str = ""  # wall clock, local
     observations: list[Observation] = field(default_factory=list)
     actions: list[np.ndarray] = field(default_factory=list)
+    came: list[tuple[float, bool, int]] = field(default_factory=list)  # reward, terminated, source of each action
     stamps: list[int] = field(default_factory=list)
     outcome: str = ""  # empty: the recorder was killed before it had one
     damaged: int = 0  # bytes at the end that are torn or damaged
@@ -141,37 +194,36 @@ def left_over(folder: Path) -> list[Path]:
 
 def read_log(path: Path) -> Logged:
     """Raises DatasetError if not even the header can be read."""
-    data = path.read_bytes()
     found: Logged | None = None
-    at = len(MAGIC) if data.startswith(MAGIC) else len(data)
-    while (item := _record(data, at)) is not None:
-        kind, payload, following = item
-        try:
-            found = _take(found, kind, payload)
-        except (ValueError, KeyError, struct.error):
-            break
-        at = following
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        at = len(MAGIC) if file.read(len(MAGIC)) == MAGIC else size
+        for kind, payload, following in _records(file) if at < size else ():
+            try:
+                found = _take(found, kind, payload)
+            except (ValueError, KeyError, IndexError, struct.error):
+                break
+            at = following
     if found is None:
-        raise DatasetError(f"{path} is no episode's log, or was torn before its first step")
-    found.damaged = len(data) - at
+        raise DatasetError(f"{path} is no episode's log, or its beginning is torn or damaged")
+    found.damaged = size - at
     return found
 
 
-def _record(data: bytes, at: int) -> tuple[int, bytes, int] | None:
-    """Kind, payload, and where the next one begins; None where it is torn or damaged."""
-    if at + RECORD.size > len(data):
-        return None
-    kind, length, crc = RECORD.unpack_from(data, at)
-    packed = data[at + RECORD.size : at + RECORD.size + length]
-    if length > LARGEST or len(packed) < length or zlib.crc32(bytes([kind]) + packed) != crc:
-        return None
-    return kind, zlib.decompress(packed), at + RECORD.size + length
+def _records(file: BinaryIO) -> Iterator[tuple[int, bytes, int]]:
+    """Kind, payload, and where the next one begins, up to the first that is torn or damaged."""
+    while len(head := file.read(RECORD.size)) == RECORD.size:
+        kind, length, crc = RECORD.unpack(head)
+        packed = file.read(length) if length <= LARGEST else b""
+        if len(packed) < length or zlib.crc32(bytes([kind]) + packed) != crc:
+            return
+        yield kind, zlib.decompress(packed), file.tell()
 
 
 def _take(found: Logged | None, kind: int, payload: bytes) -> Logged:
     if kind == HEADER:
         about = json.loads(payload)
-        return Logged(Contract.from_text(about["contract"]), about["provenance"])
+        return Logged(Contract.from_text(about["contract"]), about["provenance"], about["began"])
     if found is None:
         raise ValueError("no header")
     if kind == END:
@@ -180,12 +232,14 @@ def _take(found: Logged | None, kind: int, payload: bytes) -> Logged:
         found.provenance.update(end["provenance"])
         return found
     size = 4 * found.contract.action.size if kind == STEP else 0
-    observation, stamp = _unpack(found.contract, payload[size:])
+    observation, stamp = _unpack(found.contract, payload[size + (CAME.size if kind == STEP else 0) :])
     if kind == LATER:
         found.observations[-1], found.stamps[-1] = observation, stamp
         return found
     if kind == STEP:
         found.actions.append(np.frombuffer(payload[:size], "<f4").astype(np.float32))
+        reward, terminated, source = CAME.unpack_from(payload, size)
+        found.came.append((reward, bool(terminated), source))
     found.observations.append(observation)
     found.stamps.append(stamp)
     return found

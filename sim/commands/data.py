@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from robot.dataset import command as dataset
+from robot.commands.data import add_verbs
 from robot.dataset.episodes import episode_files, read_episode, read_headers, write_index
 from robot.errors import DatasetError, PixelarmError
 from robot.files import Claim, require_folder
@@ -146,7 +146,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm data",
-        description="Demonstrations of the kitchen in bulk, as states: make them, check what they move, draw them.",
+        description="Demonstrations of the kitchen in bulk, as states: make them, check what they move, draw them; and "
+        "what a killed recorder has left of anybody's.",
         epilog="examples:\n"
         "  pixelarm data make kitchen --split no-kettle --episodes 600 --out runs/no-kettle\n"
         "  pixelarm data check runs/no-kettle\n"
@@ -158,11 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     _make_options(verbs)
     _check_options(verbs)
     _render_options(verbs)
-    recover = verbs.add_parser(
-        "recover", allow_abbrev=False, help="episodes of what a recorder that was killed has left"
-    )
-    recover.add_argument("folder", type=Path, help="of the dataset; as `pixelarm dataset FOLDER --recover` has it")
-    recover.set_defaults(run=lambda args: dataset.main([str(args.folder), "--recover"]))
+    add_verbs(verbs)
     return parser
 
 

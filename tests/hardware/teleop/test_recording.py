@@ -15,8 +15,11 @@ from hardware.teleop.recording import FAILURES, Recording
 from robot import profile, rotations
 from robot.actions import Reference, Target, delta, target
 from robot.contract import Action, Camera, Contract, Proprio
+from robot.dataset import acting
 from robot.dataset.dataset import Dataset
 from robot.dataset.episodes import read_dataset
+from robot.dataset.log import left_over, read_log
+from robot.dataset.recover import recover
 from robot.errors import ContractMismatch, PixelarmError
 from robot.profile import ArmProfile
 
@@ -100,6 +103,7 @@ def test_actions_are_deltas_from_what_was_measured(rig: Callable[..., Rig], tmp_
     assert episode.observations["agentview"][:, 0, 0, 0].tolist() == [2, 3, 4]
     assert episode.rewards.tolist() == [0, 1] and episode.terminated.tolist() == [False, True] and episode.success
     assert np.diff(episode.stamps).tolist() == [10**8, 10**8]
+    assert episode.source is not None and episode.source.tolist() == [acting.PERSON] * 2
     assert episode.provenance["clipped"] == 1 and episode.provenance["gaps"] == 0
 
 
@@ -196,3 +200,54 @@ def test_writing_does_not_hold_the_loop_up(rig: Callable[..., Rig]) -> None:
     made.recording.end(SUCCESS)  # returns at once
     assert made.recording.report()["steps"] == 0
     done.append(True)
+
+
+def test_what_is_recorded_is_on_disk_and_not_in_memory(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """The process that recorded is gone before the outcome was said: its log has the steps, and a recorder says so."""
+    made = rig()
+    for i in range(4):
+        made.step((0.40 + 0.01 * i, 0, 0.2), (0.40 + 0.01 * i, 0, 0.2))
+    held = [value for value in vars(made.recording).values() if isinstance(value, list) and value]
+    assert not held
+    made.recording.close()
+    assert any("pixelarm data recover" in words for words in rig().said)
+    logged = read_log(left_over(tmp_path / "hands")[0])
+    assert [round(float(o["eef_pos"][0]), 2) for o in logged.observations] == [0.40, 0.41, 0.42, 0.43]
+
+
+def test_a_full_disk_ends_the_episode_and_says_so_and_its_outcome_can_be_said(
+    rig: Callable[..., Rig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rig()
+    for i in range(3):
+        made.step((0.40 + 0.01 * i, 0, 0.2), (0.42, 0, 0.2))
+    log = made.recording._log
+    assert log is not None
+    log.failure = "the disk is full"
+    for i in range(3, 6):
+        made.step((0.40 + 0.01 * i, 0, 0.2), (0.42, 0, 0.2))
+    assert [words for words in made.said if "THE EPISODE ENDED: the disk is full" in words] == made.said[-1:]
+    assert "THE EPISODE ENDED" in made.recording.report()["words"]
+    made.end(SUCCESS)
+    (episode,) = read_dataset(tmp_path / "hands")
+    assert len(episode) == 2 and episode.success
+    assert episode.provenance["ended_early"] == "the disk is full"
+
+
+def test_an_episode_that_cannot_be_written_stays_in_its_log(
+    rig: Callable[..., Rig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rig()
+    for i in range(3):
+        made.step((0.40 + 0.01 * i, 0, 0.2), (0.42, 0, 0.2))
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("robot.dataset.hdf5.write_bytes", full)
+        made.end(SUCCESS)
+    assert any("THE EPISODE OF 2 STEPS WAS NOT WRITTEN" in words for words in made.said)
+    recover(tmp_path / "hands")
+    (episode,) = read_dataset(tmp_path / "hands")  # its operator had said success
+    assert episode.success and len(episode) == 2

@@ -213,6 +213,17 @@ def test_only_what_a_person_did_is_an_example():
     assert everything(corrected).imitate.tolist() == [False, True, True, False, False, True]
 
 
+def test_who_acted_decides_where_an_episode_says_it():
+    """Person, policy, blend, hold, person: the first and the last, whatever the provenance says."""
+    contract = tiny_contract()
+    episode = random_episode(contract, 5)
+    episode.provenance["interventions"] = [[1, 2]]
+    episode.source = np.array([0, 1, 2, 3, 0], np.uint8)
+    replay = Replay(contract, 100)
+    replay.add_episode(episode)
+    assert everything(replay).imitate.tolist() == [True, False, False, False, True]
+
+
 def test_frames_can_lie_in_files(tmp_path):
     """The same batches as from memory; the files hold the frames; a second memory may not take the same folder."""
     contract = tiny_contract()

@@ -45,6 +45,7 @@ def test_a_round_adds_what_the_person_did_and_goes_on(demos, tmp_path, monkeypat
     assert len(corrected) == second["take_overs"] == 2
     for episode in corrected:
         ((since, last),) = episode.provenance["interventions"]
+        assert episode.source.tolist() == [1] * since + [0] * (last + 1 - since)
         assert 0 < since <= last == len(episode) - 1 and episode.success
         assert np.flatnonzero(examples(episode)).tolist() == list(range(since, last + 1))
     mine = sum(examples(e).sum() for e in corrected)
