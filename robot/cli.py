@@ -221,7 +221,8 @@ COMMANDS: dict[str, Command] = {
     "bundle": Command("robot.bundle:main", "verify a policy bundle and show what it is", "BUNDLE", LOOK),
 }
 
-LIGHT = {"data recover": "robot.commands.data:main"}  # verbs that need none of their command's extras
+# verbs that need none of their command's extras
+LIGHT = {f"data {verb}": "robot.commands.data:main" for verb in ("recover", "view")}
 # Importable names that each extra brings. A missing one of these is for the user to install; any other is a bug.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "sim": ("mujoco", "robosuite", "gymnasium", "numba", "mujoco_warp", "warp", "matplotlib"),

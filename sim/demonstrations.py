@@ -20,7 +20,7 @@ from sim.arms import ARMS
 from sim.envs.config import LARGEST_IMAGE, TaskConfig
 from sim.envs.interface import Environment
 from sim.envs.make import LOOKS, make_env
-from sim.envs.task_env import ACTUATION_DELAY_MS, OBSERVATION_DELAY_MS
+from sim.envs.task_env import ACTUATION_DELAY_MS, OBSERVATION_DELAY_MS, TaskEnv
 from sim.scene.randomise import TERMS as RANDOMISATIONS
 from sim.tasks import TASKS
 
@@ -73,7 +73,9 @@ def collect(
             attempts += 1
             observation, info = env.reset(seed=episode_seed)
             expert = env.expert(episode_seed)
-            recorder.start(observation, 0, {"seed": episode_seed, "randomisation": info.get("randomisation", {})})
+            objects = env.world.loose_objects() if isinstance(env, TaskEnv) else {}
+            about = {"seed": episode_seed, "randomisation": info.get("randomisation", {}), "objects": objects}
+            recorder.start(observation, 0, about)
             step, success, end = 0, False, math.inf
             while step < end:
                 action = expert()

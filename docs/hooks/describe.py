@@ -16,7 +16,7 @@ from robot import cli
 
 VERBS = {  # of the commands that have some
     "bench": ("sim", "tasks", "demo", "learner", "kinematics", "experts", "chunks", "kitchen", "cameras"),
-    "data": ("make", "check", "render", "recover"),
+    "data": ("make", "check", "render", "recover", "view"),
     "so101": ("check", "read", "fold", "follow"),
 }
 # option -> (registry of its parts, leading parameters of a part that are not options)

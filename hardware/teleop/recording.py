@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from hardware.teleop.desk import DISCARD, FAILURE, SUCCESS
+from hardware.teleop.watch import Watch
 from robot import rotations
 from robot.actions import KINDS, PROPRIO, Reference, Target, delta, origin
 from robot.contract import Contract
@@ -70,8 +71,12 @@ class Recording:
         beside = {name: size for name, size in beside.items() if name not in {p.name for p in contract.proprio}}
         self._mailbox = Mailbox(contract, clock, contract.max_age_ms + 1e3 * contract.period_s, beside=beside)
         self._names = {p.name for p in contract.proprio} | set(beside)
+        self._watch = Watch(
+            contract, [*(c.name for c in contract.cameras), *self._names], arm.contract is not None, say, clock
+        )
         self._home = None if arm.home_xyzw is None else rotations.from_quaternion(np.array(arm.home_xyzw))
         self._commanded: Target | None = None
+        self._taken_ns = 0  # stamp of the last observation that was not too soon
         self._clear()
         self.kept = self.failed = 0
         self._lock = threading.RLock()
@@ -95,6 +100,7 @@ class Recording:
         self._steps = 0
         self._moving = False  # held at the last observation
         self._clipped = self._gaps = 0
+        self._moved_s = 0.0  # of all steps together
         self._before: Target | None = None  # as commanded at the last observation
         self._log: EpisodeLog | None = None
         self._over = ""  # why the open episode takes no further steps
@@ -106,9 +112,11 @@ class Recording:
         if wanted is not None:
             fitted = self.arm.cameras[camera].fit(pixels, height=wanted.height, width=wanted.width)
             self._mailbox.put_image(camera, fitted, stamp_ns)
+            self._watch.picture(camera, fitted)
 
     def put_state(self, name: str, value: np.ndarray, stamp_ns: int) -> None:
         """Measured proprioception, by the names of ``robot.actions.PROPRIO``."""
+        self._watch.state(name, value)
         if name in self._names:
             self._mailbox.put_proprio(name, value, stamp_ns)
 
@@ -120,12 +128,14 @@ class Recording:
     # ------------------------------------------------------------------------------------------------------------ step
     def step(self, held: bool) -> None:
         """Take the next observation if there is one; ``held``: the operator moves the arm now."""
+        self._watch.check(self._last is not None)
         with self._lock:
             if not self._mailbox.fresh:
                 return
             seen = self._mailbox.newest()
             if isinstance(seen, Stop) or not self._due(seen):
                 return
+            self._watch.observation(seen.stamp_ns, self._moving)
             if self._last is None or self._log is None:
                 if held:
                     self._begin(seen)
@@ -139,7 +149,11 @@ class Recording:
             self._last, self._moving, self._before = seen, held, self._commanded
 
     def _due(self, seen: ObservationSet) -> bool:
-        return self._last is None or seen.stamp_ns - self._last.stamp_ns > SOON * 1e9 * self.contract.period_s
+        passed_ns = seen.stamp_ns - self._taken_ns
+        back = passed_ns < 0 and self._last is None  # a simulated clock began anew
+        due = back or passed_ns > SOON * 1e9 * self.contract.period_s
+        self._taken_ns = seen.stamp_ns if due else self._taken_ns
+        return due
 
     def _ended(self, log: EpisodeLog) -> bool:
         """Whether the open episode can take no further step; that is said once."""
@@ -166,7 +180,9 @@ class Recording:
         if log.step(clipped, seen.values, seen.stamp_ns):
             self._steps += 1
             self._clipped += not np.allclose(action, clipped, atol=1e-6)
-            self._gaps += (seen.stamp_ns - last.stamp_ns) * 1e-9 > GAP * self.contract.period_s
+            passed_s = (seen.stamp_ns - last.stamp_ns) * 1e-9
+            self._moved_s += passed_s
+            self._gaps += passed_s > GAP * self.contract.period_s
 
     # ------------------------------------------------------------------------------------------------------------- end
     def end(self, outcome: str) -> None:
@@ -184,7 +200,9 @@ class Recording:
 
     def _about(self) -> dict[str, Any]:
         passed_s = (self._last.stamp_ns - self._first_ns) * 1e-9 if self._last else 0.0
-        over = {"ended_early": self._over} if self._over else {}
+        over: dict[str, Any] = {"ended_early": self._over} if self._over else {}
+        if self._moved_s > 0:
+            over["rate_hz"] = round(self._steps / self._moved_s, 2)
         return {**over, "clipped": int(self._clipped), "gaps": int(self._gaps), "seconds": round(passed_s, 2)}
 
     def _write(self) -> None:
@@ -236,5 +254,9 @@ class Recording:
         with self._lock:
             steps, over = self._steps, self._over
         state = f"recording, {steps} steps" if steps else "recording begins when you move the arm"
+        watched = self._watch.report()
+        if watched["trouble"]:
+            state = f"{state}. TROUBLE: {'; '.join(watched['trouble'])}"
         state = f"THE EPISODE ENDED: {over}; say its outcome" if over else state
-        return {"words": f"{state}; {self.kept} kept, {self.failed} failures", "steps": steps, "kept": self.kept}
+        words = f"{state}; {self.kept} kept, {self.failed} failures"
+        return {"words": words, "steps": steps, "kept": self.kept, **watched}

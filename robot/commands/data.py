@@ -1,4 +1,4 @@
-"""``pixelarm data recover``: the verbs of ``pixelarm data`` that work where no simulator is installed.
+"""``pixelarm data recover`` and ``view``: the verbs of ``pixelarm data`` that work where no simulator is installed.
 
 The other verbs are in ``sim.commands.data``, which has these too.
 """
@@ -9,7 +9,10 @@ import argparse
 from pathlib import Path
 
 from robot.dataset.recover import recover
-from robot.errors import DatasetError
+from robot.dataset.view.page import view
+from robot.errors import DatasetError, PixelarmError
+
+MOST = 100  # episodes with films, of a page
 
 
 def main(argv: list[str]) -> int:
@@ -36,6 +39,37 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the dataset")
     parser.set_defaults(run=lambda args: say_recovered(args.folder))
+    _view_options(verbs)
+
+
+def _view_options(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = verbs.add_parser(
+        "view",
+        allow_abbrev=False,
+        help="one HTML page: films, curves, where episodes begin, what the data lack",
+        description="Write FOLDER/view.html, which needs no server and no other file: of each episode its films, which "
+        "play in step, its actions, gripper and who acted; a map of where episodes begin; and what the data lack. What "
+        "an earlier call wrote is replaced.",
+        epilog="example: pixelarm data view runs/hands",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of the dataset")
+    parser.add_argument(
+        "--episodes",
+        type=int,
+        default=MOST,
+        metavar="N",
+        help=f"films and curves of so many, evenly spread; all count in map and hints (default {MOST})",
+    )
+    parser.set_defaults(run=lambda args: write_view(args.folder, args.episodes))
+
+
+def write_view(folder: Path, most: int) -> int:
+    """Write the page and say where it is."""
+    if most < 1:
+        raise PixelarmError(f"--episodes must be at least 1, got {most}")
+    path = view(folder, most)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser")
+    return 0
 
 
 def say_recovered(folder: Path) -> int:

@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         prog="pixelarm data",
         description="Demonstrations of the kitchen in bulk, as states: make them, check what they move, draw them; and "
-        "what a killed recorder has left of anybody's.",
+        "of anybody's, what a killed recorder has left, and a page to look at them.",
         epilog="examples:\n"
         "  pixelarm data make kitchen --split no-kettle --episodes 600 --out runs/no-kettle\n"
         "  pixelarm data check runs/no-kettle\n"

@@ -44,6 +44,7 @@ def record(
     env.task = task
     observation, _ = env.reset(seed=seed)
     data, period_ns = env.world.data, round(1e9 / env.contract.rate_hz)
+    objects = env.world.loose_objects()
     seen, qpos, qvel = [observation], [data.qpos.copy()], [data.qvel.astype(np.float32)]
     actions: list[np.ndarray] = []
     ended: list[bool] = []
@@ -68,7 +69,7 @@ def record(
         terminated=np.array(ended, bool),
         stamps=np.arange(len(seen), dtype=np.int64) * period_ns,
         success=any(ended),
-        provenance={recording.KEY: how(env)},
+        provenance={recording.KEY: how(env), "objects": objects},
         simulation={
             QPOS: np.stack(qpos),
             QVEL: np.stack(qvel),
@@ -96,6 +97,6 @@ def without_boundaries(episode: Episode, lead: int) -> Episode:
         terminated=np.zeros(steps, bool),
         stamps=episode.stamps[: steps + 1],
         success=False,
-        provenance=episode.provenance,
+        provenance={name: value for name, value in episode.provenance.items() if name != "objects"},  # as it began
         simulation=simulation,
     )

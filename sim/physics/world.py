@@ -290,6 +290,15 @@ class World:
         mujoco.mj_kinematics(self.model, self.data)
         return self.data.xpos[body_id(self.model, body)] - self.base_position
 
+    def loose_objects(self) -> dict[str, list[float]]:
+        """Name -> position (3 numbers, m, in the base frame, to 0.1 mm) of each body that moves freely: plain data, for
+        an episode's provenance.
+        """
+        mujoco.mj_kinematics(self.model, self.data)
+        bodies = self.model.jnt_bodyid[self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE]
+        at = {self.model.body(int(body)).name: self.data.xpos[body] - self.base_position for body in bodies}
+        return {name: np.round(position, 4).tolist() for name, position in at.items()}
+
     # ------------------------------------------------------------------ images
     def snapshot(self) -> mujoco.MjData:
         """A copy of the state to draw later, from another thread if need be."""

@@ -65,6 +65,18 @@ def test_an_attempt_that_undoes_its_success_is_recorded_anew(tmp_path):
     assert [episode.provenance["seed"] for episode in read_dataset(tmp_path)] == [1_001_001]
 
 
+def test_where_loose_objects_lay_is_recorded(tmp_path):
+    """In the base frame, as success tests have it; Reach has none."""
+    env = make_env(TaskConfig(name="lift", image_size=32))
+    demonstrations.collect(env, tmp_path / "lift", 2, 1)
+    for episode in read_dataset(tmp_path / "lift"):
+        env.reset(seed=episode.provenance["seed"])
+        assert list(episode.provenance["objects"]) == ["cube_main"]
+        there = env.world.object_position("cube_main")
+        assert episode.provenance["objects"]["cube_main"] == pytest.approx(there, abs=1e-4)
+    env.close()
+
+
 @pytest.mark.gl
 def test_how_demonstrations_were_recorded_is_recorded(tmp_path):
     """The defaults, and every option; the look shows in the pictures."""

@@ -130,6 +130,7 @@ function show(status) {
   $("drive").hidden = drives || status.driven;
   $("gripper").textContent = `gripper: ${status.gripper > 0 ? "close" : "open"} (Space)`;
   $("recording").textContent = status.recording ? status.recording.words : "";
+  $("recording").className = status.recording?.trouble?.length ? "bad" : "";
   for (const name of Object.keys(setting.orders)) {
     const button = $(`order-${name}`);
     if (button) button.disabled = !drives;

@@ -146,7 +146,8 @@ def test_observations_that_come_late_are_counted(rig: Callable[..., Rig], tmp_pa
     made.clock.now_s += 0.1
     made.step((0.41, 0, 0.2), (0.42, 0, 0.2))
     made.end(SUCCESS)
-    assert read_dataset(tmp_path / "hands")[0].provenance["gaps"] == 1
+    about = read_dataset(tmp_path / "hands")[0].provenance
+    assert about["gaps"] == 1 and about["rate_hz"] == 5.0  # one step, 0.2 s
 
 
 def test_a_camera_that_is_faster_than_the_contract_is_thinned_out(rig: Callable[..., Rig], tmp_path: Path) -> None:
@@ -156,6 +157,18 @@ def test_a_camera_that_is_faster_than_the_contract_is_thinned_out(rig: Callable[
         made.step((0.40 + 0.001 * i, 0, 0.2), (0.45, 0, 0.2))
     made.end(SUCCESS)
     assert np.diff(read_dataset(tmp_path / "hands")[0].stamps).tolist() == [9 * 10**7] * 3
+
+
+def test_a_clock_that_began_anew_stops_no_recording(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """A simulation that is started again counts from 0."""
+    made = rig()
+    for start_s in (100.0, 5.0):
+        made.clock.now_s = start_s
+        for i in range(3):
+            made.step((0.40 + 0.01 * i, 0, 0.2), (0.42, 0, 0.2))
+        made.recording.end(SUCCESS)
+    made.recording.close()
+    assert [len(episode) for episode in read_dataset(tmp_path / "hands")] == [2, 2]
 
 
 def test_episodes_join_those_of_the_same_contract_alone(rig: Callable[..., Rig], tmp_path: Path) -> None:
@@ -251,3 +264,19 @@ def test_an_episode_that_cannot_be_written_stays_in_its_log(
     recover(tmp_path / "hands")
     (episode,) = read_dataset(tmp_path / "hands")  # its operator had said success
     assert episode.success and len(episode) == 2
+
+
+def test_a_camera_that_dies_is_said_within_a_second_while_an_episode_is_open(rig: Callable[..., Rig]) -> None:
+    made = rig()
+    made.number = 100  # bright pictures
+    for i in range(4):
+        made.step((0.40 + 0.01 * i, 0, 0.2), (0.42, 0, 0.2))
+    for _ in range(10):  # a second in which the arm goes on and its camera does not
+        made.clock.now_s += 0.1
+        made.recording.put_state("eef_pos", np.array([0.45, 0, 0.2]), made.clock.now_ns())
+        made.recording.put_state("eef_quat", DOWN, made.clock.now_ns())
+        made.recording.put_state("gripper_opening", np.array([0.08]), made.clock.now_ns())
+        made.recording.step(True)
+    assert made.said[-1] == "RECORDING: agentview has fallen silent"
+    report = made.recording.report()
+    assert report["trouble"] == ["agentview has fallen silent"] and "TROUBLE: agentview" in report["words"]
