@@ -144,6 +144,7 @@ def test_a_folder_of_another_demo_is_refused(finished):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_ctrl_c_in_any_stage_ends_cleanly_and_goes_on(tmp_path):
     """The same demo is interrupted in three stages; each start goes on where the one before it was ended."""
     folder = tmp_path / "run"

@@ -356,6 +356,7 @@ def text_of(path):
 
 
 @pytest.mark.train
+@pytest.mark.thorough
 def test_a_run_is_interrupted_and_resumed(tmp_path, shoot):
     run = tmp_path / "run"
     said = shoot(run, signal.SIGINT)

@@ -206,6 +206,7 @@ def test_a_wrong_option_is_one_of_our_errors(arguments, words):
         compose(arguments)
 
 
+@pytest.mark.thorough
 def test_the_command_says_so_without_a_traceback_and_leaves_the_folder_alone(demos, tmp_path):
     """As a user calls it: Hydra prints nothing of its own, and writes nothing into a run that is refused."""
     with Claim(tmp_path / "r", "training"):

@@ -74,7 +74,9 @@ def options(*more: str) -> list[str]:
 
 @pytest.mark.train
 @pytest.mark.parametrize(
-    "more", [[], CHOOSING, ["trainer.precision=bf16-mixed"]], ids=["ferm_plus", "choosing", "bfloat16"]
+    "more",
+    [[], CHOOSING, pytest.param(["trainer.precision=bf16-mixed"], marks=pytest.mark.thorough)],
+    ids=["ferm_plus", "choosing", "bfloat16"],
 )
 def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path, more):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
@@ -100,7 +102,7 @@ def test_killed_and_resumed_equals_uninterrupted(demos, tmp_path, more):
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("more", [[], ["resume=true"]])
+@pytest.mark.parametrize("more", [[], pytest.param(["resume=true"], marks=pytest.mark.thorough)])
 def test_a_second_run_in_the_same_folder_is_refused_while_the_first_goes_on(demos, tmp_path, more):
     """The second as a user would start it. The first ends as if it had been alone, its log unmixed."""
     command = [sys.executable, "-m", "robot.cli", "train", *OVERRIDES, f"demos={demos}", f"run={tmp_path / 'r'}"]

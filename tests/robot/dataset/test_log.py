@@ -273,7 +273,7 @@ def check_kills(folder: Path, count: int) -> None:
 
 @pytest.mark.slow
 def test_a_recorder_that_is_killed_loses_no_finished_episode(tmp_path: Path) -> None:
-    check_kills(tmp_path, 5)
+    check_kills(tmp_path, 3)
 
 
 @pytest.mark.thorough

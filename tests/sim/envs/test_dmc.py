@@ -234,6 +234,7 @@ def test_it_passes_the_env_checker(make):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_every_task_of_the_suite_plays(make):
     names = dmc.names()
     assert len(names) == 49
