@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hardware.direct.cameras import Camera, UsbCamera
-from hardware.direct.session import Options, Session
+from hardware.direct.session import Options, Session, require_cameras
 from hardware.feetech.arm import Arm
 from hardware.feetech.settings import SIMULATED, Settings
 from hardware.teleop.keyboard import HELD_S
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     options = Options(args.yes, not args.no_enable, args.speed_scale, allow_slow=args.allow_slow)
     with ExitStack() as stack:
         cameras = _open_cameras(args.camera, policy.contract, arm)
+        require_cameras([c.name for c in policy.contract.cameras], cameras)  # before the torque comes
         body = stack.enter_context(
             Arm.connect(args.port, args.calibration, settings, not args.yes, timeout_s=args.timeout_ms / 1e3)
         )
@@ -92,6 +93,8 @@ def _check(args: argparse.Namespace) -> None:
         raise PixelarmError(f"--simulated has an arm and cameras of its own: leave out --{real[0].replace('_', '-')}")
     if not args.simulated and not args.port:
         raise PixelarmError("--port is missing, such as --port /dev/ttyACM0; or rehearse with --simulated")
+    if args.yes and not args.no_enable and not sys.stdin.isatty():
+        raise PixelarmError("--yes moves while the space bar is kept down, and there is no terminal: run it in one")
     if args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
     if args.stats:

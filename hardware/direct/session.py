@@ -75,7 +75,7 @@ class Session:
     ) -> None:
         contract = policy.contract
         arm.require_contract(contract)
-        _require_cameras([c.name for c in contract.cameras], cameras)
+        require_cameras([c.name for c in contract.cameras], cameras)
         self.arm, self.body, self.cameras, self.options, self._say = arm, body, cameras, options, say
         limits = arm.limits
         if options.speed_scale:
@@ -262,10 +262,9 @@ class Session:
 
     def _cycle(self) -> None:
         try:
-            if self._recovering.is_set() or self._was_set_elsewhere:
+            recovering = self._recovering.is_set()
+            if recovering or self._was_set_elsewhere:
                 self.body.recover()
-                self._recovering.clear()
-                self._recovered.set()
             self._on_state(self.body.read())
         except Unplugged:
             raise
@@ -273,6 +272,9 @@ class Session:
             self._failed(error)
         else:
             self.arbiter.put_cause("driver", "", "bus")
+            if recovering:  # now: whoever waits for it asks the arbiter next
+                self._recovering.clear()
+                self._recovered.set()
         self._look()
         self._wanted = None
         self.arbiter.tick()
@@ -335,7 +337,8 @@ class Session:
         }
 
 
-def _require_cameras(wanted: list[str], given: Mapping[str, Camera]) -> None:
+def require_cameras(wanted: list[str], given: Mapping[str, Camera]) -> None:
+    """Raise PixelarmError unless these are the cameras that a policy sees: before anything moves."""
     missing, more = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     seen = f"the policy sees {', '.join(wanted) or 'no camera'}"
     if missing:

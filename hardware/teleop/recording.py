@@ -33,7 +33,7 @@ from robot.control.timing import Clock
 from robot.dataset.episodes import Recorder
 from robot.dataset.log import EpisodeLog, left_over, read_log
 from robot.dataset.recover import FAILURES, episode_of
-from robot.errors import PixelarmError
+from robot.errors import DatasetError, PixelarmError
 from robot.profile import ArmProfile
 
 MOST_STEPS = 6000  # of one episode: ten minutes at 10 Hz; it is in memory as it becomes a file
@@ -201,16 +201,18 @@ class Recording:
                 if outcome == DISCARD:
                     log.remove()
                 else:
-                    self._say(self._write_one(outcome, about, log))
+                    self._say(self._write_one(outcome, about, log, steps))
             except (PixelarmError, OSError) as error:
                 self._say(
                     f"THE EPISODE OF {steps} STEPS WAS NOT WRITTEN: {error}. It is in {log.path}: `pixelarm data "
                     f"recover {self._folder}`, when nobody records"
                 )
 
-    def _write_one(self, outcome: str, about: dict[str, Any], log: EpisodeLog) -> str:
+    def _write_one(self, outcome: str, about: dict[str, Any], log: EpisodeLog, steps: int) -> str:
         log.end(outcome, about)  # said and on disk: whatever happens now, it is kept
         found = read_log(log.path)
+        if len(found.actions) < steps:  # an episode without its end is no demonstration, and its log is all there is
+            raise DatasetError(f"{len(found.actions)} of its steps are on disk")
         found.outcome, found.provenance = outcome, {**found.provenance, **about}  # where a disk was too full for that
         if outcome not in self._recorders:
             self._recorders[outcome] = self._recorder(self._folder / FAILURES)

@@ -55,6 +55,7 @@ The same command again goes on where it stopped.
 example: pixelarm dagger demos=runs/demos task=move rounds=5"""
 OWN = ("experiment", "rounds", "episodes", "take_over_after", "scenes", "run", "demos", "seed", "recipe.demos")
 ROUND_SEED = 3_000_000  # scenes of the rounds, seed s: from ROUND_SEED + 10,000 s on
+MARK = ".dagger"  # in data/: the folder is this command's own, and may be made anew
 PATIENCE = 2.0  # times the longest demonstration that the person has
 
 
@@ -83,11 +84,10 @@ class Dagger:
         self.rounds: list[dict[str, Any]] = []
         if (folder / "dagger.json").exists():
             before = read_json(folder / "dagger.json")
-            if (before["options"], before["settings"]) != (options, settings):
-                raise PixelarmError(
-                    f"{folder} was begun with {before['options']} and {before['settings']}, not {options} and "
-                    f"{settings}: give the same, or another run="
-                )
+            mine = {"seed": seed, "demos": str(demos.resolve()), "options": options, "settings": settings}
+            then = {name: before.get(name) for name in mine}
+            if then != mine:
+                raise PixelarmError(f"{folder} was begun with {then}, not {mine}: give the same, or another run=")
             self.rounds = before["rounds"]
 
     @property
@@ -126,8 +126,12 @@ class Dagger:
         wanted, found = int(self.settings["demos"]), episode_files(self.demos)
         if len(found) < wanted:
             raise PixelarmError(f"recipe.demos={wanted} demonstrations are wanted, and {self.demos} holds {len(found)}")
+        mark = self.data / MARK
+        if self.data.exists() and not mark.exists():
+            raise PixelarmError(f"{self.data} is there already and is not of `pixelarm dagger`: choose another run=")
         shutil.rmtree(self.data, ignore_errors=True)  # ours, of a start that was interrupted
         self.data.mkdir(parents=True)
+        mark.touch()
         for path in found[:wanted]:
             shutil.copy2(path, self.data)
         write_index(self.data)
@@ -196,7 +200,14 @@ class Dagger:
     def write(self) -> None:
         write_json(
             self.folder / "dagger.json",
-            {"options": self.options, "settings": self.settings, "rounds": self.rounds, **made_with()},
+            {
+                "seed": self.seed,
+                "demos": str(self.demos.resolve()),
+                "options": self.options,
+                "settings": self.settings,
+                "rounds": self.rounds,
+                **made_with(),
+            },
         )
         write_text(self.folder / "dagger.md", table(self.rounds))
         figure, axes = axes_of()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -76,7 +77,10 @@ def _put_away(path: Path, damaged: int) -> str:
         return ""
     copy = path.with_name(path.name + DAMAGED)
     if not copy.exists():
-        os.link(path, copy)
+        try:
+            os.link(path, copy)
+        except OSError:  # a file system without links
+            shutil.copy2(path, copy)
     if damaged == path.stat().st_size:
         path.unlink()
     return f"; lost: its last {damaged} bytes, which are torn or damaged ({copy} keeps them)"

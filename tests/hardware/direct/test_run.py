@@ -48,6 +48,7 @@ def test_a_dry_run_without_cameras_is_refused_and_leaves_the_port(so101_bundle):
         (["--port", "x", "--camera", "agentview"], "--camera must be NAME=DEVICE"),
         (["--port", "x", "--camera", "side=0"], "the policy sees agentview, eye_in_hand, and not 'side': leave it out"),
         (["--port", "x", "--camera", "agentview=/dev/video99"], "camera agentview: /dev/video99 does not open"),
+        (["--port", "x", "--yes"], "and there is no terminal: run it in one"),
         (["--simulated", "--episodes", "0"], "--episodes must be at least 1"),
         (["--port", "x", "--speed-scale", "2"], r"--speed-scale must lie in \(0, 1\], got 2"),
         (["--port", "x", "--arm", "sim_panda"], "is not for this arm|needs|profile"),

@@ -11,6 +11,7 @@ import measure_recorder
 import numpy as np
 import pytest
 
+from hardware.teleop import recording
 from hardware.teleop.desk import DISCARD, FAILURE, SUCCESS
 from hardware.teleop.recording import FAILURES, Recording
 from robot import profile, rotations
@@ -19,7 +20,7 @@ from robot.contract import Action, Camera, Contract, Proprio
 from robot.dataset import acting
 from robot.dataset.dataset import Dataset
 from robot.dataset.episodes import read_dataset
-from robot.dataset.log import left_over, read_log
+from robot.dataset.log import Logged, left_over, read_log
 from robot.dataset.recover import recover
 from robot.errors import ContractMismatch, PixelarmError
 from robot.profile import ArmProfile
@@ -320,3 +321,23 @@ def test_what_is_measured_of_the_recorder_adds_up(tmp_path: Path, monkeypatch: p
     assert found["pictures_kept"] == sum(len(episode) + 1 for episode in kept)
     assert found["mb"] == pytest.approx(sum(h.path.stat().st_size for h in kept.headers) / 1e6, abs=0.01)
     assert not list(tmp_path.glob(".recording/*"))
+
+
+def test_an_episode_that_is_not_whole_on_disk_is_no_demonstration(
+    rig: Callable[..., Rig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that stalls: what is there is not written as a success, and its log stays."""
+    read = recording.read_log
+
+    def half(path: Path) -> Logged:
+        found = read(path)
+        del found.actions[-1:], found.observations[-1:]
+        return found
+
+    monkeypatch.setattr(recording, "read_log", half)
+    made = rig()
+    for x in (0.40, 0.41, 0.42):
+        made.step((x, 0, 0.2), (x, 0, 0.2))
+    made.end(SUCCESS)
+    assert any("THE EPISODE OF 2 STEPS WAS NOT WRITTEN: 1 of its steps are on disk" in words for words in made.said)
+    assert len(left_over(tmp_path / "hands")) == 1 and not list((tmp_path / "hands").glob("episode_*"))

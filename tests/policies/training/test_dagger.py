@@ -1,5 +1,7 @@
 """`pixelarm dagger`: rounds of corrections by a scripted person, what of them is cloned, and going on."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,8 @@ def test_a_round_adds_what_the_person_did_and_goes_on(demos, tmp_path, monkeypat
     assert play(demos, run) == [first, second]
     with pytest.raises(PixelarmError, match="was begun with .*: give the same, or another run="):
         play(demos, run, "episodes=3")
+    with pytest.raises(PixelarmError, match="was begun with .*'seed': 1"):
+        play(demos, run, "seed=2")
 
 
 @pytest.mark.train
@@ -78,6 +82,14 @@ def test_an_interrupted_round_is_played_again(demos, tmp_path, monkeypatch):
     _, second = play(demos, run)
     assert second["take_overs"] == 2 and len(read_dataset(run / "data")) == 4
     assert (run / "dagger.png").stat().st_size > 1000
+
+
+def test_a_folder_of_somebody_elses_is_left_as_it_is(demos, tmp_path):
+    """Demonstrations that lie where this command keeps its own."""
+    shutil.copytree(demos, tmp_path / "data")
+    with pytest.raises(PixelarmError, match="is not of `pixelarm dagger`: choose another run="):
+        main([*OPTIONS, f"demos={tmp_path / 'data'}", f"run={tmp_path}"])
+    assert len(read_dataset(tmp_path / "data")) == 2
 
 
 @pytest.mark.parametrize(
