@@ -30,7 +30,7 @@ from robot.control.config import LoopConfig, longest_inference_ms
 from robot.control.limits import default_limits, target_limits
 from robot.control.loop import Command, ControlLoop
 from robot.control.pictures import Pictures
-from robot.control.timing import Samples
+from robot.control.timing import Samples, pace
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
 
@@ -241,24 +241,13 @@ class Session:
     def _run(self) -> None:
         """The bus's thread. It must not die in silence."""
         try:
-            self._cycles()
+            pace(self.arm.arbiter.period_s, lambda: self._running, self._cycle, self.bus, self.intervals)
         except Unplugged as error:
             self.failure = str(error)
         except Exception as error:
             self.failure = "".join(traceback.format_exception(error))
         if self.failure:
             self._say(f"the session ends, and the servos hold: {self.failure}")
-
-    def _cycles(self) -> None:
-        period, due, before = self.arm.arbiter.period_s, time.monotonic(), 0.0
-        while self._running:
-            start = time.monotonic()
-            self._cycle()
-            self.bus.add((time.monotonic() - start) * 1e3)
-            if before:
-                self.intervals.add((start - before) * 1e3)
-            before, due = start, max(due + period, start)
-            time.sleep(max(0.0, due - time.monotonic()))
 
     def _cycle(self) -> None:
         try:

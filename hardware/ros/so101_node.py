@@ -23,7 +23,7 @@ import numpy as np
 from hardware.feetech.arm import Arm
 from hardware.feetech.errors import Implausible, Unplugged
 from hardware.feetech.settings import GRIPPER, JOINTS, Settings
-from robot.control.timing import Samples
+from robot.control.timing import Samples, pace
 from robot.errors import PixelarmError
 from robot.ros import runtime
 from robot.ros.messages import set_stamp
@@ -111,7 +111,7 @@ class So101Node(Node):
     def _run(self) -> None:
         """The bus's thread. It must not die in silence: the arm would look ready, and follow nothing."""
         try:
-            self._cycles()
+            pace(1.0 / self.options.rate_hz, lambda: self._running, self._cycle, self.bus, self.intervals)
         except Unplugged as error:
             self._give_up(str(error))
         except Exception as error:
@@ -122,17 +122,6 @@ class So101Node(Node):
         self._say_ready(False)
         self.exit_code = 1
         self.done.set()
-
-    def _cycles(self) -> None:
-        period, due, before = 1.0 / self.options.rate_hz, time.monotonic(), 0.0
-        while self._running:
-            start = time.monotonic()
-            self._cycle()
-            self.bus.add((time.monotonic() - start) * 1e3)
-            if before:
-                self.intervals.add((start - before) * 1e3)
-            before, due = start, max(due + period, start)
-            time.sleep(max(0.0, due - time.monotonic()))
 
     def _cycle(self) -> None:
         try:

@@ -68,6 +68,24 @@ class Samples:
         return {"n": self.n, "p50": p50, "p95": p95, "p99": p99, "max": round(self.max, 3)}
 
 
+def pace(
+    period_s: float, running: Callable[[], bool], cycle: Callable[[], None], spent: Samples, between: Samples
+) -> None:
+    """Call ``cycle`` every ``period_s`` while ``running``: of each what it took, and what passed since the one before,
+    in ms. Time by which a cycle is late is given up, not made good.
+    """
+    due, before = time.monotonic(), 0.0
+    while running():
+        start = time.monotonic()
+        cycle()
+        spent.add((time.monotonic() - start) * 1e3)
+        if before:
+            between.add((start - before) * 1e3)
+        before, now = start, time.monotonic()
+        due = max(due + period_s, now)
+        time.sleep(due - now)
+
+
 class StageTimes:
     """Milliseconds per named stage, in the order in which the stages first ran."""
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from robot.control import timing
 from robot.control.timing import Clock, Pacer, Samples, StageTimes
 
 
@@ -90,3 +91,20 @@ def test_wait_returns_on_notify_or_at_the_deadline() -> None:
     clock = Clock()
     assert clock.wait(lambda: True, clock.steady() + 10)
     assert not clock.wait(lambda: False, clock.steady() - 1)
+
+
+def test_cycles_that_are_late_are_given_up_and_not_made_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A period of 0.1 s; the second of five cycles takes 0.35 s: the third begins at once, others a period apart."""
+    now, begun = [10.0], []
+    monkeypatch.setattr(timing.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(timing.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    def cycle() -> None:
+        begun.append(now[0])
+        now[0] += 0.35 if len(begun) == 2 else 0.02
+
+    spent, between = Samples(), Samples()
+    timing.pace(0.1, lambda: len(begun) < 5, cycle, spent, between)
+    assert begun == pytest.approx([10.0, 10.1, 10.45, 10.55, 10.65], abs=1e-9)
+    assert list(spent.raw) == pytest.approx([20, 350, 20, 20, 20])
+    assert len(between.raw) == 4
