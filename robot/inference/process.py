@@ -14,6 +14,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,10 @@ ANSWER_S = 10.0  # no policy thinks for longer: the process hangs
 
 
 class InferenceProcess:
-    """See the module text. One thread at a time.
+    """See the module text.
 
     Args:
-        python: interpreter that has numpy, h5py and onnxruntime; pixelarm's own files are put on its path.
+        python: interpreter that has numpy, PyYAML and onnxruntime; pixelarm's own files are put on its path.
         provider: of ONNX Runtime there, as of ``robot.bundle.load``.
 
     Raises:
@@ -47,7 +48,7 @@ class InferenceProcess:
         self._command = [python, "-m", "robot.inference.child", str(Path(path).resolve())]
         self._provider, self._closed = provider, False
         self._process: subprocess.Popen[bytes] | None = None
-        self._layout = Layout.of(self.contract)
+        self._layout, self._lock = Layout.of(self.contract), threading.Lock()
         self.starts = 0
         self._start()
 
@@ -58,23 +59,24 @@ class InferenceProcess:
             PixelarmError: the process has ended, hangs, or its policy raised; of one that ended the next call is made
                 of a new one.
         """
-        if self._closed:
-            raise PixelarmError("the process of the policy was ended")
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-        for name, view in self._views.items():
-            if name != "action":
-                view[:] = observation[name]
-        try:
-            self._say()
-            self._answer(ANSWER_S)
-        except PixelarmError:
-            if self._process is not None and self._process.poll() is not None:
+        with self._lock:
+            if self._process is None:
                 self._start()
-            raise
-        return self._views["action"].copy()
+            for name, view in self._views.items():
+                if name != "action":
+                    view[:] = observation[name]
+            try:
+                self._say()
+                self._answer(ANSWER_S)
+            except PixelarmError:
+                if self._process is not None and self._process.poll() is not None:
+                    self._start()
+                raise
+            return self._views["action"].copy()
 
     def _start(self) -> None:
+        if self._closed:
+            raise PixelarmError("the process of the policy was ended")
         self._end()
         self.starts += 1
         handle, name = tempfile.mkstemp(prefix="pixelarm-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
@@ -99,10 +101,13 @@ class InferenceProcess:
 
     def _say(self) -> None:
         assert self._process is not None and self._process.stdin is not None
+        if (status := self._process.poll()) is not None:
+            raise PixelarmError(f"the process of the policy has ended (exit status {status}); see what it printed")
         try:
             self._process.stdin.write(b"\0")
         except OSError as error:
-            raise PixelarmError("the process of the policy has ended; another one is started") from error
+            self._process.wait()
+            raise PixelarmError("the process of the policy has ended; see what it printed") from error
 
     def _answer(self, seconds: float) -> None:
         """Wait for the answer to what was said."""
@@ -128,9 +133,12 @@ class InferenceProcess:
         return found
 
     def close(self) -> None:
-        """End the process, for good."""
+        """End the process, for good. Any thread may call it: an ``act`` that goes on then fails at once."""
         self._closed = True
-        self._end()
+        if (process := self._process) is not None:
+            process.kill()
+        with self._lock:
+            self._end()
 
     def _end(self) -> None:
         if self._process is None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,12 +39,15 @@ def test_it_acts_like_the_policy_in_this_process(process: InferenceProcess, lift
     assert process.contract == here.contract and process.starts == 1
 
 
-def test_one_that_is_killed_says_so_and_another_one_takes_its_place(process: InferenceProcess) -> None:
-    """As the loop sees it: a job that failed, and the next one that does not."""
+@pytest.mark.parametrize("noticed", [False, True])
+def test_one_that_is_killed_says_so_and_another_one_takes_its_place(process: InferenceProcess, noticed: bool) -> None:
+    """As the loop sees it: a job that failed, and the next one that does not; also where its end was seen before."""
     observation = random_observation(process.contract, np.random.default_rng(0))
     before = process.act(observation)
     assert process._process is not None
     os.kill(process._process.pid, signal.SIGKILL)
+    if noticed:
+        process._process.wait()
     failed = run_job(1, process.act, observation)
     assert failed.actions is None and "the process of the policy has ended" in failed.error
     np.testing.assert_array_equal(process.act(observation), before)
@@ -59,6 +63,19 @@ def test_one_that_hangs_is_ended(process: InferenceProcess, monkeypatch: pytest.
         process.act(observation)
     monkeypatch.setattr("robot.inference.process.ANSWER_S", 30.0)
     assert np.isfinite(process.act(observation)).all()
+
+
+def test_an_end_in_the_middle_of_an_answer_is_an_error_and_starts_nothing(process: InferenceProcess) -> None:
+    observation = random_observation(process.contract, np.random.default_rng(0))
+    child = process._process
+    assert child is not None
+    os.kill(child.pid, signal.SIGSTOP)
+    threading.Timer(0.3, process.close).start()
+    with pytest.raises(PixelarmError, match="was ended|has ended"):
+        process.act(observation)
+    with pytest.raises(PixelarmError, match="was ended"):
+        process.act(observation)
+    assert process.starts == 1 and child.poll() is not None
 
 
 def test_nothing_of_it_stays_on_the_file_system(process: InferenceProcess) -> None:
