@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections import deque
@@ -89,12 +90,20 @@ def run_job(job: int, act: Callable[[dict[str, np.ndarray]], np.ndarray], observ
         return Result(job, None, f"{type(error).__name__}: {error}")
 
 
-def warm_up(policy: Policy, runs: int = 30) -> dict[str, Any]:
+def warm_up(policy: Policy, runs: int = 30, longest_ms: float = math.inf) -> dict[str, Any]:
     """Run the policy on random observations: ``{n, p50, p95, p99, max, first}`` in ms, the slow first run apart.
+
+    The p99 of 30 runs is about their maximum, and one stall of the machine is not yet a slow policy: if it exceeds
+    ``longest_ms``, all runs are made once more, and the second figures are returned.
 
     Raises:
         PixelarmError: the actions have another shape than the contract says, or are not finite.
     """
+    figures = _warm_up(policy, runs)
+    return figures if figures["p99"] <= longest_ms else _warm_up(policy, runs)
+
+
+def _warm_up(policy: Policy, runs: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     times, first = Samples(), 0.0
     for run in range(runs + 1):

@@ -36,7 +36,7 @@ from robot.actions import Reference, Target
 from robot.contract import Contract
 from robot.control import inference
 from robot.control.asking import Asking, Plans
-from robot.control.config import LoopConfig, beside_the_ticks, require_supported
+from robot.control.config import LoopConfig, beside_the_ticks, longest_inference_ms, require_supported
 from robot.control.inference import Policy, Worker
 from robot.control.limits import Context, Limits
 from robot.control.mailbox import Mailbox, ObservationSet
@@ -163,7 +163,7 @@ class ControlLoop:
     # -------------------------------------------------------------- start-up
     def warm_up(self, runs: int = 30) -> dict[str, Any]:
         """Measure the policy on this machine before anything moves; see ``robot.control.inference.warm_up``."""
-        self.warm = inference.warm_up(self.policy, runs)
+        self.warm = inference.warm_up(self.policy, runs, longest_inference_ms(self.contract, self.deadline_ms))
         return self.warm
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from loop_rig import CONTRACT, HERE, LIMITS, Rig, running
 
 from robot.contract import Proprio
+from robot.control.inference import warm_up
 from robot.control.limits import default_limits
 from robot.control.loop import Command, ControlLoop
 from robot.errors import PixelarmError
@@ -141,6 +143,25 @@ def test_warm_up_measures_and_checks_the_policy() -> None:
     rig.action = np.zeros((2, 4), np.float32)
     with pytest.raises(PixelarmError, match="shape"):
         rig.loop.warm_up(20)
+
+
+def test_one_stall_of_the_machine_is_not_a_slow_policy() -> None:
+    class Stalls:
+        contract = CONTRACT
+        calls = 0
+
+        def __init__(self, *slow: int) -> None:
+            self.slow = slow
+
+        def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+            self.calls += 1
+            time.sleep(0.05 if self.calls in self.slow else 0.0)
+            return np.zeros((1, 4), np.float32)
+
+    once, twice = Stalls(5), Stalls(5, 15)
+    assert warm_up(once, 9, longest_ms=40.0)["p99"] < 40 and once.calls == 20
+    assert warm_up(twice, 9, longest_ms=40.0)["p99"] > 40 and twice.calls == 20
+    assert warm_up(Stalls(5), 9)["p99"] > 40
 
 
 def test_the_real_thread_starts_and_stops() -> None:
