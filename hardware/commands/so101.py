@@ -111,8 +111,8 @@ def main(argv: list[str]) -> int:
         ("seconds", 0.0, float("inf")),
         ("reads", 10, 1e6),
     ):
-        value = getattr(args, name, low)
-        if not low <= value <= high:
+        value = getattr(args, name, None)
+        if value is not None and not low <= value <= high:
             raise PixelarmError(f"--{name.replace('_', '-')} must lie between {low:g} and {high:g}, got {value:g}")
     return PARTS[args.part][0](args)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import select
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hardware.direct.cameras import Camera, UsbCamera
-from hardware.direct.session import Options, Session, require_cameras
+from hardware.direct.session import Options, Session, require_cameras, require_fast
 from hardware.feetech.arm import Arm
 from hardware.feetech.settings import SIMULATED, Settings
 from hardware.teleop.keyboard import HELD_S
@@ -31,6 +32,9 @@ from robot.profile import ArmProfile
 from robot.stats import rate
 
 PROFILE, REHEARSED = "so101_bus", "sim_so101_bus"
+EPISODES = 50
+REAL = ("port", "calibration", "camera", "yes", "no_enable", "seconds", "settings")  # options that need the arm itself
+REHEARSAL = ("episodes", "verbose")
 FIRST_SEED = 10_000  # of rehearsed scenes: those of `pixelarm eval`
 KEYS = "keep the space bar down to let the arm move, r goes on after a fault, q or Ctrl-C ends; the torque stays on"
 
@@ -47,13 +51,13 @@ def arguments(part: argparse.ArgumentParser) -> None:
     add("--arm", default="", metavar="PROFILE", help=f"arm profile: a name, or a file (default: {PROFILE})")
     add("--yes", action="store_true", help="really move the arm; without it nothing is written to the servos")
     add("--no-enable", action="store_true", help="move without the space bar kept down: a hand on the power switch!")
-    add("--speed-scale", type=float, default=0.0, metavar="S", help="share of full speed (default: as the profile)")
+    add("--speed-scale", type=float, metavar="S", help="share of full speed (default: as the profile)")
     add("--allow-slow", action="store_true", help="start even if inference was measured too slow for the deadline")
-    add("--seconds", type=float, default=float("inf"), metavar="S", help="default: until q or Ctrl-C")
+    add("--seconds", type=float, metavar="S", help="default: until q or Ctrl-C")
     add("--stats", type=Path, metavar="FILE", help="write counters and times there (JSON) when it ends")
     add("--simulated", action="store_true", help=f"rehearse: the bundle's scene behind an emulated bus ({REHEARSED})")
     add("--verbose", action="store_true", help="of the rehearsal: say each event")
-    add("--episodes", type=int, default=50, metavar="N", help="of the rehearsal (default: %(default)s)")
+    add("--episodes", type=int, metavar="N", help=f"of the rehearsal (default: {EPISODES})")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,10 +69,11 @@ def run(args: argparse.Namespace) -> int:
     if args.simulated:
         return _rehearse(args, policy, arm)
     settings = Settings.load(args.settings)
-    options = Options(args.yes, not args.no_enable, args.speed_scale, allow_slow=args.allow_slow)
+    options = Options(args.yes, not args.no_enable, args.speed_scale or 0.0, allow_slow=args.allow_slow)
     with ExitStack() as stack:
-        cameras = _open_cameras(args.camera, policy.contract, arm)
-        require_cameras([c.name for c in policy.contract.cameras], cameras)  # before the torque comes
+        cameras = _open_cameras(args.camera, policy.contract, arm, stack)
+        require_cameras([c.name for c in policy.contract.cameras], cameras)
+        require_fast(policy, args.allow_slow)  # all of this before the torque comes
         body = stack.enter_context(
             Arm.connect(args.port, args.calibration, settings, not args.yes, timeout_s=args.timeout_ms / 1e3)
         )
@@ -79,30 +84,32 @@ def run(args: argparse.Namespace) -> int:
             print(f"the profile {arm.name!r} was never tried on its arm: a hand on the power switch!")
         print(KEYS if args.yes else "dry run: nothing is written to the servos; --yes moves the arm", flush=True)
         session.start()
-        _drive(session, args.seconds)
+        _drive(session, args.seconds or math.inf)
         return 1 if session.failure else 0
 
 
 def _check(args: argparse.Namespace) -> None:
     if not args.bundle.is_dir():
         raise PixelarmError(f"there is no policy bundle at {args.bundle}; `pixelarm export` writes one")
-    if not 0 <= args.speed_scale <= 1:
+    if args.speed_scale is not None and not 0 < args.speed_scale <= 1:
         raise PixelarmError(f"--speed-scale must lie in (0, 1], got {args.speed_scale:g}")
-    real = [name for name in ("port", "calibration", "camera", "yes", "no_enable") if getattr(args, name)]
-    if args.simulated and real:
-        raise PixelarmError(f"--simulated has an arm and cameras of its own: leave out --{real[0].replace('_', '-')}")
+    given = [f"--{name.replace('_', '-')}" for name in (REAL if args.simulated else REHEARSAL) if getattr(args, name)]
+    if given and args.simulated:
+        raise PixelarmError(f"--simulated has an arm and cameras of its own: leave out {given[0]}")
+    if given:
+        raise PixelarmError(f"{given[0]} is an option of the rehearsal: add --simulated, or leave it out")
     if not args.simulated and not args.port:
         raise PixelarmError("--port is missing, such as --port /dev/ttyACM0; or rehearse with --simulated")
     if args.yes and not args.no_enable and not sys.stdin.isatty():
         raise PixelarmError("--yes moves while the space bar is kept down, and there is no terminal: run it in one")
-    if args.episodes < 1:
+    if args.episodes is not None and args.episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {args.episodes}")
     if args.stats:
         require_file(args.stats)
 
 
-def _open_cameras(given: list[str], contract: Contract, arm: ArmProfile) -> dict[str, Camera]:
-    """The cameras that the policy sees, by ``NAME=DEVICE``."""
+def _open_cameras(given: list[str], contract: Contract, arm: ArmProfile, stack: ExitStack) -> dict[str, Camera]:
+    """The cameras that the policy sees, by ``NAME=DEVICE``; ``stack`` lets them go whatever happens."""
     found: dict[str, Camera] = {}
     fps = {camera.name: float(camera.fps) for camera in contract.cameras}
     for text in given:
@@ -112,7 +119,8 @@ def _open_cameras(given: list[str], contract: Contract, arm: ArmProfile) -> dict
         if name not in fps:
             raise PixelarmError(f"the policy sees {', '.join(fps) or 'no camera'}, and not {name!r}: leave it out")
         size = arm.cameras[name].size
-        found[name] = UsbCamera(name, device, (size[0], size[1]) if size else None, fps[name])
+        found[name] = camera = UsbCamera(name, device, (size[0], size[1]) if size else None, fps[name])
+        stack.callback(camera.stop)
     return found
 
 
@@ -160,9 +168,9 @@ def _rehearse(args: argparse.Namespace, policy: Any, arm: ArmProfile) -> int:
     from hardware.simulated.rehearsal import Rehearsal
 
     settings = Settings.load(SIMULATED)
-    seeds = [FIRST_SEED + i for i in range(args.episodes)]
+    seeds = [FIRST_SEED + i for i in range(args.episodes or EPISODES)]
     sessions: list[Session] = []
-    with tqdm(total=args.episodes, desc="episodes over the bus", unit="episode") as bar, ExitStack() as stack:
+    with tqdm(total=len(seeds), desc="episodes over the bus", unit="episode") as bar, ExitStack() as stack:
 
         def go_on() -> None:  # whatever ended the last scene
             rehearsal.rest()
@@ -179,7 +187,7 @@ def _rehearse(args: argparse.Namespace, policy: Any, arm: ArmProfile) -> int:
         rehearsal = Rehearsal(policy.contract, arm, settings, seeds, on_event)
         stack.callback(rehearsal.close)
         body = stack.enter_context(Arm.connect(rehearsal.path, None, settings, False, timeout_s=args.timeout_ms / 1e3))
-        options = Options(True, False, args.speed_scale, jumps=True, allow_slow=args.allow_slow)
+        options = Options(True, False, args.speed_scale or 0.0, jumps=True, allow_slow=args.allow_slow)
         say = bar.write if args.verbose else _say_nothing
         session = Session(policy, arm, body, rehearsal.cameras, options, say)
         stack.callback(session.stop)
@@ -194,7 +202,7 @@ def _rehearse(args: argparse.Namespace, policy: Any, arm: ArmProfile) -> int:
     _report(session, args.stats, {"episodes": results})
     print(f"success at any step {rate([r['success_once'] for r in results])}")
     print(f"success at the end  {rate([r['success_end'] for r in results])}")
-    return 1 if session.failure or len(results) < args.episodes else 0
+    return 1 if session.failure or len(results) < len(seeds) else 0
 
 
 def _say_nothing(words: str) -> None: ...

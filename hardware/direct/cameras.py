@@ -13,6 +13,7 @@ from robot.errors import MissingDependency, PixelarmError
 
 Heard = Callable[[np.ndarray, int], None]  # pixels (H, W, 3) uint8 RGB, and their stamp, ns since the epoch
 Lost = Callable[[str], None]  # why there are no pictures any more
+STOP_S = 1.0  # that the last read may take
 
 
 class Camera(Protocol):
@@ -26,7 +27,7 @@ class Camera(Protocol):
 
 
 class UsbCamera:
-    """A camera that OpenCV opens. Its driver says no stamps: a picture's is when it was there whole.
+    """A camera that OpenCV opens. Such a driver gives no stamps: a picture is stamped when it has been read whole.
 
     Args:
         device: an index, or a path such as /dev/video0 (/dev/v4l/by-id/... stays the same after a restart).
@@ -54,7 +55,7 @@ class UsbCamera:
         if fps:
             self._capture.set(cv2.CAP_PROP_FPS, fps)
         self._require_size(size)
-        self._running = True
+        self._running, self._thread = False, threading.Thread(target=lambda: None)
 
     def _require_size(self, size: tuple[int, int] | None) -> None:
         good, pixels = self._capture.read()
@@ -70,18 +71,26 @@ class UsbCamera:
             )
 
     def start(self, heard: Heard, lost: Lost) -> None:
+        self._running = True
         self._thread = threading.Thread(target=self._run, args=(heard, lost), name=self.name, daemon=True)
         self._thread.start()
 
     def _run(self, heard: Heard, lost: Lost) -> None:
-        while self._running:
-            good, pixels = self._capture.read()
-            if not good:
-                lost(f"camera {self.name}: {self.device} gives no pictures any more")
-                return
-            heard(np.ascontiguousarray(pixels[:, :, ::-1]), time.time_ns())  # OpenCV's order is blue, green, red
+        try:
+            while self._running:
+                good, pixels = self._capture.read()
+                if not good:
+                    lost(f"camera {self.name}: {self.device} gives no pictures any more")
+                    return
+                heard(np.ascontiguousarray(pixels[:, :, ::-1]), time.time_ns())  # OpenCV's order is blue, green, red
+        except Exception as error:  # a thread must not die in silence
+            lost(f"camera {self.name}: {self.device} is read no more: {type(error).__name__}: {error}")
 
     def stop(self) -> None:
+        """A driver that does not come back from a read keeps the device until the program ends: to release it under
+        the read would crash the program."""
         self._running = False
-        self._thread.join(timeout=1.0)
-        self._capture.release()
+        if self._thread.is_alive():
+            self._thread.join(timeout=STOP_S)
+        if not self._thread.is_alive():
+            self._capture.release()

@@ -27,6 +27,7 @@ from robot.actions import JOINT_POSITION, Target
 from robot.arbiter.arbiter import Arbiter
 from robot.arbiter.modes import FAULT, IDLE, POLICY
 from robot.control.config import LoopConfig, longest_inference_ms
+from robot.control.inference import warm_up
 from robot.control.limits import default_limits, target_limits
 from robot.control.loop import Command, ControlLoop
 from robot.control.pictures import Pictures
@@ -99,6 +100,7 @@ class Session:
             options.jumps,
             True,
             on_event=partial(self._event, "arbiter"),
+            dry_run=not options.moves,
         )
         self._names = {p.name for p in contract.proprio} | set(self.loop.limits.needs)
         self._pictures = Pictures(options.jumps)
@@ -110,17 +112,9 @@ class Session:
         self.faults, self.protections = 0, list[str]()  # cycles without an answer; why servos protected themselves
         self.on_commanded: Callable[[], None] = lambda: None  # called when the policy's target goes to the arm
         self._answered_ns = 0
+        self._protected = False  # a servo protects itself, and that was counted
         self._recovering, self._recovered = threading.Event(), threading.Event()
-        self._require_fast(options.allow_slow)
-
-    def _require_fast(self, allow_slow: bool) -> None:
-        warm, longest = self.loop.warm_up(), longest_inference_ms(self.loop.contract, self.loop.deadline_ms)
-        if warm["p99"] > longest and not allow_slow:
-            raise PixelarmError(
-                f"inference takes {warm['p99']} ms (p99 of {warm['n']}) on this machine, longer than the {longest:g} "
-                f"ms that the deadline of {self.loop.deadline_ms:g} ms leaves; use a smaller network or a faster "
-                "machine, or allow slow inference to accept missed deadlines"
-            )
+        self.loop.warm = require_fast(policy, options.allow_slow)
 
     # ------------------------------------------------------------------------------------------------- start and stop
     def start(self) -> None:
@@ -260,6 +254,7 @@ class Session:
         except PixelarmError as error:
             self._failed(error)
         else:
+            self._protected = False
             self.arbiter.put_cause("driver", "", "bus")
             if recovering:  # now: whoever waits for it asks the arbiter next
                 self._recovering.clear()
@@ -288,7 +283,8 @@ class Session:
         if self._was_set_elsewhere:
             return
         self.faults += 1
-        if self.body.faulted and self.arbiter.mode != FAULT:
+        if self.body.faulted and not self._protected:
+            self._protected = True
             self.protections.append(str(error))
         if self.body.faulted:
             self.arbiter.put_cause("driver", str(error), "bus")
@@ -324,6 +320,20 @@ class Session:
             "protections": self.protections,
             "arbiter": self.arbiter.status(),
         }
+
+
+def require_fast(policy: Any, allow_slow: bool) -> dict[str, Any]:
+    """Measure a policy (``robot.control.inference.warm_up``); refuse one that is too slow here, unless allowed."""
+    deadline_ms = policy.contract.deadline_ms
+    longest = longest_inference_ms(policy.contract, deadline_ms)
+    warm = warm_up(policy, longest_ms=longest)
+    if warm["p99"] > longest and not allow_slow:
+        raise PixelarmError(
+            f"inference takes {warm['p99']} ms (p99 of {warm['n']}) on this machine, longer than the {longest:g} ms "
+            f"that the deadline of {deadline_ms:g} ms leaves; use a smaller network or a faster machine, or accept "
+            "missed deadlines with --allow-slow"
+        )
+    return warm
 
 
 def require_cameras(wanted: list[str], given: Mapping[str, Camera]) -> None:

@@ -27,6 +27,7 @@ from hardware.teleop.input import SILENCE_S, Input
 from robot.errors import PixelarmError
 
 PERIOD_S = 0.02
+LOST_S = 2.0  # a pad that is pushed and says nothing for so long may be out of its receiver's range
 DEAD = 0.12  # of a stick's or cap's way: below that it is at rest
 JOYSTICK = "/dev/input/js0"
 VENDORS = ("0000256F", "0000046D")  # 3Dconnexion, and Logitech, which made the first ones
@@ -56,7 +57,8 @@ class Hands(Protocol):
 
 
 class Pad:
-    """A game pad."""
+    """A game pad. It only says what changes, so a wireless one that was lost looks like one that is held still: where
+    it moves the arm and says nothing for ``LOST_S``, it lets go until its button is pressed anew."""
 
     size = 8 * 64
     words = (
@@ -64,6 +66,7 @@ class Pad:
         "A gripper; Start command, Back stop; X success, Y failure, B discard where episodes are recorded"
     )
     ORDERS: ClassVar = {7: COMMAND, 6: STOP, 8: CLEAR, 2: SUCCESS, 3: FAILURE, 1: DISCARD}
+    HELD: ClassVar = (4, 5)  # LB, RB
     EVENT = struct.Struct("<IhBB")
     BUTTON, AXIS, INITIAL = 1, 2, 0x80
 
@@ -72,9 +75,11 @@ class Pad:
         self._before = gripper
         self._axes: dict[int, float] = {}
         self._buttons: dict[int, bool] = {}
+        self._heard_s, self._lost = 0.0, False
 
     def put(self, data: bytes, now_s: float) -> list[str]:
         orders = []
+        self._heard_s = now_s
         for _, value, kind, number in self.EVENT.iter_unpack(data[: len(data) // 8 * 8]):
             if kind & ~self.INITIAL == self.AXIS:
                 self._axes[number] = value / FULL
@@ -89,16 +94,19 @@ class Pad:
         self.gripper, self._before = None, -1.0
 
     def _pressed(self, number: int) -> list[str]:
+        if number in self.HELD:
+            self._lost = False
         if number == 0:
             self.gripper = -1.0 if (self._before if self.gripper is None else self.gripper) > 0 else 1.0
         return [self.ORDERS[number]] if number in self.ORDERS else []
 
     def wanted(self, now_s: float) -> dict[str, Any]:
-        held = self._buttons.get(4, False) or self._buttons.get(5, False)
+        held = any(self._buttons.get(number, False) for number in self.HELD)
         down, up = ((self._axes.get(number, -1.0) + 1.0) / 2.0 for number in (2, 5))  # triggers rest at -1
         linear = (-self._stick(1), -self._stick(0), live(up - down))
         angular = (0.0, self._stick(4), -self._stick(3))
-        return {"held": held, "linear": linear, "angular": angular, "gripper": self.gripper}
+        self._lost |= held and any((*linear, *angular)) and now_s - self._heard_s > LOST_S
+        return {"held": held and not self._lost, "linear": linear, "angular": angular, "gripper": self.gripper}
 
     def _stick(self, number: int) -> float:
         return live(self._axes.get(number, 0.0))

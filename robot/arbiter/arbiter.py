@@ -49,6 +49,8 @@ class Arbiter:
         jumps: the arm may be somewhere else from one message to the next, as a simulated one at a reset; else that is
             a fault.
         gate: command is only given to a policy that says it is ready, and to an arm that stands within its limits.
+        dry_run: nothing that is published moves the arm: that it does not follow is then no fault. Targets still begin
+            anew where it is.
         on_event: hears ``(rule or mode, words)`` whenever either changes.
     """
 
@@ -63,10 +65,11 @@ class Arbiter:
         gate: bool = False,
         clock: Clock | None = None,
         on_event: Callable[[str, str], None] = lambda name, words: None,
+        dry_run: bool = False,
     ) -> None:
         self.limits, self.kind, self.config, self.clock = limits, kind, config, clock or Clock()
         self._publish, self._on_event, self._jumps = publish, on_event, jumps
-        self._gate = gate
+        self._gate, self._dry_run = gate, dry_run
         self.state = State(needed(kind))
         self.sources = {POLICY: Source(POLICY, config.silence_s), TELEOP: Source(TELEOP, config.teleop_silence_s)}
         self._operator = Deadman(config.teleop_silence_s)
@@ -293,7 +296,7 @@ class Arbiter:
         if not words:
             return None
         self._told.stay()
-        if self._following.tries >= TRIES:
+        if self._following.tries >= TRIES and not self._dry_run:
             self._enter(FAULT, "not_followed", words)
         return Stop("not_followed", words)
 

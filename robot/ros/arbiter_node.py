@@ -128,6 +128,7 @@ class ArbiterNode(Node):
             True,
             Clock(lambda: self.get_clock().now().nanoseconds),
             self._on_event,
+            self.dry_run,
         )
 
     def _connect(self) -> None:

@@ -51,7 +51,11 @@ def test_a_dry_run_without_cameras_is_refused_and_leaves_the_port(so101_bundle):
         (["--port", "x", "--yes"], "and there is no terminal: run it in one"),
         (["--simulated", "--episodes", "0"], "--episodes must be at least 1"),
         (["--port", "x", "--speed-scale", "2"], r"--speed-scale must lie in \(0, 1\], got 2"),
-        (["--port", "x", "--arm", "sim_panda"], "is not for this arm|needs|profile"),
+        (["--port", "x", "--speed-scale", "0"], r"--speed-scale must lie in \(0, 1\], got 0"),
+        (["--port", "x", "--seconds", "nan"], "--seconds must lie between 0 and inf, got nan"),
+        (["--simulated", "--seconds", "9"], "--simulated has an arm and cameras of its own: leave out --seconds"),
+        (["--port", "x", "--episodes", "9"], "--episodes is an option of the rehearsal: add --simulated"),
+        (["--port", "x", "--arm", "sim_panda"], "so101"),
     ],
 )
 def test_what_cannot_run_is_refused(so101_bundle, options, words):

@@ -15,7 +15,7 @@ from hardware.direct.session import Options, Session
 from hardware.feetech import servos
 from hardware.feetech.arm import Arm
 from hardware.feetech.emulated.bus import EmulatedBus
-from hardware.feetech.settings import JOINTS, SIMULATED, Settings
+from hardware.feetech.settings import SIMULATED, Settings
 from hardware.simulated.so101_body import Angles
 from robot import profile
 from robot.arbiter.modes import FAULT, POLICY
@@ -172,7 +172,8 @@ def test_the_deadman_lets_it_move_and_holds_it(rig):
     pressing.set()
     thread.join()
     time.sleep(0.5)  # silence, then the way to rest
-    assert moved and here.rests() and here.session.arbiter.counts["enable"] > 0
+    held = here.session.arbiter.counts["enable"]
+    assert moved and here.rests() and here.session.arbiter.counts["enable"] > held
 
 
 @pytest.mark.parametrize("what", ["camera", "policy"])
@@ -197,6 +198,7 @@ def test_a_servo_that_protects_itself_holds_until_somebody_recovers_it(rig):
     here.bus.order("overload elbow_flex")
     assert here.until(lambda: here.session.arbiter.mode == FAULT)
     assert here.rests() and "elbow_flex" in here.session.arbiter.words
+    assert len(here.session.protections) == 1  # one event, however many cycles it lasts
     here.bus.order("power off")
     here.bus.order("power on")
     assert here.until(lambda: not here.session.recover()) and here.moves()
@@ -231,4 +233,3 @@ def test_what_cannot_run_is_refused(rig):
     here.policy.slow_s = 0.09
     with pytest.raises(PixelarmError, match="inference takes .* longer than the 80 ms that the deadline of 80 ms"):
         Session(here.policy, session.arm, here.body, here.cameras, Options(), print)
-    assert len(JOINTS) == 5

@@ -13,7 +13,7 @@ from teleop_rig import Rig
 
 from hardware.commands import teleop
 from hardware.teleop.desk import ORDERS, Desk, Frames
-from hardware.teleop.handheld import DEAD, Handheld, Pad, SpaceMouse, find_spacemouse, live
+from hardware.teleop.handheld import DEAD, LOST_S, Handheld, Pad, SpaceMouse, find_spacemouse, live
 from hardware.teleop.input import SILENCE_S
 from robot.errors import PixelarmError
 
@@ -49,6 +49,19 @@ def test_a_pad_that_is_not_held_wants_nothing_and_its_start_values_are_no_presse
     assert pad.put(event(BUTTON | INITIAL, 7, 1) + event(AXIS | INITIAL, 5, -32767), 1.0) == []
     assert pad.wanted(1.0)["linear"] == pytest.approx((0, 0, 0)) and not pad.wanted(1.0)["held"]
     assert pad.put(event(BUTTON, 7, 1) + event(BUTTON, 7, 0) + event(BUTTON, 6, 1), 1.0) == ["command", "stop"]
+
+
+def test_a_pad_out_of_range_lets_go_until_its_button_is_pressed_anew() -> None:
+    """The kernel keeps what it said last: the button down, the stick ahead."""
+    pad = Pad()
+    pad.put(event(BUTTON, LB, 1), 1.0)
+    assert pad.wanted(1.1 + LOST_S)["held"]  # at rest it may be silent for as long as it likes
+    pad.put(event(AXIS, 1, -32767), 4.0)
+    assert pad.wanted(4.0 + LOST_S)["held"] and not pad.wanted(4.1 + LOST_S)["held"]
+    pad.put(event(AXIS, 1, -20000), 7.0)  # back in range, with the button still down
+    assert not pad.wanted(7.0)["held"]
+    pad.put(event(BUTTON, LB, 0) + event(BUTTON, LB, 1), 7.1)
+    assert pad.wanted(7.1)["held"]
 
 
 def test_the_gripper_changes_with_each_press() -> None:

@@ -45,6 +45,7 @@ class Rig:
         enable_timeout_s: float | None = None,
         jumps: bool = False,
         gate: bool = False,
+        dry_run: bool = False,
     ) -> None:
         self.clock, self.config = Clock(), config or ArbiterConfig()
         self.events: list[tuple[str, str]] = []
@@ -60,6 +61,7 @@ class Rig:
             gate,
             self.clock,  # type: ignore[arg-type]
             lambda name, words: self.events.append((name, words)),
+            dry_run,
         )
         self.sense()
 

@@ -319,6 +319,15 @@ def test_an_arm_that_does_not_follow_is_begun_anew_where_it_is_and_in_the_end_is
     assert rig.sent[-1][0].position == pytest.approx(HERE)
 
 
+def test_in_a_dry_run_an_arm_that_does_not_follow_is_no_fault():
+    rig = Rig(config=ArbiterConfig(follow_m=0.03), dry_run=True)
+    rig.arbiter.drive(POLICY)
+    rig._follow = lambda: None  # type: ignore[method-assign]
+    away = positions(rig.run(6.0, rig.policy(0.06, 0, 0)))[:, 0] - HERE[0]
+    assert rig.arbiter.counts["not_followed"] > 5 and rig.arbiter.mode == POLICY
+    assert away.max() == pytest.approx(0.06) and (away == 0.0).sum() > 5  # begun anew each time
+
+
 def test_an_arm_that_moved_in_between_starts_counting_anew():
     rig = Rig(config=ArbiterConfig(follow_m=0.03))
     rig.arbiter.drive(POLICY)
