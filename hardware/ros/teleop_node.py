@@ -47,6 +47,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 JPEG_QUALITY = 80  # of pictures for the page
+PICTURES = 10  # of a camera that may wait for this process where they are recorded
 Heard = Callable[[Any], None]  # gets a message
 
 
@@ -107,9 +108,10 @@ class TeleopNode(Node):
         self._inputs = StateInputs(subscribe, arm, names, self._on_state, teleop.fault_state, ignored)
         if self._record:
             self._hear_commands(subscribe)
+        depth = PICTURES if self._record else 1
         for name, source in arm.cameras.items():
             kind = Image if source.type == "image" else CompressedImage
-            subscribe(kind, source.topic, partial(self._on_image, name), 1, source.qos == "reliable")
+            subscribe(kind, source.topic, partial(self._on_image, name), depth, source.qos == "reliable")
         subscribe(String, f"{NODE}/status", lambda message: teleop.put_status(json.loads(message.data)), 1, True)
         if arm.contract:
             self.create_subscription(String, arm.contract.topic, self._on_contract, qos(1, True, True))

@@ -5,16 +5,18 @@ them. The action between two observations is what the arm was told by the second
 kind from what was measured at the first: the numbers by which a policy would have sent it there. It is clipped to the
 contract's bounds, and how often that changed something is stored with the episode.
 
-Each step goes into the episode's log as it comes (``robot.dataset.log``) and is nowhere else, so that a process that is
-killed, or a power cut, loses a second of it at most: ``pixelarm data recover FOLDER``. When its outcome is said the log
-becomes a file of its own, in a thread of its own. The loop never waits for a disk: where one is full or too slow the
-episode ends, and that is said.
+A loop that is late finds the observations that came meanwhile, a second of them at most, each with what the arm was
+told when it was complete. Each step goes into the episode's log as it comes (``robot.dataset.log``) and is nowhere
+else, so that a process that is killed, or a power cut, loses a second of it at most: ``pixelarm data recover FOLDER``.
+When its outcome is said the log becomes a file of its own, in a thread of its own. The loop never waits for a disk:
+where one is full or too slow the episode ends, and that is said.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,6 @@ from robot import rotations
 from robot.actions import KINDS, PROPRIO, Reference, Target, delta, origin
 from robot.contract import Contract
 from robot.control.mailbox import Mailbox, ObservationSet
-from robot.control.rules import Stop
 from robot.control.timing import Clock
 from robot.dataset.episodes import Recorder
 from robot.dataset.log import EpisodeLog, left_over, read_log
@@ -37,9 +38,12 @@ from robot.errors import DatasetError, PixelarmError
 from robot.profile import ArmProfile
 
 MOST_STEPS = 6000  # of one episode: ten minutes at 10 Hz; it is in memory as it becomes a file
+BACKLOG = 20  # observations that wait for a loop that is late: a second of 20 Hz
+LATE_MS = 500.0  # that a picture may be under way, beyond the contract's age: it is stored, nobody acts on it
 SOON = 0.75  # of a period after the last observation: sooner is of a camera that is faster than the contract
 
 Ended = tuple[str, int, dict[str, Any], EpisodeLog]  # outcome, steps, provenance, log
+Heard = tuple[ObservationSet, Target | None]  # and what the arm was told last when it was complete
 
 
 class Recording:
@@ -69,15 +73,16 @@ class Recording:
         self.scene: int | None = None  # seed of a simulated one
         beside = {name: PROPRIO[name].size or 0 for name in ("eef_pos", "eef_quat")}
         beside = {name: size for name, size in beside.items() if name not in {p.name for p in contract.proprio}}
-        self._mailbox = Mailbox(contract, clock, contract.max_age_ms + 1e3 * contract.period_s, beside=beside)
+        self._mailbox = Mailbox(contract, clock, contract.max_age_ms + LATE_MS, beside=beside)
+        self._heard: deque[Heard] = deque(maxlen=BACKLOG)
         self._names = {p.name for p in contract.proprio} | set(beside)
         known = Known(first_pictures(folder, contract))
         self._watch = Watch(contract, self._names, clock.steady, say, arm.contract is not None, known)
         self._home = None if arm.home_xyzw is None else rotations.from_quaternion(np.array(arm.home_xyzw))
         self._commanded: Target | None = None
+        self._lock = threading.RLock()
         self._clear()
         self.kept = self.failed = 0
-        self._lock = threading.RLock()
         self._folder = folder
         if logs := left_over(folder):
             say(
@@ -93,6 +98,7 @@ class Recording:
         return Recorder(folder, self.contract, self.provenance, append=True)
 
     def _clear(self) -> None:
+        self._heard.clear()
         self._last: ObservationSet | None = None  # the newest of the open episode
         self._first_ns = 0
         self._steps = 0
@@ -110,39 +116,48 @@ class Recording:
             fitted = self.arm.cameras[camera].fit(pixels, height=wanted.height, width=wanted.width)
             self._mailbox.put_image(camera, fitted, stamp_ns)
             self._watch.put_image(camera, fitted, stamp_ns)
+            self._gather()
 
     def put_state(self, name: str, value: np.ndarray, stamp_ns: int) -> None:
         """Measured proprioception, by the names of ``robot.actions.PROPRIO``."""
         if name in self._names:
             self._mailbox.put_proprio(name, value, stamp_ns)
             self._watch.put_state(name, value, stamp_ns)
+            self._gather()
 
     def put_command(self, target: Target) -> None:
         """The pose, and the gripper, that the arm was told last."""
         with self._lock:
             self._commanded = target
 
+    def _gather(self) -> None:
+        """An observation waits for the loop as soon as its parts are there: a loop that is late loses none."""
+        with self._lock:
+            if self._mailbox.fresh and isinstance(seen := self._mailbox.newest(), ObservationSet):
+                self._heard.append((seen, self._commanded))
+
     # ------------------------------------------------------------------------------------------------------------ step
     def step(self, held: bool) -> None:
-        """Take the next observation if there is one; ``held``: the operator moves the arm now."""
+        """Take the observations that are there; ``held``: the operator moves the arm now."""
         self._watch.tick()
         with self._lock:
-            if not self._mailbox.fresh:
-                return
-            seen = self._mailbox.newest()
-            if isinstance(seen, Stop) or not self._due(seen):
-                return
-            if self._last is None or self._log is None:
-                if held:
-                    self._begin(seen)
-                return
-            if self._over or self._ended(self._log):
-                return
-            if self._moving:
-                self._act(seen, self._last, self._log)
-            else:
-                self._log.later(seen.values, seen.stamp_ns)  # the arm rested since
-            self._last, self._moving, self._before = seen, held, self._commanded
+            while self._heard:
+                self._take(*self._heard.popleft(), held)
+
+    def _take(self, seen: ObservationSet, commanded: Target | None, held: bool) -> None:
+        if not self._due(seen):
+            return
+        if self._last is None or self._log is None:
+            if held:
+                self._begin(seen, commanded)
+            return
+        if self._over or self._ended(self._log):
+            return
+        if self._moving:
+            self._act(seen, commanded, self._last, self._log)
+        else:
+            self._log.later(seen.values, seen.stamp_ns)  # the arm rested since
+        self._last, self._moving, self._before = seen, held, commanded
 
     def _due(self, seen: ObservationSet) -> bool:
         return self._last is None or seen.stamp_ns - self._last.stamp_ns > SOON * 1e9 * self.contract.period_s
@@ -155,18 +170,18 @@ class Recording:
             self._say(f"THE EPISODE ENDED: {self._over}. What came before is kept: say its outcome, then go on")
         return bool(self._over)
 
-    def _begin(self, seen: ObservationSet) -> None:
+    def _begin(self, seen: ObservationSet, commanded: Target | None) -> None:
         scene = {} if self.scene is None else {"seed": self.scene}
         self._log = EpisodeLog(self._folder, self.contract, {**self.provenance, **scene})
         self._log.first(seen.values, seen.stamp_ns)
         self._watch.begin(seen.values)
-        self._last, self._first_ns, self._moving, self._before = seen, seen.stamp_ns, True, self._commanded
+        self._last, self._first_ns, self._moving, self._before = seen, seen.stamp_ns, True, commanded
 
-    def _act(self, seen: ObservationSet, last: ObservationSet, log: EpisodeLog) -> None:
+    def _act(self, seen: ObservationSet, commanded: Target | None, last: ObservationSet, log: EpisodeLog) -> None:
         """The action that led from the last observation to this one."""
         measured = Reference.of(last.measured, self._home)
         rotation = None if not KINDS[self.contract.action.kind].turns else measured.rotation
-        wanted = self._commanded or Target(-1.0, position=measured.position, rotation=rotation)
+        wanted = commanded or Target(-1.0, position=measured.position, rotation=rotation)
         counted = origin(self.contract.action.counts_from, measured, self._before)
         action = delta(self.contract.action.kind, counted, wanted)
         clipped = self.contract.clip_action(action)

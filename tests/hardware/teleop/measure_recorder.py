@@ -1,10 +1,11 @@
 """Measures the recorder of teleoperation: ``python tests/hardware/teleop/measure_recorder.py --minutes 5``.
 
-Two made-up cameras of 84 x 84 pixels send 20 pictures a second each, an arm its pose, and an operator holds all the
-time; episodes follow each other without a pause, so that each is made a file while the next one is recorded. Pictures
-are a scene that moves under the noise of a sensor: a still one would compress too well, and noise alone not at all.
-What the made-up source itself costs is measured before, without a recorder, and taken off. Another process looks at the
-clock a hundred times a second meanwhile: what it is late (`machine_late_ms`) is other jobs' doing, and no recorder's.
+Two made-up cameras of 84 x 84 pixels send 20 pictures a second each, stamped when they were due, an arm its pose, and an
+operator holds all the time; episodes follow each other without a pause, so that each is made a file while the next one
+is recorded. Pictures are a scene that moves under the noise of a sensor: a still one would compress too well, and noise
+alone not at all. What the made-up source itself costs is measured before, without a recorder, and taken off. Another
+process looks at the clock a hundred times a second meanwhile: what it is late (`machine_late_ms`) is other jobs' doing,
+and no recorder's.
 """
 
 from __future__ import annotations
@@ -90,13 +91,13 @@ class Source:
     def run(self, seconds: float, put: Callable[[int, list[np.ndarray], int], None], tick: Callable[[], None]) -> None:
         """``put(number, pictures, stamp_ns)`` for each set of pictures, ``tick()`` at ``TICK_HZ``."""
         start = due = time.monotonic()
-        taken = 0
+        start_ns, taken = time.time_ns(), 0
         while due - start < seconds:
             time.sleep(max(0.0, due - time.monotonic()))
             self.late_ms.add(1e3 * (time.monotonic() - due))
             while taken < (due - start) * RATE_HZ:
                 pictures = [self.scene.picture(self.sent + 7 * shift) for shift in range(len(CAMERAS))]
-                put(self.sent, pictures, time.time_ns())
+                put(self.sent, pictures, start_ns + round(1e9 * taken / RATE_HZ))  # a camera is not late
                 taken, self.sent = taken + 1, self.sent + 1
             tick()
             due += 1.0 / TICK_HZ

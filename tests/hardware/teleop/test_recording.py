@@ -109,6 +109,36 @@ def test_actions_are_deltas_from_what_was_measured(rig: Callable[..., Rig], tmp_
     assert episode.provenance["clipped"] == 1 and episode.provenance["gaps"] == 0
 
 
+def test_a_loop_that_is_late_loses_nothing(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """Four observations came while it slept, each with the command of its own time."""
+    made = rig()
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    awake = made.recording.step
+    made.recording.step = lambda held: None  # type: ignore[method-assign]
+    for number in range(1, 5):
+        made.step((0.40 + 0.01 * number, 0, 0.2), (0.40 + 0.01 * number + 0.001 * number, 0, 0.2))
+    made.recording.step = awake  # type: ignore[method-assign]
+    awake(True)
+    made.end(SUCCESS)
+    (episode,) = read_dataset(tmp_path / "hands", contract())
+    assert episode.actions[:, 0] == pytest.approx([0.011, 0.012, 0.013, 0.014], abs=1e-6)
+    assert episode.observations["agentview"][:, 0, 0, 0].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_what_waited_when_an_episode_ended_begins_no_other(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    made = rig()
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    made.step((0.41, 0, 0.2), (0.41, 0, 0.2))
+    awake = made.recording.step
+    made.recording.step = lambda held: None  # type: ignore[method-assign]
+    made.step((0.42, 0, 0.2), (0.42, 0, 0.2))
+    assert made.recording._heard
+    made.recording.end(SUCCESS)
+    awake(True)
+    assert made.recording.report()["steps"] == 0 and made.recording._log is None
+    made.recording.close()
+
+
 def test_a_pause_is_left_out(rig: Callable[..., Rig], tmp_path: Path) -> None:
     """Let go for three observations: the step before the pause leads to where the arm rested at its end."""
     made = rig()
