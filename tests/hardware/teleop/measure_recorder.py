@@ -1,11 +1,11 @@
 """Measures the recorder of teleoperation: ``python tests/hardware/teleop/measure_recorder.py --minutes 5``.
 
 Two made-up cameras of 84 x 84 pixels send 20 pictures a second each, stamped when they were due, an arm its pose, and
-an operator holds all the time; episodes follow each other without a pause, so that each is made a file while the next one
-is recorded. Pictures are a scene that moves under the noise of a sensor: a still one would compress too well, and noise
-alone not at all. What the made-up source itself costs is measured before, without a recorder, and taken off. Another
-process looks at the clock a hundred times a second meanwhile: what it is late (`machine_late_ms`) is other jobs' doing,
-and no recorder's.
+an operator holds all the time; episodes follow each other without a pause, so that each is made a file while the next
+one is recorded. Pictures are a scene that moves under the noise of a sensor: a still one would compress too well, and
+noise alone not at all. What the made-up source itself costs is measured before, without a recorder, and taken off.
+Another process looks at the clock a hundred times a second meanwhile: what it is late (`machine_late_ms`) is other
+jobs' doing, and no recorder's.
 """
 
 from __future__ import annotations
