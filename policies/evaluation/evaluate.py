@@ -23,6 +23,7 @@ from robot.stats import AFTER_STEPS, Rate, mcnemar, rate
 from sim.envs.make import make_env_for
 from sim.envs.task_env import TaskEnv
 from sim.kitchen import protocol
+from sim.physics.imperfections import Imperfections
 
 EVAL_SEED = 10_000  # first seed of the test episodes: never used for training, demonstrations or validation
 VALIDATION_SEED = 20_000  # first seed of the episodes looked at during training
@@ -195,6 +196,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MS",
         help="the policy's chunks come so late, and are executed by time as on an arm (default 0)",
     )
+    for name, words in (
+        ("gravity-error", "an arm whose gravity compensation is so much too little, such as 0.05"),
+        ("joint-friction", "an arm with so much dry friction, a share of each joint's greatest torque, such as 0.02"),
+        ("backlash-m", "an arm with so much play, m, such as 0.004"),
+    ):
+        parser.add_argument(f"--{name}", type=float, default=0.0, metavar="X", help=f"{words} (default 0)")
     parser.add_argument("--video", type=Path, metavar="FOLDER", help="write films of up to 3 successes and 3 failures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome as JSON")
     return parser
@@ -216,17 +223,19 @@ def main(argv: list[str]) -> int:
     """``pixelarm eval``."""
     args = _parser().parse_args(argv)
     _check(args)
+    errors = Imperfections(args.gravity_error, args.joint_friction, args.backlash_m)
     seeds = range(args.seed_start, args.seed_start + args.episodes)
     act, contract, config = load_actor(args.policy)
     act = _executed(act, args)
     rival = _executed(load_actor(args.against, expect=contract)[0], args) if args.against else None
-    env = make_env_for(contract, config)
+    env = make_env_for(contract, config, errors)
     result = evaluate(env, act, seeds, films=3 if args.video else 0, title=str(args.policy))
     report: dict[str, Any] = {
         "policy": str(args.policy),
         "seeds": [seeds[0], seeds[-1]],
         "execute": contract.execute if args.execute is None else args.execute,
         "inference_ms": args.inference_ms,
+        "imperfections": asdict(errors),
         **result.to_dict(),
     }
     if env.metric == "return":

@@ -20,9 +20,10 @@ from robot.profile import ArmProfile
 from sim.arms import ARMS, arm_named
 from sim.envs import dmc
 from sim.envs.config import TaskConfig
-from sim.envs.task_env import VIEW_SIZE, TaskEnv
+from sim.envs.task_env import PERFECT, VIEW_SIZE, TaskEnv
 from sim.envs.vector import VectorEnv
 from sim.physics.arm import Arm
+from sim.physics.imperfections import Imperfections
 from sim.tasks import TASKS, make_task
 from sim.tasks.common.base import Task
 from sim.tasks.kitchen import OBSERVE, PIXELS, STATES
@@ -81,15 +82,20 @@ def _configured(name: str, options: dict[str, Any]) -> tuple[TaskConfig, dict[st
 
 
 # -------------------------------------------------------------------------------------------------- by a configuration
-def make_env(cfg: TaskConfig, *, renderer: str = "auto", view_size: int = VIEW_SIZE) -> TaskEnv | dmc.DMCEnv:
+def make_env(
+    cfg: TaskConfig, *, renderer: str = "auto", view_size: int = VIEW_SIZE, imperfections: Imperfections = PERFECT
+) -> TaskEnv | dmc.DMCEnv:
     """A task's environment; its contract has one observation and one action, whatever a policy stacks and returns.
 
     Args:
         renderer: "auto", "opengl" or "raycast"; see ``sim.rendering.renderer.make_renderer``.
         view_size: pixels, height and width of what ``render`` returns.
+        imperfections: of the arm.
     """
     check_task(cfg.name)
     if cfg.name.startswith(DMC):
+        if imperfections != PERFECT:
+            raise PixelarmError(f"{cfg.name} has no arm whose gravity compensation, friction or play could be wrong")
         return _deepmind_control(cfg, renderer, view_size)
     (low, high), (newest, oldest) = cfg.actuation_delay_ms, cfg.observation_delay_ms
     return TaskEnv(
@@ -102,6 +108,7 @@ def make_env(cfg: TaskConfig, *, renderer: str = "auto", view_size: int = VIEW_S
         hold_steps=cfg.hold_steps,
         time_limit=cfg.time_limit,
         fits=_fits(cfg),
+        imperfections=imperfections,
     )
 
 
@@ -244,7 +251,9 @@ def _look(cfg: TaskConfig, known: Iterable[str]) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------- by a contract
-def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv | dmc.DMCEnv:
+def make_env_for(
+    contract: Contract, config: dict[str, Any], imperfections: Imperfections = PERFECT
+) -> TaskEnv | dmc.DMCEnv:
     """What a policy is judged in: its own task without randomisation, where a success has to last as is usual.
 
     Raises:
@@ -255,7 +264,7 @@ def make_env_for(contract: Contract, config: dict[str, Any]) -> TaskEnv | dmc.DM
     task |= {"name": contract.task, "arm": contract.arm}
     task |= {"image_size": contract.cameras[0].height} if contract.cameras else {"observe": STATES}
     task |= {"counts_from": contract.action.counts_from}
-    env = make_env(TaskConfig(**task))
+    env = make_env(TaskConfig(**task), imperfections=imperfections)
     env.contract.require_equal(contract.recorded(), here=f"task {contract.task}", there="the policy")
     return env
 

@@ -23,11 +23,13 @@ from robot.stats import HOLD_STEPS
 from sim.envs.interface import Act
 from sim.envs.spaces import action_space, checked_action, observation_space
 from sim.envs.task_world import build_world, reset_world
+from sim.physics.imperfections import Imperfections
 from sim.scene.randomise import Randomiser, add_noise, make_terms
 from sim.tasks.common.base import Task
 
 ACTUATION_DELAY_MS, OBSERVATION_DELAY_MS = (0.0, 50.0), (0.0, 0.0)
 LONGEST_OBSERVATION_DELAY_MS = 1000.0
+PERFECT = Imperfections()
 VIEW_SIZE = 256  # pixels, height and width of what people look at
 
 Seen = tuple[dict[str, np.ndarray], actions.Reference]  # an observation, and what actions count from that answer it
@@ -53,6 +55,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         hold_steps: control steps in a row that a task must stay done before that is a success; 1: the first one is.
         time_limit: control steps after which an episode is cut, ``max_steps`` or fewer; 0: those.
         fits: contract camera -> what its pictures go through on the arm; see ``World``.
+        imperfections: of the arm.
     """
 
     metric: ClassVar[str] = "success"
@@ -71,12 +74,14 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         time_limit: int = 0,
         fits: Mapping[str, Fit] | None = None,
         observation_delay_ms: tuple[float, float] = OBSERVATION_DELAY_MS,
+        imperfections: Imperfections = PERFECT,
     ) -> None:
         if not 1 <= hold_steps <= task.max_steps:
             raise PixelarmError(f"hold_steps must be 1 to the task's {task.max_steps} steps, got {hold_steps}")
         self.hold_steps, self.time_limit = hold_steps, min(time_limit or task.max_steps, task.max_steps)
         self.task, self.contract, self.view_size = task, task.contract, view_size
         self.world = build_world(task, renderer, fits)
+        imperfections.apply(self.world)
         self._substeps = round(self.contract.period_s / self.world.timestep)
         self._delay_ms = [float(ms) for ms in actuation_delay_ms]
         substeps = [ms / 1000.0 / self.world.timestep for ms in actuation_delay_ms]

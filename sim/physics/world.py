@@ -89,6 +89,10 @@ class World:
                     "[WIDTH, HEIGHT] to the camera in the arm's profile"
                 )
 
+    def use(self, controller: Controller) -> None:
+        """Lead the arm with another controller than the contract's own, from the next ``settle`` on."""
+        self.controller = self._own_controller = controller
+
     def _rotation_at_home(self) -> np.ndarray:
         self._scratch.qpos[self.arm.qpos] = self.arm.description.home
         mujoco.mj_kinematics(self.model, self._scratch)

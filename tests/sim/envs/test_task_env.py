@@ -7,8 +7,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from robot.errors import PixelarmError, UnknownName
-from sim.envs.make import make
-from sim.physics.control import OperationalSpaceController
+from sim.envs.config import TaskConfig
+from sim.envs.make import make, make_env
+from sim.physics.imperfections import Imperfections
 from sim.rendering import gl
 from sim.tasks import TASKS, make_task
 
@@ -207,17 +208,12 @@ def test_deltas_that_count_from_the_last_target_lead_further_than_the_lag():
     assert told["commanded"] == pytest.approx(0.03, abs=1e-6) and told["measured"] < 0.025
 
 
-def test_an_arm_with_too_little_gravity_compensation_creeps_down_only_where_deltas_count_from_itself(monkeypatch):
+def test_an_arm_with_too_little_gravity_compensation_creeps_down_only_where_deltas_count_from_itself():
     """Five per cent too little, three seconds of actions of zero."""
-    right = OperationalSpaceController.command
-
-    def short(self, data):
-        return right(self, data) - 0.05 * data.qfrc_bias[self._arm.dof]
-
-    monkeypatch.setattr(OperationalSpaceController, "command", short)
     sunk = {}
     for counts_from in ("measured", "commanded"):
-        env = make("reach", counts_from=counts_from, renderer="raycast", actuation_delay_ms=(0.0, 0.0), hold_steps=30)
+        cfg = TaskConfig("reach", counts_from=counts_from, actuation_delay_ms=(0.0, 0.0), hold_steps=30)
+        env = make_env(cfg, renderer="raycast", imperfections=Imperfections(gravity_error=0.05))
         env.reset(seed=0)
         start = env.world.eef_position()[2]
         for _ in range(30):
