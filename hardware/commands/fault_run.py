@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hardware.faults import holds
-from hardware.faults.matrix import LASTS_S, Fault
+from hardware.faults.matrix import Fault
 from hardware.faults.motion import Motion, after
 from robot.errors import PixelarmError
 
@@ -136,7 +136,7 @@ def _row(stage: Stage, fault: Fault) -> Outcome:
     words = ""
     for _ in range(1 if stage.fresh else 2):
         try:
-            _begin(stage.scene())
+            _begin(stage.scene(), fault)
         except Exception as error:
             words = _words(error)
             stage.clear()
@@ -157,8 +157,9 @@ def _words(error: Exception) -> str:
     return str(error) if isinstance(error, PixelarmError) else f"{type(error).__name__}: {error}"
 
 
-def _begin(scene: FaultScene) -> None:
+def _begin(scene: FaultScene, fault: Fault) -> None:
     """Bring the arm into motion. Raises PixelarmError if that cannot be done."""
+    scene.use_worker(fault.worker)
     for _ in range(TRIES):
         _prepare(scene)
         if scene.until(lambda: scene.speed() > MOVING_M_S and _commands(scene), 6.0):
@@ -174,7 +175,7 @@ def _commands(scene: FaultScene) -> bool:
 def _try(scene: FaultScene, fault: Fault) -> Outcome:
     start, stamped = time.monotonic(), scene.ros_s()
     fault.begin(scene)
-    time.sleep(LASTS_S)
+    time.sleep(fault.lasts_s)
     end = time.monotonic()
     said = [(when, who, rule) for when, who, rule in sorted(scene.rules) if start <= when <= end]
     answers = [(when - start, rule) for when, _, rule in said if rule in fault.rules]
@@ -227,6 +228,11 @@ def _recover(scene: FaultScene, fault: Fault) -> tuple[str, bool, str]:
     scene.press()
     if scene.until(lambda: _commands(scene), 1.5):
         return f"{again}press the button anew", False, ""
+    if "latched" in scene.trouble():
+        scene.clear_policy()
+        again += "clear the policy's hold, "
+        if scene.until(lambda: _commands(scene), 1.5):
+            return again.removesuffix(", "), False, ""
     scene.until(lambda: scene.call("arbiter/clear")[0], 3.0)
     scene.until(lambda: not scene.trouble(), FRESH_S)
     held_by = _give_command(scene)
