@@ -55,7 +55,7 @@ class Outcome:
             return "not answered"
         if fault.rules and self.after_s is not None and self.after_s > fault.within_s:
             return "answered late"
-        if fault.rules and not fault.between and self.motion.rest_s is None:
+        if fault.rules and not (fault.between or fault.heals) and self.motion.rest_s is None:
             return "not at rest"
         if self.resumed and not fault.by_itself:
             return "went on by itself"
@@ -178,13 +178,14 @@ def _try(scene: FaultScene, fault: Fault) -> Outcome:
     time.sleep(fault.lasts_s)
     end = time.monotonic()
     said = [(when, who, rule) for when, who, rule in sorted(scene.rules) if start <= when <= end]
+    log = [(when, rule) for when, who, rule in said if who == "arbiter"]  # the status comes later than its log
     answers = [(when - start, rule) for when, _, rule in said if rule in fault.rules]
     after_s, rule = answers[0] if answers else (None, "")
     if fault.between:
         misses = [nap for nap in scene.naps() if start <= nap <= end]
-        log = [(when, rule) for when, who, rule in said if who == "arbiter"]  # the status comes later than its log
         after_s = holds.slowest(misses, log, fault.within_s, end) if fault.rules else None
-    rows = np.array([row for row in scene.tip if row[0] > stamped - 0.5])
+    over_s = holds.ended(log, start) - start if fault.heals else np.inf
+    rows = np.array([row for row in scene.tip if -0.5 < row[0] - stamped < over_s])
     motion = after(stamped, rows[:, 0], rows[:, 1:]) if len(rows) else UNKNOWN
     fault.end(scene)
     heard = tuple(dict.fromkeys(rule for _, _, rule in said))

@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
 
     inside = Inside()
     inference.run_job = inside.slowed(inference.run_job)
-    Clock.now = inside.jumped(Clock.now, lambda seconds: Duration(nanoseconds=round(seconds * 1e9)))  # type: ignore[method-assign]
+    Clock.now = inside.jumped(Clock.now, lambda seconds: Duration(nanoseconds=round(seconds * 1e9)))
     threading.Thread(target=inside.listen, args=(sys.stdin,), name="orders", daemon=True).start()
     return deploy.main(argv)
 

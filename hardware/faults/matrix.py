@@ -15,7 +15,10 @@ from robot.profile.grippers import WITH_JOINTS
 
 LASTS_S = 2.0  # each fault that says nothing else
 ASLEEP_S, AWAKE_S = 0.3, 0.1  # of a policy that is slow
-LATE_S, LATE_FOR_S = 0.3, 1.5  # by how much each inference takes longer, and for how long: too few to latch ``too_slow``
+LATE_S, LATE_FOR_S = (
+    0.3,
+    1.5,
+)  # by how much each inference takes longer, and for how long: too few to latch ``too_slow``
 JUMP_S = 0.5  # of a clock: more than observations may be old, less than what is taken for another clock
 
 
@@ -50,6 +53,7 @@ class Fault:
         by_itself: motion may go on when the fault is over; else somebody has to clear it first.
         restarts: a process has to be started anew afterwards.
         between: motion goes on between its holds, and each of them must come ``within_s`` of what it answers.
+        heals: it is over before it is ended, and motion may go on: what counts is the way until then.
         cameras: those that fail.
         lasts_s: until it ends.
         worker: the policy's network runs in a process of its own (``pixelarm deploy --inference-python``).
@@ -62,6 +66,7 @@ class Fault:
     by_itself: bool = True
     restarts: bool = False
     between: bool = False
+    heals: bool = False
     cameras: tuple[str, ...] = ()
     lasts_s: float = LASTS_S
     worker: bool = False
@@ -158,7 +163,8 @@ def _inference(contract: Contract) -> list[Fault]:
     words = f"each inference takes {LATE_S:g} s longer"
     found = [
         Fault("inference: late", words, missed if late else (), within_s if late else 0.0, lasts_s=LATE_FOR_S),
-        Fault("inference: killed", "SIGKILL to the process of the network", missed, within_s, worker=True),
+        Fault("inference: killed", "SIGKILL to the process of the network", missed, within_s, heals=True,
+              worker=True),
         Fault("inference: stopped", "SIGSTOP to the process of the network", missed, within_s, lasts_s=LATE_FOR_S,
               worker=True),
     ]  # fmt: skip
@@ -170,7 +176,7 @@ def _inference(contract: Contract) -> list[Fault]:
 
 
 def _clocks(contract: Contract) -> list[Fault]:
-    """The clock of the policy's process jumps, noticed with the next observation; each stamp is of another clock then."""
+    """The clock of the policy's process jumps, which is noticed with the next observation."""
     within_s, rules = 3.0 * contract.period_s, ("stale_observation", "clock_domain")
     return [
         Fault("clock: ahead", f"the policy's clock jumps {JUMP_S:g} s ahead", rules, within_s),

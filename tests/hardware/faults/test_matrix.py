@@ -99,7 +99,14 @@ def test_who_has_lost_command_must_not_go_on_by_itself() -> None:
     """After ten times the profile's silence, and after a second without states: each fault lasts 2 s."""
     panda = arm("sim_panda")
     assert (panda.arbiter.silence_s, panda.arbiter.state_lost_s) == (0.25, 3.0)
-    never = {"inference: slow", "button: silent", "estop: pressed", "publisher: second", "arbiter: killed", "policy: killed"}
+    never = {
+        "inference: slow",
+        "button: silent",
+        "estop: pressed",
+        "publisher: second",
+        "arbiter: killed",
+        "policy: killed",
+    }
     assert {f.name for f in matrix(panda, contract()) if not f.by_itself} - {"state: permuted"} == never
     times = dataclasses.replace(panda.arbiter, silence_s=0.1, state_lost_s=1.0)
     strict = matrix(dataclasses.replace(panda, arbiter=times), contract())

@@ -39,6 +39,8 @@ def changed(**fault: Any) -> Callable[..., Outcome]:
         (changed(between=True)(motion=Motion(None, 0.2, 0.1)), "ok"),  # each hold came in time
         (changed(between=True)(motion=Motion(None, 0.2, 0.1), after_s=0.5), "answered late"),
         (changed(between=True)(after_s=None), "not answered"),
+        (changed(heals=True)(motion=Motion(None, 0.2, 0.1)), "ok"),  # it went on before it rested
+        (changed(heals=True)(motion=Motion(None, 0.2, 0.1), after_s=0.41), "answered late"),
         (changed(rules=())(after_s=None, motion=Motion(None, 0.2, 0.3)), "ok"),
         (changed(rules=())(after_s=None, resumed=False), "held for good"),
         (Outcome(FAULT, failure="not started: front is old"), "not started: front is old"),

@@ -9,7 +9,6 @@ from hardware.simulated.arm import ArmState
 from hardware.simulated.misbehave import Misbehaviour
 from robot.errors import PixelarmError
 
-
 HALF_NS = 500_000_000
 
 
@@ -33,7 +32,8 @@ def test_sensors_are_good_until_they_are_told_otherwise_and_again_after() -> Non
 
 
 @pytest.mark.parametrize(
-    ("how", "value", "stamp"), [("frozen", 1, 9), ("repeated", 1, 1), ("black", 0, 9), ("swapped", 200, 9), ("ahead", 2, 9 + HALF_NS)]
+    ("how", "value", "stamp"),
+    [("frozen", 1, 9), ("repeated", 1, 1), ("black", 0, 9), ("swapped", 200, 9), ("ahead", 2, 9 + HALF_NS)],
 )
 def test_a_camera_fails_as_it_is_told(how, value, stamp) -> None:
     made = Misbehaviour()
