@@ -89,7 +89,7 @@ def matrix(profile: ArmProfile, contract: Contract) -> list[Fault]:
     kind, silent, deadman = profile.told(contract.action.kind), times.silence_s + two, profile.enable.timeout_s + two
     lost_s = LOST_AFTER * times.silence_s  # then a silent policy has lost command, and somebody has to give it again
     found = [
-        *_cameras(contract),
+        *camera_rows(contract),
         Fault("policy: stopped", "SIGSTOP to the policy's process", ("silent",), silent, by_itself=lost_s > LASTS_S),
         Fault("policy: slow", f"the policy's process sleeps {ASLEEP_S:g} s of each {ASLEEP_S + AWAKE_S:g} s",
               ("silent",) if times.silence_s < ASLEEP_S else (), silent + AWAKE_S, between=True),
@@ -124,7 +124,7 @@ def matrix(profile: ArmProfile, contract: Contract) -> list[Fault]:
     return found
 
 
-def _cameras(contract: Contract) -> list[Fault]:
+def camera_rows(contract: Contract) -> list[Fault]:
     """The first of the contract's cameras fails; two are swapped where there are two."""
     names, period_s = [camera.name for camera in contract.cameras[:2]], contract.period_s
     # a picture is missed when the one before is too old
