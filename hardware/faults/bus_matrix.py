@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from hardware.faults.matrix import JUMP_S, LASTS_S, LATE_FOR_S, LATE_S, Fault, camera_rows
+from hardware.feetech.arm import TORQUE_CHECK_S
 from hardware.feetech.bus import question_s
 from hardware.feetech.servos import OVERLOAD_BIT, VOLTAGE_BIT
 from robot.contract import Contract
@@ -72,7 +73,8 @@ def bus_matrix(profile: ArmProfile, contract: Contract, timeout_s: float) -> lis
         Fault("servo: overload", f"{STRUCK} says that it protects itself", ("driver",), two, by_itself=False),
         Fault("servo: voltage", f"{STRUCK} says that its supply is too low", ("driver",), two, by_itself=False),
         Fault("servo: hot", f"{STRUCK} says {HOT_C:g} degrees", ("driver",), two, by_itself=False),
-        Fault("servo: restarts", f"{SILENT} restarts, and is limp", ("driver",), 1.0 + two, by_itself=False),
+        Fault("servo: restarts", f"{SILENT} restarts, and is limp", ("driver",), TORQUE_CHECK_S + two,
+              by_itself=False),
         Fault("power: off", f"the servos' supply is off for {LASTS_S:g} s", old, silent, by_itself=False),
         Fault("cable: unplugged", "the adapter is pulled, and plugged in again", ("unplugged",), two, by_itself=False,
               restarts=True),
