@@ -13,7 +13,10 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/pixelarm"]),
         ("share/pixelarm", ["package.xml"]),
-        ("share/pixelarm/launch", ["deploy.launch.py", "sim.launch.py", "teleop.launch.py", "fastdds.xml"]),
+        (
+            "share/pixelarm/launch",
+            ["deploy.launch.py", "replay.launch.py", "sim.launch.py", "teleop.launch.py", "fastdds.xml"],
+        ),
     ],
     zip_safe=True,
     maintainer="pixelarm maintainers",
@@ -24,6 +27,7 @@ setup(
         "console_scripts": [
             "arbiter_node = robot.ros.arbiter_node:main",
             "policy_node = robot.ros.policy_node:main",
+            "replay_node = robot.commands.replay:main",
             "sim_arm_node = hardware.commands.sim_arm:main",
             "teleop_node = hardware.commands.teleop:main",
         ]

@@ -144,12 +144,11 @@ COMMANDS: dict[str, Command] = {
     "deploy": Command(
         "robot.commands.deploy:main", "run a bundle on an arm through ROS 2", "BUNDLE --arm sim_panda", RUN, ("ros",)
     ),
+    "replay": Command(
+        "robot.commands.replay:main", "play an episode of a dataset on an arm", "runs/demos --episode 0", RUN, ("ros",)
+    ),
     "arbiter": Command(
-        "robot.commands.arbiter:main",
-        "own a robot's commands: policy, operator and hold, whoever dies",
-        "--arm sim_panda",
-        RUN,
-        ("ros",),
+        "robot.commands.arbiter:main", "own an arm's commands, whoever dies", "--arm sim_panda", RUN, ("ros",)
     ),
     "new-arm": Command(
         "robot.commands.new_arm:main",

@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from hardware.faults import holds
-from hardware.faults.matrix import LASTS_S, Fault
+from hardware.faults.matrix import Fault
 from hardware.faults.motion import Motion, after
 from robot.errors import PixelarmError
-
-if TYPE_CHECKING:
-    from hardware.ros.fault_scene import FaultScene
 
 MOVING_M_S = 0.04
 READY_S = 30.0  # for a process to start
@@ -24,6 +21,29 @@ TRIES = 3  # scenes in which the policy may refuse to move
 GIVE_UP = 3  # rows in a row that could not be started on fresh nodes either: the rest could not
 
 UNKNOWN = Motion(None, 0.0, 0.0)
+
+
+class Course(Protocol):
+    """What a run of the matrix needs of the scene: ``hardware.ros.fault_scene``, ``hardware.faults.bus_scene``."""
+
+    rules: list[tuple[float, str, str]]  # when, who said so (policy, arbiter, status), rule or "running"
+
+    @property
+    def tip(self) -> list[tuple[float, float, float, float]]: ...
+    @property
+    def status(self) -> dict[str, Any]: ...
+    def use_worker(self, on: bool) -> None: ...
+    def restart(self, name: str) -> None: ...
+    def call(self, service: str) -> tuple[bool, str]: ...
+    def clear_policy(self) -> tuple[bool, str]: ...
+    def until(self, what: Callable[[], bool], timeout_s: float) -> bool: ...
+    def press(self) -> None: ...
+    def trouble(self) -> str: ...
+    def naps(self) -> list[float]: ...
+    def speed(self) -> float: ...
+    def ros_s(self) -> float: ...
+    def tail(self) -> str: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,7 @@ class Outcome:
             return "not answered"
         if fault.rules and self.after_s is not None and self.after_s > fault.within_s:
             return "answered late"
-        if fault.rules and not fault.between and self.motion.rest_s is None:
+        if fault.rules and not (fault.between or fault.heals) and self.motion.rest_s is None:
             return "not at rest"
         if self.resumed and not fault.by_itself:
             return "went on by itself"
@@ -92,16 +112,16 @@ class Outcome:
 class Stage:
     """The nodes that the rows run on: started when a row needs them, and ended when a row left them unfit."""
 
-    def __init__(self, make: Callable[[], FaultScene]) -> None:
+    def __init__(self, make: Callable[[], Course]) -> None:
         self._make = make
-        self._scene: FaultScene | None = None
+        self._scene: Course | None = None
 
     @property
     def fresh(self) -> bool:
         """The next row starts new ones."""
         return self._scene is None
 
-    def scene(self) -> FaultScene:
+    def scene(self) -> Course:
         if self._scene is None:
             self._scene = self._make()
         return self._scene
@@ -112,7 +132,7 @@ class Stage:
             scene.close()
 
 
-def run(make: Callable[[], FaultScene], faults: Sequence[Fault], done: Callable[[Outcome], None]) -> list[Outcome]:
+def run(make: Callable[[], Course], faults: Sequence[Fault], done: Callable[[Outcome], None]) -> list[Outcome]:
     """Each fault once, in order; ``done`` hears each outcome as it comes. ``make`` starts the nodes: at first, and anew
     after a row that failed or that the policy did not recover from. What goes wrong in a row is that row's outcome."""
     found: list[Outcome] = []
@@ -136,7 +156,7 @@ def _row(stage: Stage, fault: Fault) -> Outcome:
     words = ""
     for _ in range(1 if stage.fresh else 2):
         try:
-            _begin(stage.scene())
+            _begin(stage.scene(), fault)
         except Exception as error:
             words = _words(error)
             stage.clear()
@@ -157,8 +177,9 @@ def _words(error: Exception) -> str:
     return str(error) if isinstance(error, PixelarmError) else f"{type(error).__name__}: {error}"
 
 
-def _begin(scene: FaultScene) -> None:
+def _begin(scene: Course, fault: Fault) -> None:
     """Bring the arm into motion. Raises PixelarmError if that cannot be done."""
+    scene.use_worker(fault.worker)
     for _ in range(TRIES):
         _prepare(scene)
         if scene.until(lambda: scene.speed() > MOVING_M_S and _commands(scene), 6.0):
@@ -166,31 +187,32 @@ def _begin(scene: FaultScene) -> None:
     raise PixelarmError(f"the policy does not move the arm; {scene.tail()}")
 
 
-def _commands(scene: FaultScene) -> bool:
+def _commands(scene: Course) -> bool:
     """The policy moves the arm, and nothing holds it."""
     return scene.status.get("mode") == "policy" and not scene.status["rule"]
 
 
-def _try(scene: FaultScene, fault: Fault) -> Outcome:
+def _try(scene: Course, fault: Fault) -> Outcome:
     start, stamped = time.monotonic(), scene.ros_s()
-    fault.begin(scene)
-    time.sleep(LASTS_S)
+    fault.begin(scene)  # type: ignore[arg-type]  # each row acts on the scene that it was made for
+    time.sleep(fault.lasts_s)
     end = time.monotonic()
     said = [(when, who, rule) for when, who, rule in sorted(scene.rules) if start <= when <= end]
+    log = [(when, rule) for when, who, rule in said if who == "arbiter"]  # the status comes later than its log
     answers = [(when - start, rule) for when, _, rule in said if rule in fault.rules]
     after_s, rule = answers[0] if answers else (None, "")
     if fault.between:
         misses = [nap for nap in scene.naps() if start <= nap <= end]
-        log = [(when, rule) for when, who, rule in said if who == "arbiter"]  # the status comes later than its log
         after_s = holds.slowest(misses, log, fault.within_s, end) if fault.rules else None
-    rows = np.array([row for row in scene.tip if row[0] > stamped - 0.5])
+    over_s = holds.ended(log, start) - start if fault.heals else np.inf
+    rows = np.array([row for row in scene.tip if -0.5 < row[0] - stamped < over_s])
     motion = after(stamped, rows[:, 0], rows[:, 1:]) if len(rows) else UNKNOWN
-    fault.end(scene)
+    fault.end(scene)  # type: ignore[arg-type]
     heard = tuple(dict.fromkeys(rule for _, _, rule in said))
     return Outcome(fault, rule, after_s, motion, *_recover(scene, fault), heard)
 
 
-def _prepare(scene: FaultScene) -> None:
+def _prepare(scene: Course) -> None:
     """A new scene, the arm at home, each stream fresh, and command given to the policy."""
     if not scene.until(lambda: scene.status.get("state_age_s") is not None, READY_S):
         raise PixelarmError(f"the nodes are not ready after {READY_S:g} s: {scene.tail()}")
@@ -204,7 +226,7 @@ def _prepare(scene: FaultScene) -> None:
         raise PixelarmError(f"the policy cannot have command: {refusal}; {scene.tail()}")
 
 
-def _give_command(scene: FaultScene) -> str:
+def _give_command(scene: Course) -> str:
     """Give command to the policy; returns why it could not have it, or an empty string."""
     said = [""]
 
@@ -215,7 +237,7 @@ def _give_command(scene: FaultScene) -> str:
     return "" if scene.until(given, 5.0) else said[0]
 
 
-def _recover(scene: FaultScene, fault: Fault) -> tuple[str, bool, str]:
+def _recover(scene: Course, fault: Fault) -> tuple[str, bool, str]:
     """What it took to go on, whether the policy went on by itself, and why it does not command again if so."""
     again = ""
     if fault.restarts:
@@ -227,6 +249,11 @@ def _recover(scene: FaultScene, fault: Fault) -> tuple[str, bool, str]:
     scene.press()
     if scene.until(lambda: _commands(scene), 1.5):
         return f"{again}press the button anew", False, ""
+    if "latched" in scene.trouble():
+        scene.clear_policy()
+        again += "clear the policy's hold, "
+        if scene.until(lambda: _commands(scene), 1.5):
+            return again.removesuffix(", "), False, ""
     scene.until(lambda: scene.call("arbiter/clear")[0], 3.0)
     scene.until(lambda: not scene.trouble(), FRESH_S)
     held_by = _give_command(scene)

@@ -6,16 +6,21 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hardware.commands.fault_run import Course, Outcome, run
+from hardware.commands.so101_run import REHEARSED
 from hardware.faults import subject
+from hardware.faults.bus_matrix import bus_matrix
 from hardware.faults.matrix import Fault, matrix
 from hardware.faults.processes import ended_by_sigterm
-from robot.errors import UnknownName
+from robot.errors import PixelarmError, UnknownName
 from robot.files import write_text
 from robot.ros import runtime
+
+TIMEOUT_MS = 20.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,10 +34,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("bundle", type=Path, help="policy bundle, as written by `pixelarm export`")
-    add("--arm", default="sim_panda", help="profile of a simulated arm (default: %(default)s)")
+    add("--arm", default="sim_panda", help=f"profile of a simulated arm (default: %(default)s); with {REHEARSED} what "
+        "fails is the SO-101's own bus, in one process, without ROS")  # fmt: skip
     add("--task", help="scene (default: the bundle's task)")
     add("--only", nargs="+", metavar="FAULT", default=[], help="names, or their beginnings, such as camera")
     add("--out", type=Path, metavar="DIR", help="write faults.md and faults.json there")
+    add("--timeout-ms", type=float, metavar="MS", help=f"with {REHEARSED}: how long its driver waits for an answer "
+        f"(default: {TIMEOUT_MS:g})")  # fmt: skip
     add("--list", action="store_true", help="say what would be tried, and end")
     return made
 
@@ -40,18 +48,30 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     arm, contract = subject.load(args.bundle, args.arm)
-    wanted = _wanted(matrix(arm, contract), args.only)
+    bus = arm.name == REHEARSED
+    if bus and args.task not in (None, contract.task):
+        raise PixelarmError(f"--task: the rehearsal of {REHEARSED} plays the bundle's own scene, {contract.task}")
+    if args.timeout_ms is not None and not (bus and 1.0 <= args.timeout_ms <= 1000.0):
+        raise PixelarmError(f"--timeout-ms is of --arm {REHEARSED} alone, and lies in [1, 1000]")
+    timeout_s = 1e-3 * (args.timeout_ms or TIMEOUT_MS)
+    wanted = _wanted(bus_matrix(arm, contract, timeout_s) if bus else matrix(arm, contract), args.only)
     if args.list:
         for fault in wanted:
             print(f"{fault.name:18} {fault.words}")
         return 0
-    runtime.require_rclpy()
-    runtime.settle_discovery()
+    if not bus:
+        runtime.require_rclpy()
+        runtime.settle_discovery()
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
     table = Table(args, contract.task, len(wanted))
     with ended_by_sigterm():
-        _run(args, contract.task, wanted, table)
+        if bus:
+            from hardware.faults.bus_scene import BusScene
+
+            _rows(lambda: BusScene(args.bundle, arm, timeout_s), wanted, table)
+        else:
+            _over_ros(args, contract.task, wanted, table)
     if args.out:
         print(f"table in {args.out / 'faults.md'}")
     wrong = [str(row["fault"]) for row in table.rows if not row["safe"]]
@@ -85,27 +105,30 @@ class Table:
             write_text(out / "faults.md", page(arm, self._args.bundle, self.rows, self._planned))
 
 
-def _run(args: argparse.Namespace, task: str, wanted: Sequence[Fault], table: Table) -> None:
+def _over_ros(args: argparse.Namespace, task: str, wanted: Sequence[Fault], table: Table) -> None:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
-    from tqdm import tqdm
 
-    from hardware.commands.fault_run import Outcome, run
     from hardware.ros.fault_scene import FaultScene
 
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    bar = tqdm(total=len(wanted), desc="faults", unit="fault")
-
-    def done(outcome: Outcome) -> None:
-        table.add(outcome.row())
-        bar.write(line(table.rows[-1]))
-        bar.update()
-
     try:
-        run(lambda: FaultScene(args.bundle, args.arm, args.task or task), wanted, done)
+        _rows(lambda: FaultScene(args.bundle, args.arm, args.task or task), wanted, table)
     finally:
-        bar.close()
         rclpy.try_shutdown()
+
+
+def _rows(make: Callable[[], Course], wanted: Sequence[Fault], table: Table) -> None:
+    from tqdm import tqdm
+
+    with tqdm(total=len(wanted), desc="faults", unit="fault") as bar:
+
+        def done(outcome: Outcome) -> None:
+            table.add(outcome.row())
+            bar.write(line(table.rows[-1]))
+            bar.update()
+
+        run(make, wanted, done)
 
 
 def _ms(value: object) -> str:

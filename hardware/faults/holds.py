@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 MOVES = "running"  # said when a hold ends
 NO_HOLDS = ("malformed", "clock_domain")  # said of a target that is dropped, while the arm goes on
+
+
+def ended(said: Sequence[tuple[float, str]], begun_s: float) -> float:
+    """When motion went on after the first hold since ``begun_s``; infinite if it did not, or was not held."""
+    after = [(when, rule) for when, rule in said if when >= begun_s and rule not in NO_HOLDS]
+    held = next((i for i, (_, rule) in enumerate(after) if rule != MOVES), len(after))
+    return next((when for when, rule in after[held:] if rule == MOVES), math.inf)
 
 
 def slowest(misses: Sequence[float], said: Sequence[tuple[float, str]], within_s: float, end_s: float) -> float | None:

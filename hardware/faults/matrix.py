@@ -8,11 +8,18 @@ from typing import Protocol
 from robot.actions import POSE
 from robot.arbiter.arbiter import LOST_AFTER
 from robot.contract import Contract
+from robot.control.config import LoopConfig
 from robot.profile import ArmProfile
 from robot.profile.arbitration import ArbiterConfig
+from robot.profile.grippers import WITH_JOINTS
 
-LASTS_S = 2.0  # each fault
+LASTS_S = 2.0  # each fault that says nothing else
 ASLEEP_S, AWAKE_S = 0.3, 0.1  # of a policy that is slow
+LATE_S, LATE_FOR_S = (
+    0.3,
+    1.5,
+)  # by how much each inference takes longer, and for how long: too few to latch ``too_slow``
+JUMP_S = 0.5  # of a clock: more than observations may be old, less than what is taken for another clock
 
 
 class Scene(Protocol):
@@ -22,6 +29,9 @@ class Scene(Protocol):
     def freeze_policy(self, on: bool) -> None: ...
     def slow_policy(self, on: bool) -> None: ...
     def kill_policy(self) -> None: ...
+    def order_policy(self, words: str) -> None: ...
+    def kill_worker(self) -> None: ...
+    def freeze_worker(self, on: bool) -> None: ...
     def kill_arbiter(self) -> None: ...
     def press_estop(self, on: bool) -> None: ...
     def button(self, held: bool | None) -> None: ...
@@ -43,7 +53,10 @@ class Fault:
         by_itself: motion may go on when the fault is over; else somebody has to clear it first.
         restarts: a process has to be started anew afterwards.
         between: motion goes on between its holds, and each of them must come ``within_s`` of what it answers.
+        heals: it is over before it is ended, and motion may go on: what counts is the way until then.
         cameras: those that fail.
+        lasts_s: until it ends.
+        worker: the policy's network runs in a process of its own (``pixelarm deploy --inference-python``).
     """
 
     name: str
@@ -53,7 +66,10 @@ class Fault:
     by_itself: bool = True
     restarts: bool = False
     between: bool = False
+    heals: bool = False
     cameras: tuple[str, ...] = ()
+    lasts_s: float = LASTS_S
+    worker: bool = False
 
     def begin(self, scene: Scene) -> None:
         _ACTS[self.name.split(":")[0]](self, scene, True)
@@ -73,12 +89,14 @@ def matrix(profile: ArmProfile, contract: Contract) -> list[Fault]:
     kind, silent, deadman = profile.told(contract.action.kind), times.silence_s + two, profile.enable.timeout_s + two
     lost_s = LOST_AFTER * times.silence_s  # then a silent policy has lost command, and somebody has to give it again
     found = [
-        *_cameras(contract),
+        *camera_rows(contract),
         Fault("policy: stopped", "SIGSTOP to the policy's process", ("silent",), silent, by_itself=lost_s > LASTS_S),
         Fault("policy: slow", f"the policy's process sleeps {ASLEEP_S:g} s of each {ASLEEP_S + AWAKE_S:g} s",
               ("silent",) if times.silence_s < ASLEEP_S else (), silent + AWAKE_S, between=True),
         Fault("policy: killed", "SIGKILL to the policy's process", ("silent",), silent,
               by_itself=lost_s > 2 * LASTS_S, restarts=True),
+        *_inference(contract),
+        *_clocks(contract),
         Fault("target: nan", "not-a-number in place of targets", ("finite", "silent"), silent),
         Fault("target: frame", "targets in another frame, or of other joints", ("silent",), silent,
               by_itself=lost_s > LASTS_S),
@@ -91,6 +109,8 @@ def matrix(profile: ArmProfile, contract: Contract) -> list[Fault]:
         Fault("publisher: second", "somebody else publishes on the command topic", ("second_publisher",), 0.5 + two,
               by_itself=False),
         Fault("load: busy", "four busy loops beside it", (), 0.0),
+        Fault("disk: full", "no file of the policy's process can grow", (), 0.0),
+        *_grippers(profile),
         Fault("arbiter: killed", "SIGKILL to the arbiter: the driver decides", ("not_in_command",), 0.7 + two,
               by_itself=False, restarts=True),
     ]  # fmt: skip
@@ -104,7 +124,7 @@ def matrix(profile: ArmProfile, contract: Contract) -> list[Fault]:
     return found
 
 
-def _cameras(contract: Contract) -> list[Fault]:
+def camera_rows(contract: Contract) -> list[Fault]:
     """The first of the contract's cameras fails; two are swapped where there are two."""
     names, period_s = [camera.name for camera in contract.cameras[:2]], contract.period_s
     # a picture is missed when the one before is too old
@@ -116,6 +136,7 @@ def _cameras(contract: Contract) -> list[Fault]:
         "frozen": ("sends its last picture with new stamps", ("frozen_picture",), 10.0 * period_s),
         "black": ("sends black pictures", ("dark_picture",), 3.0 * period_s),
         "late": ("is 0.4 s late", ("stale_observation", "skew"), image),
+        "ahead": (f"has a clock that jumps {JUMP_S:g} s ahead", ("clock_domain", "stale_observation"), image),
     }  # fmt: skip
     found = [
         Fault(f"camera: {how}", f"{name} {words}", rules, within_s, cameras=(name,))
@@ -128,6 +149,50 @@ def _cameras(contract: Contract) -> list[Fault]:
     return found
 
 
+def _inference(contract: Contract) -> list[Fault]:
+    """Inference that is late, for a while or for good, and a process of its own that dies or stops.
+
+    A miss is noticed at the deadline of the first observation that meets it, at most a period after it began; a chunk
+    bridges it for as long as it lasts.
+    """
+    period_s, deadline_s = contract.period_s, contract.deadline_ms * 1e-3
+    within_s = deadline_s + (contract.chunk - 1) * period_s + 3.0 * period_s
+    missed = ("deadline_missed", "chunk_exhausted", "inference_error")
+    most = LoopConfig.max_misses
+    late = within_s - 2.0 * period_s < LATE_FOR_S and deadline_s < LATE_S  # else inference that is late is in time
+    words = f"each inference takes {LATE_S:g} s longer"
+    found = [
+        Fault("inference: late", words, missed if late else (), within_s if late else 0.0, lasts_s=LATE_FOR_S),
+        Fault("inference: killed", "SIGKILL to the process of the network", missed, within_s, heals=True,
+              worker=True),
+        Fault("inference: stopped", "SIGSTOP to the process of the network", missed, within_s, lasts_s=LATE_FOR_S,
+              worker=True),
+    ]  # fmt: skip
+    if late and contract.chunk == 1:  # each control period is a miss
+        latches_s = most * period_s + within_s
+        found.append(Fault("inference: slow", f"{words}, for good", ("too_slow",), latches_s, by_itself=False,
+                           lasts_s=latches_s + 0.5))  # fmt: skip
+    return found
+
+
+def _clocks(contract: Contract) -> list[Fault]:
+    """The clock of the policy's process jumps, which is noticed with the next observation."""
+    within_s, rules = 3.0 * contract.period_s, ("stale_observation", "clock_domain")
+    return [
+        Fault("clock: ahead", f"the policy's clock jumps {JUMP_S:g} s ahead", rules, within_s),
+        Fault("clock: back", f"the policy's clock jumps {JUMP_S:g} s back", rules, within_s),
+    ]
+
+
+def _grippers(profile: ArmProfile) -> list[Fault]:
+    """The arm goes on, and the gripper is told again what it did not take; only actions are answered."""
+    refuses = Fault("gripper: refuses", "the gripper's driver takes no command", (), 0.0)
+    busy = Fault("gripper: busy", "the gripper's driver does not say what became of its goal", (), 0.0)
+    if profile.gripper_command.type == WITH_JOINTS:
+        return []
+    return [refuses, busy] if profile.gripper_command.is_action else [refuses]
+
+
 def _states(times: ArbiterConfig, kind: str, two: float) -> list[Fault]:
     stale = times.state_age_s + two
     old, moved = ("stale_state", "stale_observation"), ("state_jump", "stale_state")
@@ -135,6 +200,7 @@ def _states(times: ArbiterConfig, kind: str, two: float) -> list[Fault]:
     return [
         Fault("state: lost", "joint states and pose end", old, stale, by_itself=times.state_lost_s > LASTS_S),
         Fault("state: stale", "states with stamps of half a second ago", old, stale),
+        Fault("state: ahead", f"states whose clock jumps {JUMP_S:g} s ahead", ("clock_domain", *old), stale),
         *([] if kind == POSE else [permuted]),  # poses come by a topic of their own
         Fault("state: jumping", "every second state half a radian away: dropped one by one", (), 0.0),
     ]
@@ -160,15 +226,32 @@ def _target(fault: Fault, scene: Scene, on: bool) -> None:
     scene.send_nonsense(fault.what if on else "")
 
 
+def _inference_act(fault: Fault, scene: Scene, on: bool) -> None:
+    if fault.what == "killed":
+        scene.kill_worker() if on else None
+    elif fault.what == "stopped":
+        scene.freeze_worker(on)
+    else:
+        scene.order_policy(f"late {LATE_S if on else 0:g}")
+
+
+def _clock(fault: Fault, scene: Scene, on: bool) -> None:
+    scene.order_policy(f"clock {(JUMP_S if fault.what == 'ahead' else -JUMP_S) if on else 0:g}")
+
+
 _ACTS = {
     "camera": _camera,
     "policy": _policy,
+    "inference": _inference_act,
+    "clock": _clock,
     "target": _target,
     "button": lambda fault, scene, on: scene.button((None if fault.what == "silent" else False) if on else True),
     "estop": lambda fault, scene, on: scene.press_estop(on),
     "state": lambda fault, scene, on: scene.misbehave(**({"state": fault.what} if on else {})),
     "publisher": lambda fault, scene, on: scene.publish_beside(on),
     "load": lambda fault, scene, on: scene.busy(4 if on else 0),
+    "disk": lambda fault, scene, on: scene.order_policy(f"disk {'full' if on else 'free'}"),
+    "gripper": lambda fault, scene, on: scene.misbehave(**({"gripper": fault.what} if on else {})),
     "driver": lambda fault, scene, on: scene.stop_driver(on),
     "arbiter": lambda fault, scene, on: scene.kill_arbiter() if on else None,
 }

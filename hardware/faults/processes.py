@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from robot.commands.latency import BUSY
@@ -30,6 +31,7 @@ class NodeProcess:
         self._heard = heard
         self.process = subprocess.Popen(
             [sys.executable, "-m", *arguments, "--end-with-parent"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -68,6 +70,23 @@ class NodeProcess:
                 time.sleep(awake_s)
 
         threading.Thread(target=run, daemon=True).start()
+
+    def order(self, words: str) -> None:
+        """A line for its standard input."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(words + "\n")
+            self.process.stdin.flush()
+
+    def children(self, module: str) -> list[int]:
+        """Ids of the processes that it started with ``python -m MODULE``."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and module in (entry / "cmdline").read_text().split("\0"):
+                    found.append(int(entry.name))
+        return found
 
     def kill(self) -> None:
         self.process.kill()

@@ -27,7 +27,7 @@ from hardware.feetech.servos import ServoState
 from hardware.feetech.settings import GRIPPER, JOINTS, Settings
 from robot.errors import PixelarmError
 
-TORQUE_CHECK_S = 1.0  # between two looks at whether the servos still have their torque
+TORQUE_CHECK_S = 0.25  # between two looks at whether the servos still have their torque; each takes the bus for 2 ms
 STALE_S = 0.5  # a write must follow a read by so much at most
 FOLD_PERIOD_S, FOLD_PATIENCE_S, FOLDED_RAD = 0.02, 3.0, 0.12
 PLAUSIBLE_RAD, PLAUSIBLE_RAD_S = 0.3, 2 * servos.SERVO_SPEED  # how far a joint can have moved between two reads

@@ -23,6 +23,12 @@ DELAY_S = 5.1e-4  # the longest return delay that a servo can be told: 255 * 2 u
 LATEST = 2.0  # an answer comes after so many time-outs at the latest, or is mistaken for a later one
 TWIN_S = 0.005  # after an answer to a ping: until a second servo with that id would have answered too
 QUIET_S, SETTLE_S = 0.003, 0.05  # after a failure: until nobody has spoken for so long, at most so long
+RETRIES = 2  # of a question
+
+
+def question_s(timeout_s: float, servos: int) -> float:
+    """After how many seconds at most a question to all servos has failed: each try, then two pings of each servo."""
+    return LATEST * timeout_s + (1 + RETRIES) * (timeout_s + servos * DELAY_S + SETTLE_S) + 2 * servos * timeout_s
 
 
 @dataclass
@@ -52,7 +58,7 @@ class Bus:
         retries: how often a question is repeated.
     """
 
-    def __init__(self, port: Port, names: Mapping[int, str], timeout_s: float = 0.02, retries: int = 2) -> None:
+    def __init__(self, port: Port, names: Mapping[int, str], timeout_s: float = 0.02, retries: int = RETRIES) -> None:
         self.port, self.names, self.timeout_s, self.retries = port, dict(names), timeout_s, retries
         self.stats = BusStats()
         self._stale_until = -1.0  # late answers to a repeated question may come until then (time.monotonic)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +33,10 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from sensor_msgs.msg import JointState, Joy  # noqa: E402
 from std_msgs.msg import Bool, Float64MultiArray, String  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
+from std_srvs.srv import SetBool, Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
+WORKER = "robot.inference.child"
 SILENT_S = 1.0  # a node that said nothing for so long is not heard
 READY_IN_A_ROW = 3  # times that the policy says so: one good picture may be followed by a late one
 
@@ -52,6 +57,7 @@ class FaultScene:
         self._held: bool | None = True  # the enable button; None: its device is dead
         self._nonsense = ""
         self._beside: Any = None
+        self._worker = False  # the policy's network runs in a process of its own
         self._load, self._processes = Load(), list[NodeProcess]()
         self.node = Node("faults")
         self._connect()
@@ -96,7 +102,16 @@ class FaultScene:
 
     def _start_policy(self) -> NodeProcess:
         arm = str(self.profile_path)
-        return self._start("policy", "robot.commands.deploy", str(self.path), "--arm", arm, "--arbiter", "running")
+        apart = ["--inference-python", sys.executable] if self._worker else []
+        return self._start(
+            "policy", "hardware.faults.deploy", str(self.path), "--arm", arm, "--arbiter", "running", *apart
+        )
+
+    def use_worker(self, on: bool) -> None:
+        """Whether the policy's network runs in a process of its own; if that changes, the policy starts anew."""
+        if on != self._worker:
+            self._worker = on
+            self.restart("policy")
 
     def restart(self, name: str) -> None:
         """Start ``policy`` or ``arbiter`` anew."""
@@ -178,6 +193,23 @@ class FaultScene:
     def kill_policy(self) -> None:
         self.policy.kill()
 
+    def order_policy(self, words: str) -> None:
+        self.policy.order(words)
+
+    def kill_worker(self) -> None:
+        self._signal_worker(signal.SIGKILL)
+
+    def freeze_worker(self, on: bool) -> None:
+        self._signal_worker(signal.SIGSTOP if on else signal.SIGCONT)
+
+    def _signal_worker(self, number: signal.Signals) -> None:
+        workers = self.policy.children(WORKER)
+        if number != signal.SIGCONT and not workers:
+            raise PixelarmError(f"the policy has no process for its network: {self.tail()}")
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def kill_arbiter(self) -> None:
         self.arbiter.kill()
 
@@ -205,12 +237,17 @@ class FaultScene:
         self._load.run(loops)
 
     # ------------------------------------------------------------------------------------------------------- course
-    def call(self, service: str, timeout_s: float = 5.0) -> tuple[bool, str]:
-        client = self.node.create_client(Trigger, service)
+    def clear_policy(self) -> tuple[bool, str]:
+        """End what the policy's loop has latched."""
+        return self.call("policy/hold", kind=SetBool)
+
+    def call(self, service: str, timeout_s: float = 5.0, kind: Any = Trigger) -> tuple[bool, str]:
+        """Call a service with the request as it is made: of SetBool with false."""
+        client = self.node.create_client(kind, service)
         try:
             if not client.wait_for_service(timeout_s):
                 raise PixelarmError(f"nobody answers the service {service}: {self.tail()}")
-            future = client.call_async(Trigger.Request())
+            future = client.call_async(kind.Request())
             self.until(future.done, timeout_s)
             result = future.result()
             return (bool(result.success), str(result.message)) if result else (False, "no answer")

@@ -30,6 +30,7 @@ class GripperInput:
         on_command: takes a stamp (0: none, so now) and a gripper command, -1 open to +1 closed; says whether it is
             followed.
         ignore: told in words of a message that is of no use.
+        busy: whether goals of an action, which were taken, are left without an answer for now.
     """
 
     def __init__(
@@ -38,9 +39,11 @@ class GripperInput:
         command: GripperCommand,
         on_command: Callable[[int, float], bool],
         ignore: Callable[[str], None],
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._command, self._on_command, self._ignore = command, on_command, ignore
+        self._command, self._on_command, self._ignore, self._busy = command, on_command, ignore, busy
         self._server: Any = None
+        self._unanswered: list[Any] = []  # goals
         if command.is_action:
             self._serve(node)
             return
@@ -79,8 +82,10 @@ class GripperInput:
             self._command.topic,
             execute_callback=lambda handle: self.execute(handle, action),
             goal_callback=self.on_goal,
+            handle_accepted_callback=self.on_accepted,
             cancel_callback=lambda handle: CancelResponse.ACCEPT,
         )
+        node.create_timer(0.05, self.answer)
 
     def on_goal(self, goal: Any) -> GoalResponse:
         """Takes a goal that the arm follows; rejects what it does not, during a reset say."""
@@ -91,6 +96,15 @@ class GripperInput:
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT if self._on_command(0, self._command.gripper(value)) else GoalResponse.REJECT
 
+    def on_accepted(self, handle: Any) -> None:
+        self._unanswered.append(handle)
+        self.answer()
+
+    def answer(self) -> None:
+        """Say what became of the goals that were taken, unless busy."""
+        while self._unanswered and not self._busy():
+            self._unanswered.pop(0).execute()
+
     def _wanted(self, goal: Any) -> float:
         command = goal.command
         if self._command.type == ACTION:
@@ -100,6 +114,9 @@ class GripperInput:
     def execute(self, handle: Any, action: Any) -> Any:
         """Says at once that the goal was reached: the fingers go on moving, as after a message."""
         result, value = action.Result(), self._wanted(handle.request)
+        if handle.is_cancel_requested:
+            handle.canceled()
+            return result
         if self._command.type == ACTION:
             result.position = value
         else:

@@ -209,7 +209,8 @@ class SimArmNode(Node):
         kind_of_message = _message_of(told, output)
         self.create_subscription(kind_of_message, output.topic, hears[kind_of_message], reliable)
         together = arm.gripper_command.type == WITH_JOINTS
-        self._gripper = None if together else GripperInput(self, arm.gripper_command, self._on_gripper, self._ignore)
+        calls = (self._on_gripper, self._ignore, lambda: self._misbehaviour.gripper == "busy")
+        self._gripper = None if together else GripperInput(self, arm.gripper_command, *calls)
         streams = [Stream("targets", output.topic, key=OUTPUTS[told])]
         if not arm.gripper_command.is_action and not together:
             streams.append(Stream("the gripper's target", arm.gripper_command.topic, key="gripper_command"))
@@ -253,6 +254,8 @@ class SimArmNode(Node):
 
     def _on_gripper(self, stamp: int, gripper: float) -> bool:
         self._heard.add("the gripper's target")
+        if self._misbehaviour.gripper == "refuses":
+            return False
         return self.arm.command(stamp or self.arm.now_ns(), gripper=gripper)
 
     def _on_misbehave(self, message: String) -> None:

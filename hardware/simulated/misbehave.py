@@ -18,16 +18,22 @@ CAMERA = {
     "black": "sends black pictures",
     "late": "sends each picture 0.4 s late",
     "swapped": "shows what the other camera sees",
+    "ahead": "sends stamps half a second ahead, as after a jump of its clock",
 }
 STATE = {
     "lost": "sends nothing",
     "frozen": "sends its last state, with new stamps",
     "stale": "sends stamps from half a second ago",
+    "ahead": "sends stamps half a second ahead",
     "permuted": "sends the values of one joint under the name of the next",
     "jumping": "says half a radian more, every second time",
 }
+GRIPPER = {
+    "refuses": "takes no command, and rejects each goal of an action",
+    "busy": "takes goals, and does not say what became of them",
+}
 LATE_PICTURES = 4  # at 10 Hz
-STALE_NS = 500_000_000
+STALE_NS = AHEAD_NS = 500_000_000
 
 
 class Misbehaviour:
@@ -36,13 +42,14 @@ class Misbehaviour:
     def __init__(self) -> None:
         self._cameras: dict[str, str] = {}
         self._state = ""
+        self.gripper = ""
         self._last: dict[str, tuple[np.ndarray, int]] = {}  # camera -> its last good picture, and stamp
         self._waiting: dict[str, deque[tuple[np.ndarray, int]]] = {}
         self._last_state: ArmState | None = None
         self._jumped = False
 
     def order(self, what: Mapping[str, str]) -> None:
-        """``{"camera": NAME, "how": ...}``, ``{"state": ...}``, or ``{}``: be good again.
+        """``{"camera": NAME, "how": ...}``, ``{"state": ...}``, ``{"gripper": ...}``, or ``{}``: be good again.
 
         Raises:
             PixelarmError: nothing that can be ordered.
@@ -53,10 +60,12 @@ class Misbehaviour:
             self._cameras[what["camera"]] = what["how"]
         elif what.get("state") in STATE:
             self._state = what["state"]
+        elif what.get("gripper") in GRIPPER:
+            self.gripper = what["gripper"]
         else:
             raise PixelarmError(
-                f"cannot misbehave as {dict(what)}: give a camera and how ({', '.join(CAMERA)}), or state "
-                f"({', '.join(STATE)})"
+                f"cannot misbehave as {dict(what)}: give a camera and how ({', '.join(CAMERA)}), state "
+                f"({', '.join(STATE)}), or gripper ({', '.join(GRIPPER)})"
             )
 
     def image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> tuple[np.ndarray, int] | None:
@@ -82,7 +91,7 @@ class Misbehaviour:
             others.sort(key=lambda name: self._cameras.get(name) != "swapped")  # with a third one: the one swapped too
             other = self._last[others[0]] if others else None
             return (other[0], stamp_ns) if other is not None and other[0].shape == pixels.shape else (pixels, stamp_ns)
-        return pixels, stamp_ns
+        return pixels, stamp_ns + AHEAD_NS * (how == "ahead")
 
     def state(self, state: ArmState) -> ArmState | None:
         """What the driver says of the arm, None: nothing."""
@@ -95,6 +104,8 @@ class Misbehaviour:
             return replace(last, stamp_ns=state.stamp_ns)
         if how == "stale":
             return replace(state, stamp_ns=state.stamp_ns - STALE_NS)
+        if how == "ahead":
+            return replace(state, stamp_ns=state.stamp_ns + AHEAD_NS)
         if how == "permuted":
             return replace(state, joint_position=np.roll(state.joint_position, 1))
         if how == "jumping":

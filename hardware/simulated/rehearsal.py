@@ -21,7 +21,8 @@ class Rehearsal:
     """The scene that a bundle was made for, in real time. ``path`` is the port to open, ``cameras`` what to look with.
 
     Args:
-        seeds: of the scenes, one after another, each an episode; they begin with the first command.
+        seeds: of the scenes, one after another, each an episode; they begin with the first command. None: no episodes,
+            and ``arm.reset`` sets up the next scene.
         on_event: hears ``reset``, ``start``, ``end`` and ``done`` of ``hardware.simulated.episodes``.
     """
 
@@ -45,11 +46,14 @@ class Rehearsal:
         world.joints_at_once = True
         self.cameras = {camera.name: SimCamera() for camera in contract.cameras}
         self._on_event = on_event
-        episodes = Episodes(seeds, contract.period_s, task.max_steps)
+        episodes = Episodes(seeds, contract.period_s, task.max_steps) if seeds else None
         self.arm = SimArm(world, task, self, episodes=episodes)
-        self._bus = EmulatedBus(settings, latency_s=0.001, body=WorldBody(self.arm, settings))
-        self.path = self._bus.path
+        self.bus = EmulatedBus(settings, latency_s=0.001, body=WorldBody(self.arm, settings))
         self.arm.start()
+
+    @property
+    def path(self) -> str:
+        return self.bus.path
 
     def on_state(self, state: ArmState, with_pose: bool) -> None:
         """The bus says what the arm measures."""
@@ -64,14 +68,14 @@ class Rehearsal:
         """What somebody does who sets up the next scene, and the minutes that it takes: servos cool, and one that has
         protected itself is switched off and on. Not from ``on_event``, whose thread owns the arm that the bus waits
         for."""
-        with self._bus.lock:
-            for servo in self._bus.servos.values():
+        with self.bus.lock:
+            for servo in self.bus.servos.values():
                 servo.rest()
 
     def close(self) -> None:
         """Raises what a thread of the simulation died of."""
         self.arm.stop()
-        self._bus.close()
+        self.bus.close()
         self.arm.world.close()
         if self.arm.failure is not None:
             raise self.arm.failure

@@ -8,12 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import TYPE_CHECKING, Any
 
 from robot import bundle, profile
+from robot.contract import Contract
 from robot.control.digest import digest
 from robot.errors import PixelarmError
 from robot.files import require_file
@@ -84,7 +86,8 @@ def main(argv: list[str]) -> int:
     own, ros_args = runtime.split_ros_args(argv)
     args = parser().parse_args(own)
     overrides = _overrides(args)
-    shared_memory.settle(ArmProfile.load(overrides["profile"]).cameras.values())
+    arm = ArmProfile.load(overrides["profile"])
+    shared_memory.settle(arm.cameras.values())
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
     from robot.ros.policy_node import PolicyNode
@@ -95,30 +98,42 @@ def main(argv: list[str]) -> int:
         made.append(PolicyNode(overrides))
         return made[-1]
 
-    arbiter = _start_arbiter(args, overrides, ros_args) if args.arbiter == "own" else None
-    if arbiter is not None:
-        threading.Thread(target=_end_with, args=(arbiter, made), daemon=True).start()
+    contract = bundle.read(args.bundle)[1]
+    arbiter = start_arbiter(arm, contract, overrides, ros_args) if args.arbiter == "own" else None
     try:
-        return runtime.run(make, ros_args, parent if args.end_with_parent else 0)
-    finally:  # also when the statistics could not be written
-        if arbiter is not None:
-            _end(arbiter)
+        with ending_with(arbiter, made):
+            return runtime.run(make, ros_args, parent if args.end_with_parent else 0)
+    finally:  # also when the node failed
         if made and made[-1].final_stats:
             print(digest(made[-1].final_stats), flush=True)
 
 
-def _start_arbiter(args: argparse.Namespace, overrides: dict[str, Any], ros_args: Sequence[str]) -> Popen[bytes]:
+def start_arbiter(
+    arm: ArmProfile, contract: Contract, overrides: dict[str, Any], ros_args: Sequence[str]
+) -> Popen[bytes]:
     """The arbiter as a process of its own, that outlives this one by as long as the arm takes to rest."""
-    contract = bundle.read(args.bundle)[1]
-    told = ArmProfile.load(overrides["profile"]).told(contract.action.kind)
+    told = arm.told(contract.action.kind)
     options = ["--arm", overrides["profile"], "--target", told, "--command", "policy", "--end-with-parent"]
     for name in ("dry_run", "require_enable"):
         if name in overrides:
             options.append(f"--{'' if overrides[name] else 'no-'}{name.replace('_', '-')}")
     # the policy shortens its motions already: the arbiter holds it to the same share of the greatest speeds
-    options += ["--speed-scale", str(args.speed_scale)] if args.speed_scale else []
+    options += ["--speed-scale", str(overrides["speed_scale"])] if "speed_scale" in overrides else []
     command = [sys.executable, "-m", "robot.commands.arbiter", *options, *ros_args]
     return Popen(command, start_new_session=True)  # Ctrl-C ends this process first, and this one ends the arbiter
+
+
+@contextmanager
+def ending_with(arbiter: Popen[bytes] | None, made: Sequence[PolicyNode]) -> Iterator[None]:
+    """The node of ``made`` ends with its arbiter, and the arbiter afterwards; None: it is another's."""
+    if arbiter is None:
+        yield
+        return
+    threading.Thread(target=_end_with, args=(arbiter, made), daemon=True).start()
+    try:
+        yield
+    finally:
+        _end(arbiter)
 
 
 def _end_with(arbiter: Popen[bytes], made: Sequence[PolicyNode]) -> None:
@@ -150,11 +165,16 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         raise PixelarmError(f"--max-age-ms must lie in (0, 10000], got {args.max_age_ms}")
     if args.deadline_ms is not None and not 0 < args.deadline_ms <= 10_000:
         raise PixelarmError(f"--deadline-ms must lie in (0, 10000], got {args.deadline_ms}")
-    if args.arbiter == "running" and (args.dry_run, args.require_enable) != (None, None):
-        raise PixelarmError("--dry-run and --require-enable are the arbiter's: give them to `pixelarm arbiter`")
     if args.stats:
         require_file(args.stats)
     arm.require_contract(bundle.read(args.bundle)[1])
+    return overrides_of(args)
+
+
+def overrides_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters of the node by arguments that were checked."""
+    if args.arbiter == "running" and (args.dry_run, args.require_enable) != (None, None):
+        raise PixelarmError("--dry-run and --require-enable are the arbiter's: give them to `pixelarm arbiter`")
     wanted = {
         "inference_python": args.inference_python or None,
         "provider": args.provider,
@@ -169,6 +189,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         wanted["dry_run"] = False  # the arbiter that runs decides
     given = {name: value for name, value in wanted.items() if value is not None}
     fixed = {"autostart": True, "allow_slow": args.allow_slow, "arbiter": args.arbiter != "none"}
+    path = profile.find(args.arm, profile.shipped())
     return {"bundle": str(args.bundle), "profile": str(path), **fixed, **given}
 
 

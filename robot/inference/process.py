@@ -2,8 +2,8 @@
 say, beside ROS 2's Python.
 
 It acts like ``robot.bundle.Policy``. Observations and actions lie in shared memory, a byte through a pipe says that
-they are there; nothing is pickled. Where the process dies, ``act`` raises and starts another one, so that the loop
-holds the arm by its own rules until that answers.
+they are there; nothing is pickled. Where the process dies, ``act`` raises, and the next call starts another one: the
+loop holds the arm by its own rules until that answers.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class InferenceProcess:
                 self._answer(ANSWER_S)
             except PixelarmError:
                 if self._process is not None and self._process.poll() is not None:
-                    self._start()
+                    self._end()  # said at once: the next call waits for another one
                 raise
             return self._views["action"].copy()
 

@@ -30,7 +30,6 @@ from robot.control.limits import target_limits
 from robot.control.loop import Command
 from robot.control.timing import Clock, Samples
 from robot.errors import MissingDependency, PixelarmError, UnknownName
-from robot.files import write_text
 from robot.profile import ArmProfile
 from robot.profile.arbitration import Ready
 from robot.ros import arbitration, runtime
@@ -350,9 +349,8 @@ class ArbiterNode(Node):
                 f"{latency['p99']} ms, max {latency['max']} ms; between two commands p99 {between['p99']} ms, max "
                 f"{between['max']} ms"
             )
-        if path := self._text("stats_path"):
-            found = {"arm": self.arm.name, "dry_run": self.dry_run, **self.arbiter.status()}
-            write_text(Path(path), json.dumps({**found, "interval_ms": between, "latency_ms": latency}) + "\n")
+        found = {"arm": self.arm.name, "dry_run": self.dry_run, **self.arbiter.status()}
+        runtime.write_stats(self, self._text("stats_path"), {**found, "interval_ms": between, "latency_ms": latency})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,11 +11,9 @@ deactivate tells the arbiter to hold the arm; without one it publishes the last 
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from robot import bundle, profile
@@ -26,7 +24,6 @@ from robot.control.limits import LimitConfig, default_limits
 from robot.control.loop import Command, ControlLoop, LoopConfig
 from robot.control.timing import Clock
 from robot.errors import PixelarmError
-from robot.files import write_text
 from robot.inference.process import InferenceProcess
 from robot.profile import ArmProfile
 from robot.ros import messages, runtime, waiting
@@ -248,10 +245,8 @@ class PolicyNode(LifecycleNode):
 
     def _write_stats(self, loop: ControlLoop) -> None:
         path = str(self.get_parameter("stats_path").value)
-        if not path:
-            return
         where = {"arm": self.arm.name, "dry_run": self.dry_run, "bundle": str(self.get_parameter("bundle").value)}
-        write_text(Path(path), json.dumps({**where, **self._stats(loop, raw=True)}) + "\n")
+        runtime.write_stats(self, path, {**where, **self._stats(loop, raw=True)})
 
     def _stats(self, loop: ControlLoop, raw: bool = False) -> dict[str, Any]:
         found = loop.stats(raw)

@@ -7,14 +7,17 @@ the main thread waits for SIGINT or SIGTERM, or for the node to say that it is d
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from robot.errors import MissingDependency, PixelarmError
+from robot.files import write_results, write_text
 
 if TYPE_CHECKING:
     from rclpy.executors import SingleThreadedExecutor
@@ -90,6 +93,19 @@ def choice(node: Node, name: str, default: bool) -> bool:
     if words not in ("profile", "true", "false"):
         raise PixelarmError(f"the parameter {name!r} must be true, false or profile, got {words!r}")
     return default if words == "profile" else words == "true"
+
+
+def write_stats(node: Any, path: str, found: Mapping[str, Any]) -> None:
+    """Write a node's statistics at its end, if a path is given. What cannot be written, on a full disk say, is said in
+    the log and makes the exit code 2: the arm was brought to rest before, and the rest of the end goes on."""
+    if not path:
+        return
+    text = json.dumps(found) + "\n"
+    try:
+        write_results({Path(path): lambda: write_text(Path(path), text)})
+    except PixelarmError as error:
+        node.get_logger().error(f"the statistics are lost: {error}")
+        node.exit_code = node.exit_code or 2
 
 
 def split_ros_args(argv: Sequence[str]) -> tuple[list[str], list[str]]:

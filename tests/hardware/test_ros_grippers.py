@@ -308,19 +308,41 @@ def test_the_simulated_arm_takes_goals(
     )
     follows, heard, said = [True], [], []
     made = command(type=kind, max_effort=effort)
-    hears = GripperInput(
-        SimpleNamespace(), made, lambda stamp, value: bool(heard.append((stamp, value))) or follows[0], said.append
-    )
+    node = SimpleNamespace(create_timer=lambda seconds, callback: None)
+    hears = GripperInput(node, made, lambda stamp, value: bool(heard.append((stamp, value))) or follows[0], said.append)
     goal = gripper_output.make_goal(made, gripper_output.action_type(kind), 0.02)
     assert served["name"] == "gripper" and served["goal_callback"](goal) == GoalResponse.ACCEPT
     assert heard == [(0, pytest.approx(0.5))]
     follows[0] = False  # during a reset
     assert served["goal_callback"](goal) == GoalResponse.REJECT
     ended: list[str] = []
-    handle = SimpleNamespace(request=goal, succeed=lambda: ended.append("succeeded"))
+    handle = SimpleNamespace(request=goal, is_cancel_requested=False, succeed=lambda: ended.append("succeeded"))
     result = hears.execute(handle, gripper_output.action_type(kind))
     assert ended == ["succeeded"] and result.reached_goal
     if kind == PARALLEL_ACTION:
         assert list(result.state.position) == [0.02]
         goal.command.name = ["another"]
         assert served["goal_callback"](goal) == GoalResponse.REJECT and "no value for finger" in said[0]
+
+
+def test_a_busy_gripper_answers_its_goals_once_it_is_not(
+    control_msgs: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was cancelled meanwhile is not said to have succeeded."""
+    made, served, busy, executed, ended = command(type=ACTION, max_effort=5.0), {}, [True], [], []  # type: ignore[var-annotated]
+    monkeypatch.setattr("hardware.ros.gripper_input.ActionServer", lambda *given, **calls: served.update(calls))
+    timers: list[Any] = []
+    node = SimpleNamespace(create_timer=lambda seconds, callback: timers.append(callback))
+    hears = GripperInput(node, made, lambda stamp, value: True, nothing, lambda: busy[0])
+    goal = gripper_output.make_goal(made, gripper_output.action_type(ACTION), 0.02)
+    served["handle_accepted_callback"](SimpleNamespace(execute=lambda: executed.append(1)))
+    timers[0]()
+    assert executed == []
+    busy[0] = False
+    timers[0]()
+    served["handle_accepted_callback"](SimpleNamespace(execute=lambda: executed.append(2)))
+    timers[0]()
+    assert executed == [1, 2]
+    handle = SimpleNamespace(request=goal, is_cancel_requested=True, canceled=lambda: ended.append("cancelled"))
+    hears.execute(handle, gripper_output.action_type(ACTION))
+    assert ended == ["cancelled"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hardware.commands import sim_arm, teleop
-from robot.commands import deploy
+from robot.commands import deploy, replay
 from robot.ros.shared_memory import OLD_VARIABLE, VARIABLE
 
 FOLDER = Path(__file__).parents[2] / "launch"
@@ -37,13 +37,15 @@ def configurations(path: Path) -> set[str]:
         ):
             if isinstance(node.args[0], ast.Constant):
                 used.add(node.args[0].value)
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("OPTIONS", "PASSED_ON"):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("OPTIONS", "PASSED_ON", "SIMULATED"):
             used |= set(ast.literal_eval(node.value))
     return used
 
 
 def test_the_launch_files_are_there() -> None:
-    assert [path.name for path in FILES] == ["deploy.launch.py", "sim.launch.py", "teleop.launch.py"]
+    assert [path.name for path in FILES] == [
+        "deploy.launch.py", "replay.launch.py", "sim.launch.py", "teleop.launch.py"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
@@ -57,16 +59,22 @@ def test_every_argument_is_declared_described_and_used(path: Path) -> None:
             if keywords["default_value"].value in ("true", "false", "profile"):
                 assert "choices" in keywords, f"{name} takes a few values only: declare them"
     assert set(arguments) == configurations(path)
-    if path.name == "deploy.launch.py":
-        assert "default_value" not in {k.arg for k in arguments["bundle"].keywords}  # there is no sensible default
+    needed = {"deploy.launch.py": "bundle", "replay.launch.py": "dataset"}.get(path.name)
+    for name in [needed] if needed else []:
+        assert "default_value" not in {k.arg for k in arguments[name].keywords}  # there is no sensible default
 
 
 def test_launch_arguments_are_real_options() -> None:
-    """What the launch files pass on exists: options of sim-arm and teleop, parameters of the policy node."""
-    for file, parser in (("sim.launch.py", sim_arm.parser()), ("teleop.launch.py", teleop.parser())):
+    """What the launch files pass on exists: options of sim-arm, teleop and replay, parameters of the policy node."""
+    for file, table, parser in (
+        ("sim.launch.py", "OPTIONS", sim_arm.parser()),
+        ("teleop.launch.py", "OPTIONS", teleop.parser()),
+        ("replay.launch.py", "OPTIONS", replay.parser()),
+        ("replay.launch.py", "SIMULATED", sim_arm.parser()),
+    ):
         options = {option for action in parser._actions for option in action.option_strings}
         text = (FOLDER / file).read_text()
-        for name in ast.literal_eval(re.search(r"^OPTIONS = (\(.*\))$", text, re.M)[1]):  # type: ignore[index]
+        for name in ast.literal_eval(re.search(rf"^{table} = (\(.*\))$", text, re.M)[1]):  # type: ignore[index]
             assert f"--{name.replace('_', '-')}" in options
     nodes = re.split(r"\bNode\(", (FOLDER / "deploy.launch.py").read_text())[1:]
     for name, launched, left_out in (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,3 +47,15 @@ def test_a_bundle_for_another_arm_is_refused_before_ros_starts(
     monkeypatch.setattr(runtime, "require_rclpy", lambda: pytest.fail("ROS is started"))
     with pytest.raises(PixelarmError, match="'sim_ur5e' is for a ur5e, and the policy was made for a panda: choose"):
         deploy.main([str(lift_bundle), "--arm", "sim_ur5e"])
+
+
+def test_statistics_that_cannot_be_written_are_said_and_hide_nothing(tmp_path: Path) -> None:
+    """As on a full disk at the end of a run: no traceback, and an exit code that tells."""
+    said: list[str] = []
+    node = SimpleNamespace(exit_code=0, get_logger=lambda: SimpleNamespace(error=said.append))
+    runtime.write_stats(node, "", {"ticks": 1})
+    runtime.write_stats(node, str(tmp_path / "stats.json"), {"ticks": 1})
+    assert (json.loads((tmp_path / "stats.json").read_text()), node.exit_code, said) == ({"ticks": 1}, 0, [])
+    (tmp_path / "folder").mkdir()
+    runtime.write_stats(node, str(tmp_path / "folder"), {"ticks": 1})
+    assert node.exit_code == 2 and "the statistics are lost" in said[0] and "could not be written" in said[0]

@@ -92,12 +92,15 @@ class EmulatedBus:
         self.heard: list[Packet] = []  # the last instructions, for tests
         self.lock = threading.RLock()  # hold it while you change servos
         self._dice, self._now, self._last = random.Random(seed), now, now()
+        self._links: list[Path] = []
+        self._open()
+
+    def _open(self) -> None:
         self._master, self._slave = os.openpty()
         tty.setraw(self._master)
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         self.path = os.ttyname(self._slave)
-        self._links: list[Path] = []
         self._running, (self._stop, self._stopping) = True, os.pipe()
         self._thread = threading.Thread(target=self._serve, name="emulated bus", daemon=True)
         self._thread.start()
@@ -150,6 +153,11 @@ class EmulatedBus:
             self._thread.join()
             for end in (self._master, self._slave, self._stop, self._stopping):
                 os.close(end)
+
+    def replug(self) -> None:
+        """Plug a pulled adapter in again, as another port: ``path``. The servos are as they were."""
+        if not self._running:
+            self._open()
 
     def add_twin(self, name: str) -> EmulatedServo:
         """Connect a second servo with the id of ``name``, which stands elsewhere and answers at the same time."""

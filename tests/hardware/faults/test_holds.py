@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from hardware.faults.holds import slowest
+from hardware.faults.holds import ended, slowest
 
 MISSES = [1.0, 1.4, 1.8]
 
@@ -31,3 +33,16 @@ def test_a_last_miss_that_had_no_time_does_not_count() -> None:
     assert slowest(MISSES, said, 0.5, 2.0) == pytest.approx(0.2)
     assert slowest([1.8], [], 0.5, 2.0) is None  # none is left
     assert slowest([], [(1.2, "silent")], 0.5, 2.0) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "when"),
+    [
+        ([(0.9, "silent"), (1.1, "source_holds"), (1.2, "silent"), (1.9, "running"), (2.4, "running")], 1.9),
+        ([(1.1, "running"), (1.2, "malformed"), (1.3, "running")], math.inf),  # it was never held
+        ([(1.1, "silent")], math.inf),
+        ([], math.inf),
+    ],
+)
+def test_motion_goes_on_after_a_hold(said, when) -> None:
+    assert ended(said, 1.0) == when

@@ -100,3 +100,19 @@ def test_sigterm_is_as_it_was_afterwards() -> None:
         time.sleep(1.0)
     assert ended.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_orders_and_children_of_a_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "parent.py").write_text(
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-m', 'idle'], stdin=subprocess.PIPE)\n"
+        "print('begins', child.pid, flush=True)\nfor line in sys.stdin: print('order', line.strip(), flush=True)"
+    )
+    (tmp_path / "idle.py").write_text("import sys; sys.stdin.read()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    node = NodeProcess("policy", ["parent"], lambda *heard: None)
+    assert soon(lambda: bool(node.lines))
+    assert soon(lambda: node.children("idle") == [int(node.lines[0].split()[1])])
+    assert node.children("other") == []
+    node.order("late 0.3")
+    assert soon(lambda: "order late 0.3" in node.lines)
+    node.end()

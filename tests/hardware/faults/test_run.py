@@ -39,6 +39,8 @@ def changed(**fault: Any) -> Callable[..., Outcome]:
         (changed(between=True)(motion=Motion(None, 0.2, 0.1)), "ok"),  # each hold came in time
         (changed(between=True)(motion=Motion(None, 0.2, 0.1), after_s=0.5), "answered late"),
         (changed(between=True)(after_s=None), "not answered"),
+        (changed(heals=True)(motion=Motion(None, 0.2, 0.1)), "ok"),  # it went on before it rested
+        (changed(heals=True)(motion=Motion(None, 0.2, 0.1), after_s=0.41), "answered late"),
         (changed(rules=())(after_s=None, motion=Motion(None, 0.2, 0.3)), "ok"),
         (changed(rules=())(after_s=None, resumed=False), "held for good"),
         (Outcome(FAULT, failure="not started: front is old"), "not started: front is old"),
@@ -79,7 +81,7 @@ class Nodes:
         assert [outcome.verdict for outcome in found] == self.heard
         return self.heard
 
-    def _begin(self, scene: Any) -> None:
+    def _begin(self, scene: Any, fault: Fault) -> None:
         self.begun.append(scene.number)
         queue = self._begins.get(self.rows[self.row].name, [])
         if queue and (error := queue.pop(0)) is not None:
@@ -163,6 +165,45 @@ def test_a_row_begins_when_its_streams_are_fresh() -> None:
     fault_run._prepare(scene)
     assert scene.called[:4] == ["arbiter/stop", "sim_arm/reset", "press", "arbiter/clear"]
     assert scene.called[4:] == ["arbiter/policy"] * 21
+
+
+class Stopped(Scene):
+    """Nodes that go on only after one of ``cures`` was called."""
+
+    def __init__(self, *cures: str) -> None:
+        super().__init__(looks=0)
+        self._cures = cures
+        self.status["rule"] = "source_holds"
+
+    def clear_policy(self) -> None:
+        self.call("policy/hold")
+
+    def call(self, service: str) -> tuple[bool, str]:
+        if service in self._cures:
+            self.status["rule"] = ""
+        return super().call(service)
+
+    def press(self) -> None:
+        self.call("press")
+
+    def trouble(self) -> str:
+        return "latched (too_slow): clear its hold" if "policy/hold" in self._cures and self.status["rule"] else ""
+
+
+@pytest.mark.parametrize(
+    ("cure", "words", "resumed"),
+    [
+        ("", "by itself", True),
+        ("press", "press the button anew", False),
+        ("policy/hold", "clear the policy's hold", False),
+        ("arbiter/policy", "clear, give command", False),
+    ],
+)
+def test_the_least_that_it_takes_to_go_on_is_found(cure: str, words: str, resumed: bool) -> None:
+    scene: Any = Stopped(cure)
+    if not cure:
+        scene.status["rule"] = ""
+    assert fault_run._recover(scene, FAULT) == (words, resumed, "")
 
 
 def test_streams_that_stay_old_are_said_and_command_is_not_given() -> None:

@@ -9,7 +9,7 @@ import tty
 import pytest
 
 from hardware.feetech import packets, servos
-from hardware.feetech.bus import Bus
+from hardware.feetech.bus import Bus, question_s
 from hardware.feetech.emulated.bus import EmulatedBus
 from hardware.feetech.errors import PortError, Unplugged
 from hardware.feetech.port import Port
@@ -127,3 +127,8 @@ def test_an_unknown_speed_is_refused(emulated: EmulatedBus) -> None:
     with pytest.raises(PortError, match="baud must be one of 1000000"):
         Port(emulated.path, baud=123)
     Port(emulated.path).close()  # and the port is free again
+
+
+def test_how_long_a_question_takes_to_fail() -> None:
+    """0.04 s in which late answers may come, 3 * (0.02 + 6 * 0.00051 + 0.05) for the tries, 2 * 6 * 0.02 for pings."""
+    assert question_s(0.02, 6) == pytest.approx(0.04 + 0.21918 + 0.24)

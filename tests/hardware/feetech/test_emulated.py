@@ -176,3 +176,15 @@ def test_what_is_somebody_elses_is_neither_replaced_nor_removed(tmp_path: Path) 
         link.unlink()
         link.symlink_to(theirs)  # somebody else was quicker
     assert link.readlink() == theirs
+
+
+def test_an_adapter_that_is_plugged_in_again_finds_the_servos_as_they_were(bus: Bus, emulated: EmulatedBus) -> None:
+    write(bus, servos.GOAL_POSITION, 2100)
+    before = emulated.path
+    emulated.replug()
+    assert emulated.path == before, "it is plugged in"
+    emulated.unplug()
+    emulated.replug()
+    again = Bus(Port(emulated.path), emulated.settings.names, timeout_s=0.1)
+    assert again.values([1], servos.GOAL_POSITION) == {1: 2100}
+    again.close()

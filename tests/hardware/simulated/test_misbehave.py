@@ -9,6 +9,8 @@ from hardware.simulated.arm import ArmState
 from hardware.simulated.misbehave import Misbehaviour
 from robot.errors import PixelarmError
 
+HALF_NS = 500_000_000
+
 
 def picture(value: int) -> np.ndarray:
     return np.full((2, 2, 3), value, np.uint8)
@@ -30,7 +32,8 @@ def test_sensors_are_good_until_they_are_told_otherwise_and_again_after() -> Non
 
 
 @pytest.mark.parametrize(
-    ("how", "value", "stamp"), [("frozen", 1, 9), ("repeated", 1, 1), ("black", 0, 9), ("swapped", 200, 9)]
+    ("how", "value", "stamp"),
+    [("frozen", 1, 9), ("repeated", 1, 1), ("black", 0, 9), ("swapped", 200, 9), ("ahead", 2, 9 + HALF_NS)],
 )
 def test_a_camera_fails_as_it_is_told(how, value, stamp) -> None:
     made = Misbehaviour()
@@ -67,6 +70,17 @@ def test_states_fail_as_they_are_told() -> None:
     assert [made.state(state(i, 0.0, 0.0)).joint_position[0] for i in range(3)] == [0.5, 0.0, 0.5]  # type: ignore[union-attr]
     made.order({"state": "lost"})
     assert made.state(state(5, 0.0, 0.0)) is None
+    made.order({"state": "ahead"})
+    assert made.state(state(6, 0.0, 0.0)).stamp_ns == 6 + HALF_NS  # type: ignore[union-attr]
+
+
+def test_a_gripper_fails_as_it_is_told() -> None:
+    made = Misbehaviour()
+    assert made.gripper == ""
+    made.order({"gripper": "refuses"})
+    assert made.gripper == "refuses"
+    made.order({})
+    assert made.gripper == ""
 
 
 def test_an_order_without_sense_is_refused() -> None:

@@ -50,6 +50,7 @@ def test_one_that_is_killed_says_so_and_another_one_takes_its_place(process: Inf
         process._process.wait()
     failed = run_job(1, process.act, observation)
     assert failed.actions is None and "the process of the policy has ended" in failed.error
+    assert process.starts == 1  # it is said before another one is waited for
     np.testing.assert_array_equal(process.act(observation), before)
     assert process.starts == 2
 
