@@ -26,7 +26,7 @@ from sim.kitchen.recording import record, without_boundaries
 from sim.kitchen.splits import PRETRAINING, TARGET, Split, split_named
 from sim.tasks.kitchen import SUBTASKS, Kitchen
 
-VERSION = 1  # of all that decides an episode: experts, noise, limits. Data of two versions do not mix
+VERSION = 2  # of all that decides an episode: experts, noise, limits. Data of two versions do not mix
 LONGEST = 450  # control steps of a demonstration
 PLAY_STEPS, PLAY_LEAD = 400, 60  # control steps of a play episode, and at most so many before it
 ATTEMPTS = 20

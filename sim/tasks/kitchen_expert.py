@@ -3,6 +3,11 @@
 Positions are metres in the world frame: x to the right as one faces the kitchen, y into it, z up. The hand's natural
 direction is into the kitchen, with fingers that open along x, as all the vertical handles want it; a yaw turns it about
 z, a pitch tilts it down.
+
+What the hand does next shows in the scene. It closes once it is at a handle, and pulls once the fingers have closed; a
+push leads the object's own position by a fixed way, with force to spare. An expert that stands at a handle for some
+steps before it closes, or whose push grows until something gives, cannot be cloned from states: nearly all that stand
+there with open fingers are told to stay.
 """
 
 from __future__ import annotations
@@ -24,7 +29,8 @@ if TYPE_CHECKING:
 
 OPEN, CLOSED = -1.0, 1.0
 STEPS = 40  # at most for a waypoint
-CLOSING = 4  # steps that the fingers take
+CLOSING = 2  # steps that the fingers take
+PRECISE, LEAN = 0.01, 0.15  # m of tolerance at an object, where the hand's rotation counts too, and rad of that
 NATURAL = np.array(
     [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
 )  # columns: the axes of a hand that is not turned
@@ -41,6 +47,11 @@ class Scene:
     @property
     def hand(self) -> np.ndarray:
         return self.world.data.site_xpos[self.world.arm.site].copy()
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """(3, 3) of the hand."""
+        return self.world.data.site_xmat[self.world.arm.site].reshape(3, 3).copy()
 
     def site(self, name: str) -> np.ndarray:
         return self.world.data.site_xpos[named_id(self.world.model, "site", name)].copy()
@@ -99,7 +110,9 @@ HOME = Waypoint(None, OPEN)  # after what leaves the elbow so that little else c
 
 MICROWAVE = (
     Waypoint(from_site("microhandle_site", 0.05, -0.13, 0.06), OPEN, yaw=14, pitch=4, tolerance=0.04),
-    Waypoint(from_site("microhandle_site", -0.005, -0.012, 0.03), OPEN, yaw=18, pitch=6, tolerance=0.02, speed=0.025),
+    Waypoint(
+        from_site("microhandle_site", -0.005, -0.012, 0.03), OPEN, yaw=18, pitch=6, tolerance=PRECISE, speed=0.025
+    ),
     still(CLOSED, CLOSING, yaw=18, pitch=6),
     Waypoint(  # along the door's arc
         lambda scene: scene.about("microwave", scene.start, -0.85 * min(1.0, scene.steps / 24)),
@@ -128,19 +141,25 @@ KETTLE = (  # pushed by its front; the pitch keeps the forearm above the arm's o
 )
 
 
-def _burner(knob: int) -> tuple[Waypoint, ...]:
-    """The upper end of the knob's bar, pushed around its axis."""
+def _burner(knob: int, lead: float, turn: float, before: float) -> tuple[Waypoint, ...]:
+    """The upper end of the knob's bar, pushed around its axis.
+
+    Args:
+        lead: m, how far the target lies behind the bar's face; with ``turn`` that makes the force.
+        turn: rad that the target is ahead of the knob.
+        before: m of the target before the knob.
+    """
     site, joint = f"knob{knob}_site", f"knob_Joint_{knob}"
 
-    def beside(scene: Scene, angle: float, ahead: float) -> np.ndarray:
+    def beside(scene: Scene, angle: float, ahead: float, before: float = 0.042) -> np.ndarray:
         along, away = (np.sin(angle), 0.0, np.cos(angle)), (-np.cos(angle), 0.0, np.sin(angle))
-        return scene.site(site) + 0.034 * np.array(along) + (0.036 - ahead) * np.array(away) + (0.0, -0.042, 0.0)
+        return scene.site(site) + 0.045 * np.array(along) + (0.036 - ahead) * np.array(away) + (0.0, -before, 0.0)
 
     return (
         Waypoint(lambda scene: beside(scene, 0.0, 0.0) + (-0.02, -0.11, 0.0), CLOSED),
-        Waypoint(lambda scene: beside(scene, 0.0, 0.0) + (-0.02, 0.0, 0.0), CLOSED, tolerance=0.015),
+        Waypoint(lambda scene: beside(scene, 0.0, 0.0) + (-0.02, 0.0, 0.0), CLOSED, tolerance=PRECISE),
         Waypoint(
-            lambda scene: beside(scene, min(0.25 - scene.joint(joint), 1.2), 0.03),
+            lambda scene: beside(scene, min(turn - scene.joint(joint), 1.2), lead, before),
             CLOSED,
             speed=0.03,
             until=lambda scene: scene.joint(joint) < -0.92,
@@ -149,16 +168,22 @@ def _burner(knob: int) -> tuple[Waypoint, ...]:
     )
 
 
+def _beyond_lever(scene: Scene) -> np.ndarray:
+    """Six centimetres to the left of the hand, on the lever's way."""
+    right, y, z = scene.site("light_site") + (0.055, -0.03, 0.0)
+    return np.array([max(scene.hand[0] - 0.06, right - 0.185), y, z])
+
+
 LIGHT_SWITCH = (  # the lever goes to the left
     Waypoint(from_site("light_site", 0.055, -0.15, 0.0), CLOSED),
-    Waypoint(from_site("light_site", 0.055, -0.03, 0.0), CLOSED, tolerance=0.015, speed=0.025),
-    Waypoint(from_start(-0.155, 0.0, 0.0), CLOSED, speed=0.02, until=lambda scene: scene.joint("light_switch") < -0.62),
+    Waypoint(from_site("light_site", 0.055, -0.03, 0.0), CLOSED, tolerance=PRECISE, speed=0.025),
+    Waypoint(_beyond_lever, CLOSED, speed=0.06, until=lambda scene: scene.joint("light_switch") < -0.62),
     Waypoint(from_start(0.0, -0.12, 0.0), CLOSED),
 )
 
 SLIDE_CABINET = (
     Waypoint(from_site("slide_site", 0.0, -0.16, -0.03), OPEN),
-    Waypoint(from_site("slide_site", 0.0, -0.02, -0.03), OPEN, tolerance=0.015, speed=0.025),
+    Waypoint(from_site("slide_site", 0.0, -0.02, -0.03), OPEN, tolerance=PRECISE, speed=0.025),
     still(CLOSED, CLOSING),
     Waypoint(
         lambda scene: scene.start + (min(scene.joint("slide_cabinet") + 0.10, 0.46), 0.0, 0.0),
@@ -173,7 +198,7 @@ SLIDE_CABINET = (
 
 HINGE_CABINET = (  # pulled by its handle, then pushed on by the left finger, always facing the kitchen
     Waypoint(from_site("hinge_site2", 0.0, -0.16, -0.08), OPEN, pitch=-20),
-    Waypoint(from_site("hinge_site2", 0.0, -0.012, -0.04), OPEN, pitch=-20, tolerance=0.015, speed=0.025),
+    Waypoint(from_site("hinge_site2", 0.0, -0.012, -0.04), OPEN, pitch=-20, tolerance=PRECISE, speed=0.025),
     still(CLOSED, CLOSING, pitch=-20),
     Waypoint(
         lambda scene: scene.about(
@@ -194,8 +219,8 @@ HINGE_CABINET = (  # pulled by its handle, then pushed on by the left finger, al
 WAYPOINTS: dict[str, tuple[Waypoint, ...]] = {
     "microwave": MICROWAVE,
     "kettle": KETTLE,
-    "bottom_burner": _burner(2),
-    "top_burner": _burner(4),
+    "bottom_burner": _burner(2, lead=0.03, turn=0.5, before=0.042),
+    "top_burner": _burner(4, lead=0.04, turn=0.35, before=0.035),
     "light_switch": LIGHT_SWITCH,
     "slide_cabinet": SLIDE_CABINET,
     "hinge_cabinet": HINGE_CABINET,
@@ -278,9 +303,9 @@ class KitchenExpert:
             world = scene.world
             return bool(np.abs(world.data.qpos[world.arm.qpos] - self._ik.posture).max() < self.AT_HOME)
         target = waypoint.at(scene)
-        turned = rotation_vector(rotation_for(waypoint, scene) @ self._rotation.T)
-        arrived = np.allclose(self._position, target, atol=1e-6) and np.linalg.norm(turned) < 1e-6
-        return bool(arrived and np.linalg.norm(scene.hand - target) < waypoint.tolerance)
+        turned = np.linalg.norm(rotation_vector(rotation_for(waypoint, scene) @ scene.rotation.T))
+        upright = waypoint.tolerance > PRECISE or turned < LEAN
+        return bool(upright and np.linalg.norm(scene.hand - target) < waypoint.tolerance)
 
     def _follow(self, world: World, waypoint: Waypoint) -> None:
         """Move the reference one step on, and the reference joints after it."""

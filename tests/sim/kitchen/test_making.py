@@ -10,7 +10,7 @@ from robot.dataset.episodes import episode_files, read_episode, read_headers, wr
 from robot.errors import DatasetError, PixelarmError, UnknownName
 from sim.kitchen import making
 from sim.kitchen.folder import jobs_of, make_split, missing
-from sim.kitchen.making import FIRST_SEED, MADE, Job
+from sim.kitchen.making import FIRST_SEED, MADE, VERSION, Job
 from sim.kitchen.recording import NEAR_NOISE, NOISE
 from sim.kitchen.splits import SPLITS, split_named
 from sim.kitchen.workers import work
@@ -99,7 +99,7 @@ def test_an_episode_says_what_it_is(made):
             episode = read_episode(path)
             about = episode.provenance
             assert episode.contract == contract and episode.success and len(episode) <= 450
-            assert about[MADE] == {"split": SPLIT, "role": role, "seed": SEED, "index": index, "version": 1}
+            assert about[MADE] == {"split": SPLIT, "role": role, "seed": SEED, "index": index, "version": VERSION}
             kept = {
                 "actuation_delay_ms",
                 "observation_delay_ms",
@@ -160,7 +160,7 @@ def test_data_made_in_another_way_are_refused_and_left_alone(folder, options, wo
 def test_a_held_out_object_that_occurs_is_found_by_its_true_state_and_named(folder):
     """A target demonstration among the pretraining data, whose file says that it belongs there."""
     stray = read_episode(folder / "target" / "episode_000000.hdf5")
-    stray.provenance[MADE] = {"split": SPLIT, "role": "pretraining", "seed": SEED, "index": 3, "version": 1}
+    stray.provenance[MADE] = {"split": SPLIT, "role": "pretraining", "seed": SEED, "index": 3, "version": VERSION}
     stray.provenance["subtasks"] = ["microwave"]
     write_episode(folder / "pretraining" / "episode_000003.hdf5", stray)
     before = {path: path.read_bytes() for path in folder.rglob("episode_*")}
