@@ -32,6 +32,13 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _yes(text: str) -> bool:
+    """true or false, as a launch file passes it."""
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"true or false, got {text!r}")
+    return text == "true"
+
+
 def _port(text: str) -> int | None:
     return int(text) if text else None
 
@@ -70,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     add("--lan", action="store_true", help="open the page to other machines of the network, with https")
     add("--record", type=_path, metavar="DIR", help="keep episodes there, for `pixelarm train demos=DIR`; the page has "
         "buttons for their outcomes, and episodes join those that are there")  # fmt: skip
+    add("--policy-too", type=_yes, nargs="?", const=True, default=False, metavar="true|false", help="with --record: "
+        "episodes hold what a policy does, too, and say of each step who acted; one begins when anybody moves the arm, "
+        "and an outcome takes command away (default: false)")  # fmt: skip
     add("--contract", default="", metavar="WHAT", help="of what is recorded, where the arm does not say it, as no real "
         "one does: a task, a policy bundle, a dataset, or a file of `pixelarm dataset --contract`")  # fmt: skip
     add("--log", type=_path, metavar="FILE", help="write inputs and orders there (JSON lines), for --device replay")
@@ -94,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     children = _start(args, ros_args)
 
     def make() -> TeleopNode:
-        node = TeleopNode(arm, shape, device, scene, args.record, args.device, contract)
+        node = TeleopNode(arm, shape, device, scene, args.record, args.device, contract, args.policy_too)
         node.create_timer(0.5, lambda: _watch(children, node))
         return node
 
@@ -129,6 +139,10 @@ def _check(args: argparse.Namespace) -> tuple[ArmProfile, Shape]:
     if args.contract and (not args.record or arm.contract):
         why = "nothing is recorded" if not args.record else f"the arm {arm.name!r} says its own"
         raise PixelarmError(f"--contract would do nothing: {why}; leave it out")
+    if args.policy_too and not args.record:
+        raise PixelarmError(
+            "--policy-too is of what --record keeps, and nothing is recorded: add --record, or leave it out"
+        )
     if args.record:
         _require_recordable(args, arm)
     return arm, Shape.of(arm.limits, args.speed, args.turn_speed)
@@ -151,7 +165,8 @@ def _contract(what: str, arm: ArmProfile) -> Contract:
     if path.is_file():
         contract = Contract.from_text(path.read_text())
     elif path.is_dir():
-        contract = read_headers(path)[0].contract if episode_files(path) else bundle.read(path)[1]
+        # of a bundle that sees or returns several steps: what an episode of it holds
+        contract = read_headers(path)[0].contract if episode_files(path) else bundle.read(path)[1].recorded()
     else:
         contract = _of_task(what, arm)
     arm.require_contract(contract)
