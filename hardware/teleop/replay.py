@@ -122,7 +122,7 @@ class Replay:
         elif name in self._desk.orders:
             self._desk.order(name)
         else:
-            self._desk.say(f"{name}: there is no such order without --record")
+            self._desk.say(f"{name}: there is no such order without --record, or --policy-too")
 
     def _put(self, parts: dict[str, Any]) -> None:
         self._sequence += 1
