@@ -63,9 +63,9 @@ def summary(values: list[float]) -> str:
     return f"p50 {p50:.1f}, p99 {p99:.1f}, max {max(values):.1f} ms (n = {len(values)})"
 
 
-async def measure(count: int, image_size: int) -> None:
+async def measure(count: int, image_size: int, fps: float) -> None:
     ear = Ear()
-    async with opened_page("--image-size", str(image_size)) as tab:
+    async with opened_page("--image-size", str(image_size), "--camera-fps", str(fps)) as tab:
         anew, kept, release, trips, pictures = [], [], [], [], []
         ways = ["KeyE", "KeyQ", "KeyA", "KeyD"]
         for i in range(count):
@@ -91,7 +91,7 @@ async def measure(count: int, image_size: int) -> None:
         print("release -> target at rest:     ", summary(release))
         print("round trip page - program:     ", summary(trips))
         rates = np.array([[float(n) for n in text.split(",")] for text in pictures if text])
-        print("pictures drawn a second:       ", np.round(rates.mean(0), 1).tolist(), "of 10 sent by each camera")
+        print("pictures drawn a second:       ", np.round(rates.mean(0), 1).tolist(), f"of {fps:g} sent by each camera")
         print(json.dumps({"git": git_commit(), **hardware(), "load": os.getloadavg()[0], "image_size": image_size}))
 
 
@@ -99,5 +99,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100, help="key presses of each kind (default: %(default)s)")
     parser.add_argument("--image-size", type=int, default=128, help="pixels (default: %(default)s)")
+    parser.add_argument(
+        "--camera-fps", type=float, default=10.0, help="of the simulated cameras (default: %(default)g)"
+    )
     arguments = parser.parse_args()
-    asyncio.run(measure(arguments.count, arguments.image_size))
+    asyncio.run(measure(arguments.count, arguments.image_size, arguments.camera_fps))
