@@ -46,8 +46,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="pictures differ by up to N of 255 from what is drawn, as a sensor's do (default: %(default)s)",
     )
-    add("--camera-fps", type=float, default=0.0, metavar="HZ", help="pictures a second of each camera, faster than what "
-        "a policy of the task sees; the time between two is a whole number of 10 ms (default: as the task)")  # fmt: skip
+    add(
+        "--camera-fps",
+        type=float,
+        default=0.0,
+        metavar="HZ",
+        help="pictures a second of each camera; 10 ms times a whole number lie between two (default: as the task)",
+    )
     add("--seed", type=int, default=0, help="first scene; the service ~/reset goes to the next (default: %(default)s)")
     add("--episodes", type=int, default=0, metavar="N", help="run N episodes and exit; 0: until Ctrl-C (default)")
     add("--seed-start", type=int, default=0, metavar="S", help="episode i uses seed S + i (default: %(default)s)")

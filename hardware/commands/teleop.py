@@ -60,8 +60,8 @@ def parser() -> argparse.ArgumentParser:
     add("--task", default="", help="start the simulated arm with this scene; without it the arm is one that runs")
     add("--image-size", type=int, metavar="N", help="height and width of the simulated cameras, with --task (default: "
         f"{IMAGE_SIZE})")  # fmt: skip
-    add("--camera-fps", type=float, metavar="HZ", help="pictures a second of the simulated cameras, with --task (default: "
-        "as the task; 20 is smoother to drive by, and of a faster camera than the task's episodes hold fewer)")  # fmt: skip
+    add("--camera-fps", type=float, metavar="HZ", help="pictures a second of simulated cameras, with --task; episodes "
+        "hold as many as the task wants (default: as the task)")  # fmt: skip
     add("--seed", type=int, help="first scene, with --task; reset goes to the next (default: 0)")
     add(
         "--arbiter",

@@ -81,6 +81,14 @@ def test_a_contract_that_is_missing_or_does_nothing_is_refused(options: list[str
         teleop._check(teleop.parser().parse_args(given))
 
 
+def test_of_a_policy_that_returns_chunks_what_an_episode_holds_is_recorded(
+    lift_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = bundle.read(lift_bundle)[1]
+    monkeypatch.setattr(teleop.bundle, "read", lambda path: ({}, contract.for_policy(history=2, chunk=8)))
+    assert teleop._contract(str(lift_bundle), arm("sim_panda")) == contract.recorded()
+
+
 def test_a_contract_for_another_arm_is_refused(lift_bundle: Path) -> None:
     with pytest.raises(PixelarmError, match=r"unknown task 'lifting'"):
         teleop._contract("lifting", arm("ur5e_forward"))
