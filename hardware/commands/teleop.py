@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     own, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
     args = parser().parse_args(own)
     arm, shape = _check(args)
-    contract = _contract(args.contract, arm) if args.contract else None
+    contract = find_contract(args.contract, arm) if args.contract else None
     shared_memory.settle(arm.cameras.values())
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
@@ -163,7 +163,7 @@ def _require_recordable(args: argparse.Namespace, arm: ArmProfile) -> None:
     require_folder(args.record)
 
 
-def _contract(what: str, arm: ArmProfile) -> Contract:
+def find_contract(what: str, arm: ArmProfile) -> Contract:
     """The contract of a bundle, of a dataset, of a file, or of a task for this arm."""
     path = Path(what)
     if path.is_file():

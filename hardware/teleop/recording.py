@@ -34,7 +34,7 @@ from hardware.teleop.swapped import Known, first_pictures
 from hardware.teleop.teleop import STATUS_LOST_S
 from hardware.teleop.watch import Watch
 from robot import rotations
-from robot.actions import KINDS, PROPRIO, Reference, Target, delta, origin
+from robot.actions import JOINT_POSITION, KINDS, PROPRIO, Reference, Target, delta, origin
 from robot.arbiter import modes
 from robot.arbiter.modes import COMMANDED_BY
 from robot.contract import Contract
@@ -83,6 +83,7 @@ class Recording:
         say: takes a sentence for the operator.
         provenance: of every episode.
         everyone: what a policy does is recorded too.
+        joints: commands are joint positions, and so may be the contract's actions.
     """
 
     def __init__(
@@ -94,9 +95,10 @@ class Recording:
         say: Callable[[str], None],
         clock: Clock,
         everyone: bool = False,
+        joints: bool = False,
     ) -> None:
         arm.require_contract(contract)
-        if not KINDS[contract.action.kind].deltas:
+        if not (KINDS[contract.action.kind].deltas or (joints and contract.action.kind == JOINT_POSITION)):
             raise PixelarmError(
                 f"episodes of {contract.action.kind} actions cannot be recorded from an operator's poses: choose a "
                 "task whose actions are deltas of the end effector"
@@ -235,20 +237,27 @@ class Recording:
 
     def _act(self, heard: Heard, acts: int, last: ObservationSet, log: EpisodeLog) -> None:
         """The action that led from the last observation to this one."""
-        kind, seen = self.contract.action.kind, heard.seen
-        measured = Reference.of(last.measured, self._home)
-        rotation = None if not KINDS[kind].turns else measured.rotation
-        told = heard.commanded or Target(-1.0, position=measured.position, rotation=rotation)
-        counted = origin(self.contract.action.counts_from, measured, self._before)
-        action = delta(kind, counted, told)
+        seen, measured = heard.seen, Reference.of(last.measured, self._home)
+        action = self._action(measured, heard.commanded)
         clipped = self.contract.clip_action(action)
         proposed = None
         if self._everyone:  # in a hold nobody proposes another thing than what the arm was told
-            proposed = action if acts == HOLD or heard.wanted is None else delta(kind, counted, heard.wanted)
+            proposed = action if acts == HOLD or heard.wanted is None else self._action(measured, heard.wanted)
         if log.step(clipped, seen.values, seen.stamp_ns, source=acts, proposed=proposed):
             self._steps += 1
             self._clipped += not np.allclose(action, clipped, atol=1e-6)
             self._watch.step((seen.stamp_ns - last.stamp_ns) * 1e-9)
+
+    def _action(self, measured: Reference, told: Target | None) -> np.ndarray:
+        """The action that tells an arm, measured so, this; None: nothing was told, and it stays."""
+        kind = self.contract.action.kind
+        if kind == JOINT_POSITION:
+            joints = measured.joint_positions if told is None else told.joint_positions
+            assert joints is not None
+            return np.append(joints, -1.0 if told is None else told.gripper)
+        rotation = None if not KINDS[kind].turns else measured.rotation
+        wanted = told or Target(-1.0, position=measured.position, rotation=rotation)
+        return delta(kind, origin(self.contract.action.counts_from, measured, self._before), wanted)
 
     # ------------------------------------------------------------------------------------------------------------- end
     def end(self, outcome: str) -> None:
