@@ -51,7 +51,7 @@ MOST_STEPS = 6000  # of one episode: ten minutes at 10 Hz; it is in memory as it
 BACKLOG = 20  # observations that wait for a loop that is late: a second of 20 Hz
 LATE_MS = 500.0  # that a picture may be under way, beyond the contract's age: it is stored, nobody acts on it
 HOLD_S = 1.0  # of a hold that is kept: a longer one is a pause
-SOON = 0.75  # of a period after the last observation: sooner is of a camera that is faster than the contract
+SOON = 0.75  # of a period between two observations: sooner is of a camera that is faster than the contract
 
 Ended = tuple[str, int, dict[str, Any], EpisodeLog]  # outcome, steps, provenance, log
 
@@ -138,7 +138,7 @@ class Recording:
     def _clear(self) -> None:
         self._heard.clear()
         self._last: ObservationSet | None = None  # the newest of the open episode
-        self._first_ns = 0
+        self._first_ns = self._due_ns = self._newest_ns = 0
         self._steps = 0
         self._acts: int | None = None  # who moved the arm at the last observation
         self._holds = 0  # observations of a hold, one after the other
@@ -215,9 +215,21 @@ class Recording:
         else:
             self._act(heard, self._acts if acts is None else acts, self._last, self._log)
         self._last, self._acts, self._before = seen, acts, heard.commanded
+        self._due_next(seen)
 
     def _due(self, seen: ObservationSet) -> bool:
-        return self._last is None or seen.stamp_ns - self._last.stamp_ns > SOON * 1e9 * self.contract.period_s
+        """Of what comes faster than the contract wants, those nearest to its rate: so many in the long run."""
+        period, before = round(1e9 * self.contract.period_s), self._newest_ns
+        self._newest_ns = seen.stamp_ns
+        if self._last is None:
+            return True
+        passed, between = seen.stamp_ns - self._last.stamp_ns, seen.stamp_ns - before
+        wanted = seen.stamp_ns + between // 2 > self._due_ns or between > SOON * period
+        return wanted and passed > (1 - SOON) * period
+
+    def _due_next(self, taken: ObservationSet) -> None:
+        period = round(1e9 * self.contract.period_s)
+        self._due_ns = period + max(self._due_ns, taken.stamp_ns - period // 2)  # after a silence it counts anew
 
     def _ended(self, log: EpisodeLog) -> bool:
         """Whether the open episode can take no further step; that is said once."""
@@ -234,6 +246,8 @@ class Recording:
         self._log.first(seen.values, seen.stamp_ns)
         self._watch.begin(seen.values)
         self._last, self._first_ns, self._before = seen, seen.stamp_ns, heard.commanded
+        self._due_ns = seen.stamp_ns
+        self._due_next(seen)
 
     def _act(self, heard: Heard, acts: int, last: ObservationSet, log: EpisodeLog) -> None:
         """The action that led from the last observation to this one."""

@@ -129,13 +129,23 @@ def test_observations_that_come_late_are_counted(rig: Callable[..., Rig], tmp_pa
     assert about["gaps"] == 1 and about["rate_hz"] == 5.0  # one step, 0.2 s
 
 
-def test_a_camera_that_is_faster_than_the_contract_is_thinned_out(rig: Callable[..., Rig], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("period_ms", "kept_ms"),
+    [
+        (30, [90, 120, 90, 90, 120]),  # nearest to 100, 200, 300, 400 and 500 ms
+        (50, [100] * 5),
+        (98, [98] * 5),  # a little faster than the contract: none is left out
+    ],
+)
+def test_a_camera_that_is_faster_than_the_contract_is_thinned_out_to_its_rate(
+    rig: Callable[..., Rig], tmp_path: Path, period_ms: int, kept_ms: list[int]
+) -> None:
     made = rig()
-    for i in range(10):
-        made.clock.now_s -= 0.07  # every 30 ms
+    for i in range(1 + -(-sum(kept_ms) // period_ms)):
+        made.clock.now_s -= 0.1 - 0.001 * period_ms
         made.step((0.40 + 0.001 * i, 0, 0.2), (0.45, 0, 0.2))
     made.end(SUCCESS)
-    assert np.diff(read_dataset(tmp_path / "hands")[0].stamps).tolist() == [9 * 10**7] * 3
+    assert np.diff(read_dataset(tmp_path / "hands")[0].stamps).tolist() == [10**6 * ms for ms in kept_ms]
 
 
 def test_a_clock_that_began_anew_stops_no_recording(rig: Callable[..., Rig], tmp_path: Path) -> None:
