@@ -43,6 +43,13 @@ ARGUMENTS = [
     DeclareLaunchArgument("port", default_value="", description="of the page, on this machine; empty: 8770"),
     DeclareLaunchArgument("input", default_value="", description="file of the gamepad or spacemouse; empty: the first"),
     DeclareLaunchArgument("record", default_value="", description="folder to keep episodes in; empty: none are kept"),
+    DeclareLaunchArgument(
+        "policy_too",
+        default_value="false",
+        choices=YES_NO,
+        description="true: the episodes hold what a policy does, too, and say of each step who acted",
+    ),
+    DeclareLaunchArgument("contract", default_value="", description="of what is recorded, of an arm that says none"),
     DeclareLaunchArgument("log", default_value="", description="file for the inputs, to be played again"),
     DeclareLaunchArgument("replay", default_value="", description="inputs to play, for device:=replay"),
     DeclareLaunchArgument("namespace", default_value="", description="ROS namespace of the arm's topics"),
@@ -56,7 +63,10 @@ ARGUMENTS = [
         description="true: discover other machines; false: this one only",
     ),
 ]
-OPTIONS = ("arm", "device", "task", "arbiter", "speed", "turn_speed", "port", "input", "record", "log", "replay")
+OPTIONS = (
+    "arm", "device", "task", "arbiter", "speed", "turn_speed", "port", "input", "record", "policy_too", "contract",
+    "log", "replay",
+)  # fmt: skip
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from hardware.feetech.emulated.bus import require_free
-from hardware.simulated.arm import Options
+from hardware.simulated.arm import FASTEST_CAMERA, Options
 from robot import profile
 from robot.errors import PixelarmError
 from robot.files import require_file, require_folder
@@ -45,6 +45,13 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="pictures differ by up to N of 255 from what is drawn, as a sensor's do (default: %(default)s)",
+    )
+    add(
+        "--camera-fps",
+        type=float,
+        default=0.0,
+        metavar="HZ",
+        help="pictures a second of each camera; 10 ms times a whole number lie between two (default: as the task)",
     )
     add("--seed", type=int, default=0, help="first scene; the service ~/reset goes to the next (default: %(default)s)")
     add("--episodes", type=int, default=0, metavar="N", help="run N episodes and exit; 0: until Ctrl-C (default)")
@@ -87,6 +94,10 @@ def main(argv: list[str] | None = None) -> int:
         raise PixelarmError(f"--image-size must be 1 to {LARGEST_IMAGE}, got {args.image_size}")
     if not 0 <= args.camera_noise <= 100:
         raise PixelarmError(f"--camera-noise must be 0 to 100, got {args.camera_noise}")
+    if args.camera_fps and not 1 <= args.camera_fps <= FASTEST_CAMERA:
+        raise PixelarmError(
+            f"--camera-fps must be 1 to {FASTEST_CAMERA:g}, or 0 for the task's, got {args.camera_fps:g}"
+        )
     if min(args.seed, args.seed_start) < 0:
         raise PixelarmError(f"--seed and --seed-start must be at least 0, got {args.seed} and {args.seed_start}")
     _require_together(args)
@@ -110,6 +121,7 @@ def main(argv: list[str] | None = None) -> int:
         command_timeout_s=args.command_timeout,
         image_size=args.image_size,
         camera_noise=args.camera_noise,
+        camera_fps=args.camera_fps,
         bus=args.bus,
         bus_calibration=args.bus_calibration,
         parent=parent if args.end_with_parent else 0,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from hardware.commands import so101_follow, so101_look, so101_run, so101_serve
+from hardware.commands import so101_follow, so101_look, so101_record, so101_run, so101_serve
 from robot.errors import PixelarmError
 
 PARTS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
@@ -27,6 +27,7 @@ pixelarm so101 run BUNDLE --port PORT --camera NAME=DEVICE ... [--calibration FI
 pixelarm so101 run BUNDLE --simulated [--episodes N]
 pixelarm so101 follow --leader PORT --follower PORT [--leader-calibration FILE] [--follower-calibration FILE]
                       [--rate HZ] [--seconds S] [--release] [--yes] [--json FILE]
+                      [--record FOLDER --contract WHAT [--camera NAME=DEVICE ...]]
 
 `pixelarm sim-bus` is an emulated arm to try them on. `pixelarm so101 check --help` explains one of them.
 Only fold, serve, run and follow write to the servos that they move, with --yes. Whatever goes wrong, the arm holds:
@@ -101,6 +102,7 @@ def _follow(part: argparse.ArgumentParser) -> None:
     )
     part.add_argument("--yes", action="store_true", help="really move the follower")
     part.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there")
+    so101_record.arguments(part)
 
 
 def main(argv: list[str]) -> int:

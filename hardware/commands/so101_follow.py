@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
+from hardware.commands import so101_record
 from hardware.feetech.arm import Arm
 from hardware.feetech.leader import FollowStats, Leader, LeaderState, follow
 from hardware.feetech.settings import JOINTS, Settings
@@ -78,9 +79,11 @@ def follow_leader(args: argparse.Namespace) -> int:
     """Let the follower go where the leader is; without --yes everything but the writing."""
     if args.json:
         require_file(args.json)
+    so101_record.check(args)
     settings, timeout_s = Settings.load(args.settings), args.timeout_ms / 1e3
     stats = FollowStats()
     with (
+        so101_record.recording(args) as recorder,  # first: what is refused is refused before the torque comes
         Leader.connect(args.leader, args.leader_calibration, settings, args.release, timeout_s=timeout_s) as leader,
         Arm.connect(args.follower, args.follower_calibration, settings, not args.yes, timeout_s=timeout_s) as follower,
         tqdm(desc="follow", unit="tick") as bar,
@@ -88,11 +91,12 @@ def follow_leader(args: argparse.Namespace) -> int:
 
         def on_tick(state: LeaderState, stats: FollowStats) -> None:
             bar.update(1)
+            recorder.tick(state, stats.aligned)
             if stats.ticks % 30 == 0:
                 bar.set_postfix_str("following" if stats.aligned else "going to the leader")
 
         try:
-            follow(leader, follower, args.rate, args.seconds, on_tick, stats)
+            follow(leader, follower, args.rate, args.seconds, on_tick, stats, recorder.put)
         finally:
             bar.close()
             print("\n".join(_follow_words(stats, args.yes)))

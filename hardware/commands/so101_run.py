@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.load(args.settings)
     options = Options(args.yes, not args.no_enable, args.speed_scale or 0.0, allow_slow=args.allow_slow)
     with ExitStack() as stack:
-        cameras = _open_cameras(args.camera, policy.contract, arm, stack)
+        cameras = open_cameras(args.camera, policy.contract, arm, stack)
         require_cameras([c.name for c in policy.contract.cameras], cameras)
         require_fast(policy, args.allow_slow)  # all of this before the torque comes
         body = stack.enter_context(
@@ -108,8 +108,8 @@ def _check(args: argparse.Namespace) -> None:
         require_file(args.stats)
 
 
-def _open_cameras(given: list[str], contract: Contract, arm: ArmProfile, stack: ExitStack) -> dict[str, Camera]:
-    """The cameras that the policy sees, by ``NAME=DEVICE``; ``stack`` lets them go whatever happens."""
+def open_cameras(given: list[str], contract: Contract, arm: ArmProfile, stack: ExitStack) -> dict[str, Camera]:
+    """The cameras of a contract, by ``NAME=DEVICE``; ``stack`` lets them go whatever happens."""
     found: dict[str, Camera] = {}
     fps = {camera.name: float(camera.fps) for camera in contract.cameras}
     for text in given:
@@ -117,7 +117,7 @@ def _open_cameras(given: list[str], contract: Contract, arm: ArmProfile, stack: 
         if not (name and equals and device):
             raise PixelarmError(f"--camera must be NAME=DEVICE, such as agentview=/dev/video0, got {text!r}")
         if name not in fps:
-            raise PixelarmError(f"the policy sees {', '.join(fps) or 'no camera'}, and not {name!r}: leave it out")
+            raise PixelarmError(f"the contract has {', '.join(fps) or 'no camera'}, and not {name!r}: leave it out")
         size = arm.cameras[name].size
         found[name] = camera = UsbCamera(name, device, (size[0], size[1]) if size else None, fps[name])
         stack.callback(camera.stop)
@@ -128,7 +128,7 @@ def _drive(session: Session, seconds: float) -> None:
     """Keys of the terminal, until it is over."""
     now_s, pressed_s = time.monotonic(), -HELD_S
     until = now_s + seconds
-    with _typed() as typed:
+    with typed_keys() as typed:
         while session.alive and now_s < until:
             keys, now_s = typed(0.02), time.monotonic()
             pressed_s = now_s if " " in keys else pressed_s
@@ -145,7 +145,7 @@ def _wait(seconds: float) -> str:
 
 
 @contextmanager
-def _typed() -> Iterator[Callable[[float], str]]:
+def typed_keys() -> Iterator[Callable[[float], str]]:
     """What is typed within some seconds; nothing where there is no terminal."""
     if not sys.stdin.isatty():
         yield _wait

@@ -32,6 +32,13 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
+def _yes(text: str) -> bool:
+    """true or false, as a launch file passes it."""
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"true or false, got {text!r}")
+    return text == "true"
+
+
 def _port(text: str) -> int | None:
     return int(text) if text else None
 
@@ -53,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
     add("--task", default="", help="start the simulated arm with this scene; without it the arm is one that runs")
     add("--image-size", type=int, metavar="N", help="height and width of the simulated cameras, with --task (default: "
         f"{IMAGE_SIZE})")  # fmt: skip
+    add("--camera-fps", type=float, metavar="HZ", help="pictures a second of simulated cameras, with --task; episodes "
+        "hold as many as the task wants (default: as the task)")  # fmt: skip
     add("--seed", type=int, help="first scene, with --task; reset goes to the next (default: 0)")
     add(
         "--arbiter",
@@ -70,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
     add("--lan", action="store_true", help="open the page to other machines of the network, with https")
     add("--record", type=_path, metavar="DIR", help="keep episodes there, for `pixelarm train demos=DIR`; the page has "
         "buttons for their outcomes, and episodes join those that are there")  # fmt: skip
+    add("--policy-too", type=_yes, nargs="?", const=True, default=False, metavar="true|false", help="with --record: "
+        "episodes hold what a policy does, too, and say of each step who acted; one begins when anybody moves the arm, "
+        "and an outcome takes command away (default: false)")  # fmt: skip
     add("--contract", default="", metavar="WHAT", help="of what is recorded, where the arm does not say it, as no real "
         "one does: a task, a policy bundle, a dataset, or a file of `pixelarm dataset --contract`")  # fmt: skip
     add("--log", type=_path, metavar="FILE", help="write inputs and orders there (JSON lines), for --device replay")
@@ -83,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     own, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
     args = parser().parse_args(own)
     arm, shape = _check(args)
-    contract = _contract(args.contract, arm) if args.contract else None
+    contract = find_contract(args.contract, arm) if args.contract else None
     shared_memory.settle(arm.cameras.values())
     runtime.require_rclpy()
     runtime.settle_discovery(args.network)
@@ -94,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     children = _start(args, ros_args)
 
     def make() -> TeleopNode:
-        node = TeleopNode(arm, shape, device, scene, args.record, args.device, contract)
+        node = TeleopNode(arm, shape, device, scene, args.record, args.device, contract, args.policy_too)
         node.create_timer(0.5, lambda: _watch(children, node))
         return node
 
@@ -118,8 +130,10 @@ def _check(args: argparse.Namespace) -> tuple[ArmProfile, Shape]:
         raise PixelarmError("--port is of the page of --device web, and there is none")
     if args.port is not None and not 1 <= args.port <= 65535:
         raise PixelarmError(f"--port must be 1 to 65535, got {args.port}")
-    if not args.task and (args.image_size, args.seed) != (None, None):
-        raise PixelarmError("--image-size and --seed are of the simulated arm that --task starts, and there is none")
+    if not args.task and (args.image_size, args.seed, args.camera_fps) != (None, None, None):
+        raise PixelarmError(
+            "--image-size, --camera-fps and --seed are of the simulated arm that --task starts, and there is none"
+        )
     if args.task and args.arbiter == "running":
         raise PixelarmError("--task starts an arm that has no arbiter yet: leave --arbiter running out")
     if args.dry_run is not None and args.arbiter == "running":
@@ -129,6 +143,10 @@ def _check(args: argparse.Namespace) -> tuple[ArmProfile, Shape]:
     if args.contract and (not args.record or arm.contract):
         why = "nothing is recorded" if not args.record else f"the arm {arm.name!r} says its own"
         raise PixelarmError(f"--contract would do nothing: {why}; leave it out")
+    if args.policy_too and not args.record:
+        raise PixelarmError(
+            "--policy-too is of what --record keeps, and nothing is recorded: add --record, or leave it out"
+        )
     if args.record:
         _require_recordable(args, arm)
     return arm, Shape.of(arm.limits, args.speed, args.turn_speed)
@@ -145,13 +163,14 @@ def _require_recordable(args: argparse.Namespace, arm: ArmProfile) -> None:
     require_folder(args.record)
 
 
-def _contract(what: str, arm: ArmProfile) -> Contract:
+def find_contract(what: str, arm: ArmProfile) -> Contract:
     """The contract of a bundle, of a dataset, of a file, or of a task for this arm."""
     path = Path(what)
     if path.is_file():
         contract = Contract.from_text(path.read_text())
     elif path.is_dir():
-        contract = read_headers(path)[0].contract if episode_files(path) else bundle.read(path)[1]
+        # of a bundle that sees or returns several steps: what an episode of it holds
+        contract = read_headers(path)[0].contract if episode_files(path) else bundle.read(path)[1].recorded()
     else:
         contract = _of_task(what, arm)
     arm.require_contract(contract)
@@ -282,6 +301,7 @@ def _start(args: argparse.Namespace, ros_args: Sequence[str]) -> Children:
     modules: dict[str, list[str]] = {}
     if args.task:
         options = ["--task", args.task, "--image-size", str(args.image_size or IMAGE_SIZE)]
+        options += ["--camera-fps", str(args.camera_fps or 0.0)]
         modules["the simulated arm"] = ["hardware.commands.sim_arm", *options, "--seed", str(args.seed or 0)]
     if args.arbiter == "own":
         dry = {None: [], True: ["--dry-run"], False: ["--no-dry-run"]}[args.dry_run]

@@ -339,8 +339,8 @@ def require_fast(policy: Any, allow_slow: bool) -> dict[str, Any]:
 def require_cameras(wanted: list[str], given: Mapping[str, Camera]) -> None:
     """Raise PixelarmError unless these are the cameras that a policy sees: before anything moves."""
     missing, more = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
-    seen = f"the policy sees {', '.join(wanted) or 'no camera'}"
+    seen = f"the contract has {', '.join(wanted) or 'no camera'}"
     if missing:
         raise PixelarmError(f"{seen}; {', '.join(missing)} is not given: --camera {missing[0]}=/dev/video0")
     if more:
-        raise PixelarmError(f"{seen}; it does not see {', '.join(more)}: leave it out")
+        raise PixelarmError(f"{seen}; it does not have {', '.join(more)}: leave it out")

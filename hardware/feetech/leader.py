@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hardware.feetech import inspection, servos
-from hardware.feetech.arm import Arm, Clock
+from hardware.feetech.arm import Arm, Clock, JointState
 from hardware.feetech.bus import Bus
 from hardware.feetech.calibration import Calibration
 from hardware.feetech.errors import ServoFault
@@ -132,6 +132,7 @@ def follow(
     seconds: float = float("inf"),
     on_tick: Callable[[LeaderState, FollowStats], None] = lambda state, stats: None,
     stats: FollowStats | None = None,
+    on_goal: Callable[[JointState, np.ndarray, float], None] = lambda state, goal, gripper: None,
 ) -> FollowStats:
     """Let ``follower`` go where ``leader`` is, within the follower's limits, for ``seconds``.
 
@@ -140,6 +141,7 @@ def follow(
 
     Args:
         on_tick: called after each goal; an exception of its own ends it too.
+        on_goal: called before ``on_tick`` with what the follower measured, and the goals that its servos got then.
         stats: what to count into, for whoever wants them though it ended with an error.
     """
     stats, clock, period = stats or FollowStats(), follower.clock, 1.0 / rate_hz
@@ -148,15 +150,16 @@ def follow(
     try:
         while clock.now() < end:
             lead = leader.read()
-            follower.read()
+            measured = follower.read()
             speed = np.inf if stats.aligned else follower.settings.limits.fold_speed_rad_s
-            goal, _ = follower.write(lead.position, lead.gripper, speed)
+            goal, opening = follower.write(lead.position, lead.gripper, speed)
             stats.delay_ms.add((clock.now() - lead.stamp) * 1e3)
             behind = float(np.abs(np.clip(lead.position, *follower.calibration.range_rad) - goal).max())
             if stats.aligned:
                 stats.behind_rad.add(behind)
             stats.aligned = stats.aligned or behind < ALIGNED_RAD
             stats.ticks += 1
+            on_goal(measured, goal, opening)
             on_tick(lead, stats)
             due += period
             if due < clock.now():

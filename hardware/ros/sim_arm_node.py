@@ -101,6 +101,8 @@ class SimArmNode(Node):
         arm = SimArm(world, task, self, options.seed, episodes, options.command_timeout_s, lambda: now_ns().nanoseconds)
         if self.arm_profile.target_joint_velocity:
             arm.velocity_timeout_s = self.arm_profile.target_joint_velocity.timeout_s
+        if options.camera_fps:
+            arm.camera_s = 1.0 / options.camera_fps
         arm.frames = [] if episodes and options.video_dir else None
         return arm
 

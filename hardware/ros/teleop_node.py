@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from hardware.teleop.desk import CLEAR, COMMAND, ORDERS, OUTCOMES, RESET, STOP, Desk, Frames
+from hardware.teleop.desk import CLEAR, COMMAND, ORDERS, OUTCOMES, POLICY_ORDER, RESET, STOP, Desk, Frames
 from hardware.teleop.mapping import Shape
 from hardware.teleop.recording import Recording
 from hardware.teleop.teleop import RATE_HZ, Teleop
 from robot import rotations
 from robot.actions import KINDS, POSE, Target
-from robot.arbiter.modes import TELEOP
+from robot.arbiter.modes import POLICY, TELEOP
 from robot.contract import Contract
 from robot.control.loop import Command
 from robot.control.timing import Clock
@@ -32,7 +32,7 @@ from robot.errors import MissingDependency, PixelarmError
 from robot.profile import ArmProfile
 from robot.provenance import git_commit, versions
 from robot.ros import messages, runtime
-from robot.ros.arbitration import NODE, ToArbiter
+from robot.ros.arbitration import GRIPPER, NODE, ToArbiter, read_joints, read_pose
 from robot.ros.inputs import StateInputs
 from robot.ros.messages import stamp_ns
 from robot.ros.runtime import qos
@@ -41,12 +41,13 @@ runtime.require_rclpy()
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.node import Node  # noqa: E402
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 from std_msgs.msg import Bool, Float64MultiArray, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 JPEG_QUALITY = 80  # of pictures for the page
+STATUSES = 10  # of the arbiter that may wait: a change must not be lost
 PICTURES = 10  # of a camera that may wait for this process where they are recorded
 Heard = Callable[[Any], None]  # gets a message
 
@@ -60,6 +61,7 @@ class TeleopNode(Node):
         record: folder for episodes; they begin when the arm has said its contract.
         operator: the device, for the episodes' provenance.
         contract: of what is recorded, of an arm that does not say it.
+        policy_too: episodes hold what a policy does, too.
     """
 
     def __init__(
@@ -71,14 +73,16 @@ class TeleopNode(Node):
         record: Path | None = None,
         operator: str = "",
         contract: Contract | None = None,
+        policy_too: bool = False,
     ) -> None:
         super().__init__("teleop")
         self.done, self.exit_code = threading.Event(), 0
         self.arm, self._scene, self._record, self._operator = arm, scene, record, operator
         self._recording: Recording | None = None
+        self._policy_too, self._policy_gripper = policy_too, -1.0  # as the policy wants it
         self._chain = arm.read_chain()
         self.teleop = Teleop(arm, shape, time.monotonic)
-        orders = {**ORDERS, **(OUTCOMES if record else {})}
+        orders = {**ORDERS, **(POLICY_ORDER if policy_too else {}), **(OUTCOMES if record else {})}
         self.desk = Desk(self.teleop, Frames(list(arm.cameras)), self._orders(), _setting(arm, shape, orders))
         self._intervals: deque[float] = deque(maxlen=round(RATE_HZ))  # s between two ticks
         self._wake = threading.Event()
@@ -108,11 +112,13 @@ class TeleopNode(Node):
         self._inputs = StateInputs(subscribe, arm, names, self._on_state, teleop.fault_state, ignored)
         if self._record:
             self._hear_commands(subscribe)
+        if self._policy_too:
+            self._hear_policy(subscribe)
         depth = PICTURES if self._record else 1
         for name, source in arm.cameras.items():
             kind = Image if source.type == "image" else CompressedImage
             subscribe(kind, source.topic, partial(self._on_image, name), depth, source.qos == "reliable")
-        subscribe(String, f"{NODE}/status", lambda message: teleop.put_status(json.loads(message.data)), 1, True)
+        subscribe(String, f"{NODE}/status", self._on_status, STATUSES, True)
         if arm.contract:
             self.create_subscription(String, arm.contract.topic, self._on_contract, qos(1, True, True))
         self._deadman = self.create_publisher(Bool, f"{NODE}/{TELEOP}/held", qos(1, True))
@@ -124,6 +130,8 @@ class TeleopNode(Node):
         services = {COMMAND: f"{NODE}/{TELEOP}", STOP: f"{NODE}/stop", CLEAR: f"{NODE}/clear", RESET: f"{NODE}/reset"}
         if self._scene is not None:
             services[RESET] = "sim_arm/reset"
+        if self._policy_too:
+            services[POLICY] = f"{NODE}/{POLICY}"
         clients = {name: self.create_client(Trigger, service) for name, service in services.items()}
         orders: dict[str, Callable[[], None]] = {
             name: partial(self._call, name, client) for name, client in clients.items()
@@ -135,6 +143,8 @@ class TeleopNode(Node):
             self.desk.say("nothing is recorded yet: the arm has not said its contract")
             return
         self._recording.end(outcome)
+        if self._policy_too:
+            self.desk.orders[STOP]()  # the next episode begins when somebody is given command
         if self._scene is not None:
             self.desk.orders[RESET]()
 
@@ -169,6 +179,42 @@ class TeleopNode(Node):
         if self._recording is not None:
             self._recording.put_state(name, value, stamp)
 
+    def _on_status(self, message: Any) -> None:
+        status = json.loads(message.data)
+        self.teleop.put_status(status)
+        if self._recording is not None:
+            self._recording.put_status(status)
+
+    def _hear_policy(self, subscribe: Callable[..., None]) -> None:
+        """What a policy wants of the arbiter, see ``robot.ros.arbitration``."""
+        kind, name = (PoseStamped, "pose") if self.teleop.kind == POSE else (JointState, "joints")
+        subscribe(kind, f"{NODE}/{POLICY}/{name}", self._on_policy, 1, True)
+        subscribe(JointState, f"{NODE}/{POLICY}/{GRIPPER}", self._on_policy_gripper, 1, True)
+
+    def _on_policy_gripper(self, message: Any) -> None:
+        if len(message.position) == 1:
+            self._policy_gripper = float(message.position[0])
+
+    def _on_policy(self, message: Any) -> None:
+        if self._recording is None:
+            return
+        try:
+            if self.teleop.kind == POSE:
+                motion, _ = read_pose(message, self.arm.base_frame)
+            else:
+                motion, _ = read_joints(message, self.arm.joint_names, self.teleop.kind)
+            self._recording.put_wanted(POLICY, self._posed(Target(self._policy_gripper, **motion)))
+        except PixelarmError as error:
+            self.get_logger().warning(f"a target of the policy is not recorded: {error}", throttle_duration_sec=5.0)
+
+    def _posed(self, target: Target) -> Target:
+        """With the pose to which joints lead."""
+        if target.joint_positions is None:
+            return target
+        assert self._chain is not None
+        position, rotation = self._chain.forward(target.joint_positions)
+        return Target(target.gripper, position=position, rotation=rotation)
+
     def _hear_commands(self, subscribe: Callable[..., None]) -> None:
         """What the arm is told, which is what episodes hold."""
         output = self.arm.outputs[self.teleop.kind]
@@ -196,8 +242,7 @@ class TeleopNode(Node):
             arm = self.arm
             joints, beside = messages.from_joint_command(message, arm.joint_names, arm.gripper_command)
             said = said if beside is None else beside
-            assert self._chain is not None
-            position, rotation = self._chain.forward(joints)
+            return self._posed(Target(-1.0 if said is None else float(said), joint_positions=joints))
         return Target(-1.0 if said is None else float(said), position=position, rotation=rotation)
 
     def _on_contract(self, message: Any) -> None:
@@ -226,7 +271,7 @@ class TeleopNode(Node):
             "versions": versions(),
         }  # fmt: skip
         clock = Clock(lambda: self.get_clock().now().nanoseconds)
-        made = Recording(self._record, self.arm, contract, provenance, self.desk.say, clock)
+        made = Recording(self._record, self.arm, contract, provenance, self.desk.say, clock, self._policy_too)
         made.scene = self._scene
         self._recording, self.desk.recording = made, made.report
 
@@ -255,6 +300,8 @@ class TeleopNode(Node):
             self._recording.step(held)
         if target is not None:
             self._to_arbiter.publish(Command(0, target))  # a stamp of 0 is now: it answers the operator
+            if self._recording is not None and self._policy_too:
+                self._recording.put_wanted(TELEOP, self._posed(target))
         passed_s = sum(self._intervals)
         self.desk.loop_hz = len(self._intervals) / passed_s if passed_s else 0.0
 

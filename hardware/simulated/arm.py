@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SLICE_S = 0.010  # s of simulated time per physics call
 STATE_S = 0.020  # s between joint states: 50 Hz, as a driver might
+FASTEST_CAMERA = 50.0  # pictures/s
 SETTLE_S = 0.3  # s after a reset before commands count
 
 
@@ -310,6 +311,7 @@ class Options:
     bus: Path | None = None  # link to the port of an emulated bus, behind which the arm is then
     bus_calibration: Path | None = None
     camera_noise: int = 0  # of 255: pictures differ by up to so much from what is drawn, as a sensor's do
+    camera_fps: float = 0.0  # pictures a second; 0: as the task
     parent: int = 0  # process with which it ends; 0: none
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardware.teleop.teleop import Teleop
+from robot.arbiter.modes import POLICY
 
 COMMAND, STOP, CLEAR, RESET = "command", "stop", "clear", "reset"
 ORDERS: dict[str, str] = {
@@ -18,6 +19,7 @@ ORDERS: dict[str, str] = {
     CLEAR: "end a fault whose cause is gone",
     RESET: "a new scene of the simulated arm; a real one goes to the start of its profile",
 }
+POLICY_ORDER = {POLICY: "give command to the policy"}  # where episodes hold what it does
 
 SUCCESS, FAILURE, DISCARD = "success", "failure", "discard"
 OUTCOMES: dict[str, str] = {

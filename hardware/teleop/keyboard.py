@@ -20,6 +20,7 @@ from typing import Any
 
 from hardware.teleop.desk import CLEAR, COMMAND, DISCARD, FAILURE, RESET, STOP, SUCCESS, Desk
 from hardware.teleop.input import SLOWEST, Input
+from robot.arbiter.modes import POLICY
 from robot.errors import PixelarmError
 
 HELD_S = 0.15
@@ -34,11 +35,14 @@ MOTIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]
     "\x1b[A": ((0, 0, 0), (0, -1, 0)), "\x1b[B": ((0, 0, 0), (0, 1, 0)),
     "z": ((0, 0, 0), (-1, 0, 0)), "x": ((0, 0, 0), (1, 0, 0)),
 }  # fmt: skip
-ORDER_KEYS = {"c": COMMAND, "f": CLEAR, "r": RESET, "\x1b": STOP, ".": STOP, "1": SUCCESS, "2": FAILURE, "3": DISCARD}
+ORDER_KEYS = {
+    "c": COMMAND, "f": CLEAR, "r": RESET, "\x1b": STOP, ".": STOP, "1": SUCCESS, "2": FAILURE, "3": DISCARD,
+    "p": POLICY,
+}  # fmt: skip
 HELP = (
     "keep a key down to move: w s a d e q (ahead, back, left, right, up, down), arrows and z x (turn)\n"
     "space gripper, + - speed; c command, f clear a fault, r reset, Esc stop; Ctrl-C ends\n"
-    "where episodes are recorded: 1 success, 2 failure, 3 discard"
+    "where episodes are recorded: 1 success, 2 failure, 3 discard; with --policy-too: p gives command to the policy"
 )
 
 

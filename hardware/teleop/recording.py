@@ -5,6 +5,10 @@ them. The action between two observations is what the arm was told by the second
 kind from what was measured at the first: the numbers by which a policy would have sent it there. It is clipped to the
 contract's bounds, and how often that changed something is stored with the episode.
 
+With ``everyone`` an episode holds what a policy did too, and says of each step who acted and what was proposed
+(``robot.dataset.acting``): by the arbiter's status, and by the target of whoever had command, before the blend and the
+limits. It begins when anybody moves the arm. Of a hold a second is kept.
+
 A loop that is late finds the observations that came meanwhile, a second of them at most, each with what the arm was
 told when it was complete. Each step goes into the episode's log as it comes (``robot.dataset.log``) and is nowhere
 else, so that a process that is killed, or a power cut, loses a second of it at most: ``pixelarm data recover FOLDER``.
@@ -14,10 +18,12 @@ where one is full or too slow the episode ends, and that is said.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +31,16 @@ import numpy as np
 
 from hardware.teleop.desk import DISCARD, FAILURE, SUCCESS
 from hardware.teleop.swapped import Known, first_pictures
+from hardware.teleop.teleop import STATUS_LOST_S
 from hardware.teleop.watch import Watch
 from robot import rotations
-from robot.actions import KINDS, PROPRIO, Reference, Target, delta, origin
+from robot.actions import JOINT_POSITION, KINDS, PROPRIO, Reference, Target, delta, origin
+from robot.arbiter import modes
+from robot.arbiter.modes import COMMANDED_BY
 from robot.contract import Contract
 from robot.control.mailbox import Mailbox, ObservationSet
 from robot.control.timing import Clock
+from robot.dataset.acting import BLEND, HOLD, PERSON, POLICY
 from robot.dataset.episodes import Recorder
 from robot.dataset.log import EpisodeLog, left_over, read_log
 from robot.dataset.recover import FAILURES, episode_of
@@ -40,10 +50,30 @@ from robot.profile import ArmProfile
 MOST_STEPS = 6000  # of one episode: ten minutes at 10 Hz; it is in memory as it becomes a file
 BACKLOG = 20  # observations that wait for a loop that is late: a second of 20 Hz
 LATE_MS = 500.0  # that a picture may be under way, beyond the contract's age: it is stored, nobody acts on it
-SOON = 0.75  # of a period after the last observation: sooner is of a camera that is faster than the contract
+HOLD_S = 1.0  # of a hold that is kept: a longer one is a pause
+SOON = 0.75  # of a period between two observations: sooner is of a camera that is faster than the contract
 
 Ended = tuple[str, int, dict[str, Any], EpisodeLog]  # outcome, steps, provenance, log
-Heard = tuple[ObservationSet, Target | None]  # and what the arm was told last when it was complete
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An observation, and what was so when it was complete."""
+
+    seen: ObservationSet
+    commanded: Target | None  # what the arm was told last
+    acts: int | None = None  # who moved it, by the arbiter's word; None: nobody
+    wanted: Target | None = None  # by whoever had command
+
+
+def who_acts(status: dict[str, Any]) -> int | None:
+    """Who moves the arm, by a status of the arbiter: a code of ``robot.dataset.acting``. None: nobody, it rests."""
+    commander = COMMANDED_BY.get(status.get("mode", ""))
+    if commander is None or status["rule"] == "released":  # an operator who lets go pauses
+        return None
+    if status["rule"]:
+        return HOLD
+    return BLEND if status["blending"] else {modes.POLICY: POLICY, modes.TELEOP: PERSON}[commander]
 
 
 class Recording:
@@ -52,6 +82,8 @@ class Recording:
     Args:
         say: takes a sentence for the operator.
         provenance: of every episode.
+        everyone: what a policy does is recorded too.
+        joints: commands are joint positions, and so may be the contract's actions.
     """
 
     def __init__(
@@ -62,15 +94,21 @@ class Recording:
         provenance: dict[str, Any],
         say: Callable[[str], None],
         clock: Clock,
+        everyone: bool = False,
+        joints: bool = False,
     ) -> None:
         arm.require_contract(contract)
-        if not KINDS[contract.action.kind].deltas:
+        if not (KINDS[contract.action.kind].deltas or (joints and contract.action.kind == JOINT_POSITION)):
             raise PixelarmError(
                 f"episodes of {contract.action.kind} actions cannot be recorded from an operator's poses: choose a "
                 "task whose actions are deltas of the end effector"
             )
         self.arm, self.contract, self.provenance, self._say = arm, contract, provenance, say
         self.scene: int | None = None  # seed of a simulated one
+        self._everyone, self._steady = everyone, clock.steady
+        self._status: dict[str, Any] = {}  # of the arbiter
+        self._status_s = -math.inf
+        self._wanted: dict[str, Target] = {}  # by each commander
         beside = {name: PROPRIO[name].size or 0 for name in ("eef_pos", "eef_quat")}
         beside = {name: size for name, size in beside.items() if name not in {p.name for p in contract.proprio}}
         self._mailbox = Mailbox(contract, clock, contract.max_age_ms + LATE_MS, beside=beside)
@@ -100,9 +138,10 @@ class Recording:
     def _clear(self) -> None:
         self._heard.clear()
         self._last: ObservationSet | None = None  # the newest of the open episode
-        self._first_ns = 0
+        self._first_ns = self._due_ns = self._newest_ns = 0
         self._steps = 0
-        self._moving = False  # held at the last observation
+        self._acts: int | None = None  # who moved the arm at the last observation
+        self._holds = 0  # observations of a hold, one after the other
         self._clipped = 0
         self._before: Target | None = None  # as commanded at the last observation
         self._log: EpisodeLog | None = None
@@ -130,11 +169,23 @@ class Recording:
         with self._lock:
             self._commanded = target
 
+    def put_status(self, status: dict[str, Any]) -> None:
+        """What ``robot.arbiter.arbiter.Arbiter.status`` said."""
+        with self._lock:
+            self._status, self._status_s = status, self._steady()
+
+    def put_wanted(self, source: str, target: Target) -> None:
+        """Where a commander wants the arm, before the blend and the limits."""
+        with self._lock:
+            self._wanted[source] = target
+
     def _gather(self) -> None:
         """An observation waits for the loop as soon as its parts are there: a loop that is late loses none."""
         with self._lock:
             if self._mailbox.fresh and isinstance(seen := self._mailbox.newest(), ObservationSet):
-                self._heard.append((seen, self._commanded))
+                status = self._status if self._steady() - self._status_s <= STATUS_LOST_S else {}
+                wanted = self._wanted.get(COMMANDED_BY.get(status.get("mode", ""), ""))
+                self._heard.append(Heard(seen, self._commanded, who_acts(status), wanted))
 
     # ------------------------------------------------------------------------------------------------------------ step
     def step(self, held: bool) -> None:
@@ -142,25 +193,43 @@ class Recording:
         self._watch.tick()
         with self._lock:
             while self._heard:
-                self._take(*self._heard.popleft(), held)
+                heard = self._heard.popleft()
+                if self._due(heard.seen):
+                    self._take(heard, heard.acts if self._everyone else PERSON if held else None)
 
-    def _take(self, seen: ObservationSet, commanded: Target | None, held: bool) -> None:
-        if not self._due(seen):
-            return
+    def _take(self, heard: Heard, acts: int | None) -> None:
+        """``acts``: who moves the arm; None: nobody, or nobody whose steps are wanted."""
+        seen = heard.seen
         if self._last is None or self._log is None:
-            if held:
-                self._begin(seen, commanded)
+            if acts not in (None, HOLD):
+                self._acts = acts
+                self._begin(heard)
             return
         if self._over or self._ended(self._log):
             return
-        if self._moving:
-            self._act(seen, commanded, self._last, self._log)
-        else:
+        self._holds = self._holds + 1 if acts == HOLD else 0
+        if self._holds > HOLD_S * self.contract.rate_hz:
+            acts = None
+        if self._acts is None:
             self._log.later(seen.values, seen.stamp_ns)  # the arm rested since
-        self._last, self._moving, self._before = seen, held, commanded
+        else:
+            self._act(heard, self._acts if acts is None else acts, self._last, self._log)
+        self._last, self._acts, self._before = seen, acts, heard.commanded
+        self._due_next(seen)
 
     def _due(self, seen: ObservationSet) -> bool:
-        return self._last is None or seen.stamp_ns - self._last.stamp_ns > SOON * 1e9 * self.contract.period_s
+        """Of what comes faster than the contract wants, those nearest to its rate: so many in the long run."""
+        period, before = round(1e9 * self.contract.period_s), self._newest_ns
+        self._newest_ns = seen.stamp_ns
+        if self._last is None:
+            return True
+        passed, between = seen.stamp_ns - self._last.stamp_ns, seen.stamp_ns - before
+        wanted = seen.stamp_ns + between // 2 > self._due_ns or between > SOON * period
+        return wanted and passed > (1 - SOON) * period
+
+    def _due_next(self, taken: ObservationSet) -> None:
+        period = round(1e9 * self.contract.period_s)
+        self._due_ns = period + max(self._due_ns, taken.stamp_ns - period // 2)  # after a silence it counts anew
 
     def _ended(self, log: EpisodeLog) -> bool:
         """Whether the open episode can take no further step; that is said once."""
@@ -170,25 +239,39 @@ class Recording:
             self._say(f"THE EPISODE ENDED: {self._over}. What came before is kept: say its outcome, then go on")
         return bool(self._over)
 
-    def _begin(self, seen: ObservationSet, commanded: Target | None) -> None:
+    def _begin(self, heard: Heard) -> None:
+        seen = heard.seen
         scene = {} if self.scene is None else {"seed": self.scene}
         self._log = EpisodeLog(self._folder, self.contract, {**self.provenance, **scene})
         self._log.first(seen.values, seen.stamp_ns)
         self._watch.begin(seen.values)
-        self._last, self._first_ns, self._moving, self._before = seen, seen.stamp_ns, True, commanded
+        self._last, self._first_ns, self._before = seen, seen.stamp_ns, heard.commanded
+        self._due_ns = seen.stamp_ns
+        self._due_next(seen)
 
-    def _act(self, seen: ObservationSet, commanded: Target | None, last: ObservationSet, log: EpisodeLog) -> None:
+    def _act(self, heard: Heard, acts: int, last: ObservationSet, log: EpisodeLog) -> None:
         """The action that led from the last observation to this one."""
-        measured = Reference.of(last.measured, self._home)
-        rotation = None if not KINDS[self.contract.action.kind].turns else measured.rotation
-        wanted = commanded or Target(-1.0, position=measured.position, rotation=rotation)
-        counted = origin(self.contract.action.counts_from, measured, self._before)
-        action = delta(self.contract.action.kind, counted, wanted)
+        seen, measured = heard.seen, Reference.of(last.measured, self._home)
+        action = self._action(measured, heard.commanded)
         clipped = self.contract.clip_action(action)
-        if log.step(clipped, seen.values, seen.stamp_ns):
+        proposed = None
+        if self._everyone:  # in a hold nobody proposes another thing than what the arm was told
+            proposed = action if acts == HOLD or heard.wanted is None else self._action(measured, heard.wanted)
+        if log.step(clipped, seen.values, seen.stamp_ns, source=acts, proposed=proposed):
             self._steps += 1
             self._clipped += not np.allclose(action, clipped, atol=1e-6)
             self._watch.step((seen.stamp_ns - last.stamp_ns) * 1e-9)
+
+    def _action(self, measured: Reference, told: Target | None) -> np.ndarray:
+        """The action that tells an arm, measured so, this; None: nothing was told, and it stays."""
+        kind = self.contract.action.kind
+        if kind == JOINT_POSITION:
+            joints = measured.joint_positions if told is None else told.joint_positions
+            assert joints is not None
+            return np.append(joints, -1.0 if told is None else told.gripper)
+        rotation = None if not KINDS[kind].turns else measured.rotation
+        wanted = told or Target(-1.0, position=measured.position, rotation=rotation)
+        return delta(kind, origin(self.contract.action.counts_from, measured, self._before), wanted)
 
     # ------------------------------------------------------------------------------------------------------------- end
     def end(self, outcome: str) -> None:

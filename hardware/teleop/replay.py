@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from hardware.teleop.desk import ORDERS, OUTCOMES, Desk
+from hardware.teleop.desk import ORDERS, OUTCOMES, POLICY_ORDER, Desk
 from hardware.teleop.input import SILENCE_S, Input, parse, read
 from robot.arbiter.modes import COMMANDED_BY, TELEOP
 from robot.errors import PixelarmError
 
-KNOWN = (*ORDERS, *OUTCOMES)
+KNOWN = (*ORDERS, *POLICY_ORDER, *OUTCOMES)
 PATIENCE_S = 60.0  # of a replay, for the arm and the arbiter
 
 
@@ -122,7 +122,7 @@ class Replay:
         elif name in self._desk.orders:
             self._desk.order(name)
         else:
-            self._desk.say(f"{name}: there is no such order without --record")
+            self._desk.say(f"{name}: there is no such order without --record, or --policy-too")
 
     def _put(self, parts: dict[str, Any]) -> None:
         self._sequence += 1

@@ -330,20 +330,20 @@ class Arbiter:
 
     def _send(self, command: tuple[Target, int]) -> None:
         target, self._stamp_ns = command
-        if self.rule:
-            self._on_event("running", f"{self.mode} commands")
-        self.rule, self.words = "", ""
+        begins, self.rule, self.words = bool(self.rule), "", ""
         self._told.sent(target)
         self.commands += 1
         self._publish(target, self._stamp_ns, False)
+        if begins:  # after it: whoever hears of it may ask for the status
+            self._on_event("running", f"{self.mode} commands")
 
     def _hold(self, stop: Stop, now_s: float) -> None:
         self.counts[stop.rule] += 1
         self._told.anew = self._told.anew or stop.rule in LATCH_ANEW
         if self.mode not in (IDLE, FAULT):
-            if stop.rule != self.rule:
+            changed, self.rule, self.words = stop.rule != self.rule, stop.rule, stop.words
+            if changed:
                 self._on_event(stop.rule, stop.words)
-            self.rule, self.words = stop.rule, stop.words
         causes = {rule for rule, _ in self._causes} | {self.rule}  # whichever of them came first
         # two who publish would make an arm tremble between them: the one who noticed falls silent once it rests
         if "second_publisher" in causes and self.limits.resting:

@@ -7,9 +7,10 @@ recorder that was killed left there becomes an episode by ``robot.dataset.recove
 A log is ``MAGIC`` and then records: kind (u8), length of the payload (u32), CRC-32 of kind and payload (u32),
 little-endian, and the payload, which is deflated: JSON of ``HEADER`` (contract, provenance, wall clock) and of ``END``
 (outcome, what else is known then); of ``FIRST`` and ``LATER`` an observation, of ``STEP`` an action, reward (f32),
-terminated (u8) and source (u8, ``robot.dataset.acting``), and what they led to. An observation is its stamp (i64),
-cameras (u8) and proprioception (f32) as the contract orders them. ``LATER`` is in place of the last observation.
-Reading ends at the first record that is torn or damaged.
+terminated (u8) and source (u8, ``robot.dataset.acting``), and what they led to; a ``PROPOSED`` is a ``STEP`` with what
+was proposed (f32) after its source. An observation is its stamp (i64), cameras (u8) and proprioception (f32) as the
+contract orders them. ``LATER`` is in place of the last observation. Reading ends at the first record that is torn or
+damaged.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from robot.files import sync_folder
 
 PLACE = ".recording"
 MAGIC = b"pixelarm log 2\n"
-HEADER, FIRST, STEP, LATER, END = range(1, 6)
+HEADER, FIRST, STEP, LATER, END, PROPOSED = range(1, 7)
 RECORD = struct.Struct("<BII")
 STAMP = struct.Struct("<q")
 CAME = struct.Struct("<fBB")  # reward, terminated, source
@@ -87,10 +88,13 @@ class EpisodeLog:
         reward: float = 0.0,
         terminated: bool = False,
         source: int = PERSON,
+        proposed: np.ndarray | None = None,
     ) -> bool:
         """Whether it was taken; False: see ``failure``."""
         came = np.asarray(action, "<f4").tobytes() + CAME.pack(reward, terminated, source)
-        return self._put(STEP, came + self._pack(observation, stamp_ns))
+        if proposed is None:
+            return self._put(STEP, came + self._pack(observation, stamp_ns))
+        return self._put(PROPOSED, came + np.asarray(proposed, "<f4").tobytes() + self._pack(observation, stamp_ns))
 
     def end(self, outcome: str, more: dict[str, Any]) -> None:
         """The episode's outcome; returns when it is on disk, or cannot be written there."""
@@ -182,6 +186,7 @@ class Logged:
     observations: list[Observation] = field(default_factory=list)
     actions: list[np.ndarray] = field(default_factory=list)
     came: list[tuple[float, bool, int]] = field(default_factory=list)  # reward, terminated, source of each action
+    proposed: list[np.ndarray | None] = field(default_factory=list)  # for each action
     stamps: list[int] = field(default_factory=list)
     outcome: str = ""  # empty: the recorder was killed before it had one
     damaged: int = 0  # bytes at the end that are torn or damaged
@@ -231,15 +236,19 @@ def _take(found: Logged | None, kind: int, payload: bytes) -> Logged:
         found.outcome = end["outcome"]
         found.provenance.update(end["provenance"])
         return found
-    size = 4 * found.contract.action.size if kind == STEP else 0
-    observation, stamp = _unpack(found.contract, payload[size + (CAME.size if kind == STEP else 0) :])
+    size = 4 * found.contract.action.size
+    came = size + CAME.size
+    begins = {STEP: came, PROPOSED: came + size}.get(kind, 0)
+    observation, stamp = _unpack(found.contract, payload[begins:])
     if kind == LATER:
         found.observations[-1], found.stamps[-1] = observation, stamp
         return found
-    if kind == STEP:
+    if kind in (STEP, PROPOSED):
         found.actions.append(np.frombuffer(payload[:size], "<f4").astype(np.float32))
         reward, terminated, source = CAME.unpack_from(payload, size)
         found.came.append((reward, bool(terminated), source))
+        said = np.frombuffer(payload[came:begins], "<f4").astype(np.float32)
+        found.proposed.append(said if kind == PROPOSED else None)
     found.observations.append(observation)
     found.stamps.append(stamp)
     return found

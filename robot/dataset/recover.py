@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from robot.dataset import acting
 from robot.dataset.episodes import Episode, Header, episode_files, read_headers, write_episode, write_index
 from robot.dataset.log import Logged, left_over, read_log
 from robot.errors import DatasetError, PixelarmError
@@ -106,6 +107,7 @@ def episode_of(found: Logged) -> Episode:
         stamps=np.array(found.stamps, np.int64),
         success=found.outcome == SUCCESS,
         source=np.array([source for _, _, source in found.came], np.uint8),
+        proposed=acting.together(found.proposed, np.float32),
         provenance={**found.provenance, **({} if found.outcome else {"truncated": True})},
     )
 

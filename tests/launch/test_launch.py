@@ -74,7 +74,7 @@ def test_launch_arguments_are_real_options() -> None:
     ):
         options = {option for action in parser._actions for option in action.option_strings}
         text = (FOLDER / file).read_text()
-        for name in ast.literal_eval(re.search(rf"^{table} = (\(.*\))$", text, re.M)[1]):  # type: ignore[index]
+        for name in ast.literal_eval(re.search(rf"^{table} = (\([^)]*\))", text, re.M)[1]):  # type: ignore[index]
             assert f"--{name.replace('_', '-')}" in options
     nodes = re.split(r"\bNode\(", (FOLDER / "deploy.launch.py").read_text())[1:]
     for name, launched, left_out in (

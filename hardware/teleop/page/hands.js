@@ -22,6 +22,7 @@ export class Hands {
     Object.assign(this, { changed, order, faster });
     this.keys = new Set();
     this.sticks = new Map(); // element id -> [right, up]
+    this.buttons = new Set(); // element ids
     this.drag = null; // [x, y, z] m
     this.dragFrame = null; // the frame of the view in which it is dragged; null: the chosen one
     this.gripper = null; // -1 opens, 1 closes, null: nothing said yet
@@ -35,7 +36,7 @@ export class Hands {
     addEventListener("keyup", (event) => this.onKey(event, false));
     for (const name of ["blur", "pagehide", "pointercancel"]) addEventListener(name, () => this.releaseAll());
     addEventListener("contextmenu", (event) => {
-      if (event.target.closest?.(".stick, canvas")) event.preventDefault(); // a long touch is no menu there
+      if (event.target.closest?.(".stick, canvas, #gripper")) event.preventDefault(); // a long touch is no menu there
       else this.releaseAll();
     });
     for (const name of ["visibilitychange", "freeze"]) document.addEventListener(name, () => this.releaseAll());
@@ -55,6 +56,22 @@ export class Hands {
 
   toggleGripper() {
     this.gripper = (this.gripper ?? this.gripperNow) > 0 ? -1 : 1;
+  }
+
+  // a button on the screen that does something as it is pressed, and holds while it is down, as a key does
+  addButton(element, press) {
+    element.addEventListener("pointerdown", (event) => {
+      element.setPointerCapture(event.pointerId);
+      press();
+      this.buttons.add(element.id);
+      element.classList.add("held");
+      this.changed();
+    });
+    const end = () => {
+      element.classList.remove("held");
+      if (this.buttons.delete(element.id)) this.changed();
+    };
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) element.addEventListener(name, end);
   }
 
   // a stick on the screen
@@ -132,13 +149,14 @@ export class Hands {
   releaseAll() {
     this.keys.clear();
     this.sticks.clear();
+    this.buttons.clear();
     this.drag = this.dragFrame = null;
     this.pad.held = this.pad.up = false;
     this.changed();
   }
 
   get held() {
-    return this.keys.size > 0 || this.sticks.size > 0 || this.drag !== null || this.pad.held;
+    return this.keys.size > 0 || this.sticks.size > 0 || this.buttons.size > 0 || this.drag !== null || this.pad.held;
   }
 
   // the numbers of an input; without type, sequence and time

@@ -134,7 +134,7 @@ function show(status) {
   const watching = status.driven ? "another page drives: this one watches" : "nobody drives: press \"drive from here\"";
   $("why").textContent = drives ? held || status.words : watching;
   $("drive").hidden = drives || status.driven;
-  $("gripper").textContent = `gripper: ${status.gripper > 0 ? "close" : "open"} (Space)`;
+  $("gripper").textContent = `gripper: ${status.gripper > 0 ? "closed" : "open"}`;
   $("recording").textContent = status.recording ? status.recording.words : "";
   fill("troubles", status.recording?.troubles ?? []);
   for (const name of Object.keys(setting.orders)) {
@@ -194,7 +194,8 @@ function showLink(now) {
 }
 
 $("stop").onclick = () => { hands.releaseAll(); order("stop"); $("stop").blur(); };
-$("gripper").onclick = () => { hands.toggleGripper(); speak(true); $("gripper").blur(); };
+hands.addButton($("gripper"), () => { if (drives) hands.toggleGripper(); });
+$("gripper").onclick = () => $("gripper").blur();
 $("scale").oninput = () => { $("scale-shown").value = $("scale").value; };
 for (const id of ["scale", "frame"]) $(id).onchange = () => $(id).blur();
 connect();

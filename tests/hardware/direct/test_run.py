@@ -46,7 +46,10 @@ def test_a_dry_run_without_cameras_is_refused_and_leaves_the_port(so101_bundle):
         ([], "--port is missing, such as --port /dev/ttyACM0; or rehearse with --simulated"),
         (["--simulated", "--port", "x"], "--simulated has an arm and cameras of its own: leave out --port"),
         (["--port", "x", "--camera", "agentview"], "--camera must be NAME=DEVICE"),
-        (["--port", "x", "--camera", "side=0"], "the policy sees agentview, eye_in_hand, and not 'side': leave it out"),
+        (
+            ["--port", "x", "--camera", "side=0"],
+            "the contract has agentview, eye_in_hand, and not 'side': leave it out",
+        ),
         (["--port", "x", "--camera", "agentview=/dev/video99"], "camera agentview: /dev/video99 does not open"),
         (["--port", "x", "--yes"], "and there is no terminal: run it in one"),
         (["--simulated", "--episodes", "0"], "--episodes must be at least 1"),

@@ -228,7 +228,7 @@ def test_what_cannot_run_is_refused(rig):
     with pytest.raises(PixelarmError, match="eye_in_hand is not given: --camera eye_in_hand=/dev/video0"):
         Session(here.policy, session.arm, here.body, {"agentview": NoiseCamera()}, Options(), print)
     more = {**here.cameras, "side": NoiseCamera()}
-    with pytest.raises(PixelarmError, match="it does not see side: leave it out"):
+    with pytest.raises(PixelarmError, match="it does not have side: leave it out"):
         Session(here.policy, session.arm, here.body, more, Options(), print)
     here.policy.slow_s = 0.09
     with pytest.raises(PixelarmError, match="inference takes .* longer than the 80 ms that the deadline of 80 ms"):

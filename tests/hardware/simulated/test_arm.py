@@ -294,6 +294,8 @@ def test_help_and_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--episodes" in capsys.readouterr().out
     with pytest.raises(PixelarmError, match="--episodes"):
         command.main(["--episodes", "-1"])
+    with pytest.raises(PixelarmError, match="--camera-fps must be 1 to 50"):
+        command.main(["--camera-fps", "60"])
     assert command.parser().parse_args(["--results", ""]).results is None
 
 

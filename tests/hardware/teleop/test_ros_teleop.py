@@ -228,6 +228,8 @@ def test_it_ends_when_the_simulated_arm_cannot_be_had(capfd: pytest.CaptureFixtu
         (["--dry-run", "--arbiter", "running"], "give it to `pixelarm arbiter`"),
         (["--record", "x", "--arm", "franka_crisp"], "add --contract with a task"),
         (["--record", "x", "--dry-run"], "add --no-dry-run"),
+        (["--camera-fps", "20"], "--task starts, and there is none"),
+        (["--policy-too"], "nothing is recorded: add --record"),
         (["--arm", "sim_kitchen"], "cannot be teleoperated"),
         (["--speed", "-1"], "must be positive"),
         (["--port", "70000"], "must be 1 to 65535"),

@@ -22,6 +22,7 @@ OPTIONS = (
     "--disable-extensions", "--disable-background-networking", "--remote-debugging-port=0", "--window-size=1000,900",
 )  # fmt: skip
 START_S = 30.0
+PHONE = (390, 844)  # CSS pixels
 
 
 class Refused(Exception):
@@ -33,6 +34,7 @@ class Tab:
 
     def __init__(self, browser: Browser, session: str, target: str) -> None:
         self._browser, self._session, self.target = browser, session, target
+        self.down: dict[int, tuple[float, float]] = {}  # fingers on the screen
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         return await self._browser.call(method, self._session, **parameters)
@@ -63,6 +65,37 @@ class Tab:
 
     async def touch(self, kind: str, *points: tuple[float, float]) -> None:
         await self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y} for x, y in points])
+
+    async def become_phone(self) -> None:
+        """A small upright screen that is touched."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=PHONE[0], height=PHONE[1], deviceScaleFactor=3, mobile=True
+        )
+        await self.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
+        await self.call("Emulation.setFocusEmulationEnabled", enabled=True)
+
+    async def fingers(self, down: dict[int, tuple[float, float]]) -> None:
+        """These fingers are on the screen from now on, number -> place, and no others: put, moved or lifted."""
+        lifted = {number: at for number, at in self.down.items() if number not in down}
+        for kind, which in (
+            ("touchEnd", lifted),  # those that are lifted, and no others
+            ("touchStart" if down.keys() - self.down.keys() else "touchMove", down if down != self.down else {}),
+        ):
+            points = [{"id": number, "x": x, "y": y} for number, (x, y) in which.items()]
+            if points:
+                await self.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        self.down = dict(down)
+
+    async def centre(self, selector: str) -> tuple[float, float]:
+        """Of what a finger can touch: raises if it is out of sight, or something lies over it."""
+        found = await self.evaluate(
+            f"(() => {{ const e = document.querySelector('{selector}'), b = e.getBoundingClientRect();"
+            " const at = [b.left + b.width / 2, b.top + b.height / 2], top = document.elementFromPoint(...at);"
+            " return top && (e === top || e.contains(top)) ? at : null; })()"
+        )
+        if found is None:
+            raise Refused(f"{selector} cannot be touched: it is out of sight, or something lies over it")
+        return found[0], found[1]
 
 
 class Browser:

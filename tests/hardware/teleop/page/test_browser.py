@@ -18,6 +18,8 @@ pytest.importorskip("aiohttp")
 from browser import CHROMIUM, Browser, Tab, browser
 from page_rig import Served, run, served
 
+from hardware.teleop.desk import ORDERS, OUTCOMES, POLICY_ORDER
+
 pytestmark = [
     pytest.mark.serial,
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: sudo apt-get install chromium"),
@@ -106,7 +108,7 @@ def test_keys_pointer_pad_and_touch_move_the_target_and_letting_go_stops_it(tmp_
             await tab.key("Space", False)
             await tab.key("ShiftLeft", False)
             await stops(made)
-            x, y = await centre(tab, "#top")
+            x, y = await tab.centre("#top")
             await tab.mouse("mousePressed", x, y)
             await tab.mouse("mouseMoved", x, y - 30)  # up on the map is ahead
             await moves(made, (1, 0, 0))
@@ -120,7 +122,7 @@ def test_keys_pointer_pad_and_touch_move_the_target_and_letting_go_stops_it(tmp_
             await tab.evaluate("pad.buttons[5].pressed = false")
             await stops(made)
             await tab.call("Emulation.setTouchEmulationEnabled", enabled=True)
-            x, y = await centre(tab, "#left")
+            x, y = await tab.centre("#left")
             await tab.touch("touchStart", (x - 40, y))
             await moves(made, (0, 1, 0))
             await tab.touch("touchEnd")
@@ -131,12 +133,47 @@ def test_keys_pointer_pad_and_touch_move_the_target_and_letting_go_stops_it(tmp_
         run(drive(made))
 
 
-async def centre(tab: Tab, selector: str) -> tuple[float, float]:
-    box = await tab.evaluate(
-        f"(() => {{ const b = document.querySelector('{selector}').getBoundingClientRect();"
-        " return [b.left + b.width / 2, b.top + b.height / 2]; })()"
-    )
-    return box[0], box[1]
+def test_a_phone_has_all_that_recording_needs_in_sight_and_no_button_moves_under_a_finger(tmp_path: Path) -> None:
+    needed = ["#left", "#right", "#gripper", "#stop", "#top", "#scale"]
+    needed += [f"#order-{name}" for name in (*ORDERS, *POLICY_ORDER, *OUTCOMES) if name != "stop"]
+
+    async def touch(made: Served) -> None:
+        made.desk.setting["orders"] = {**ORDERS, **POLICY_ORDER, **OUTCOMES}
+        made.desk.orders = {**made.desk.orders, "success": lambda: made.ordered.append("success")}
+        made.desk.recording = lambda: {"words": "recording, 3 steps", "troubles": []}
+        async with opened(made, tmp_path) as (_, tab):
+            await tab.become_phone()
+            await tab.until("innerWidth === 390 && document.documentElement.scrollWidth === 390")
+            await tab.until("document.getElementById('recording').textContent")
+            before = {name: await tab.centre(name) for name in needed}  # raises for what cannot be touched
+            thumb, gripper = before["#left"], before["#gripper"]
+            await tab.fingers({0: thumb})
+            await tab.until("document.body.dataset.pressed === 'true'")
+            assert made.moved() == 0
+            made.desk.recording = lambda: {"words": "recording, 4 steps", "troubles": ["no light"] * 3}
+            await tab.until("document.getElementById('troubles').innerText")
+            assert {name: await tab.centre(name) for name in needed if name != "#scale"} == {
+                name: at for name, at in before.items() if name != "#scale"
+            }
+            await tab.fingers({0: thumb, 1: gripper})  # the other thumb
+            await tab.fingers({1: gripper})
+            await asyncio.sleep(0.2)
+            assert made.teleop.pressed and made.teleop.gripper == 1.0  # its button holds as a stick does
+            await tab.evaluate(
+                "document.getElementById('gripper').dispatchEvent(new Event('contextmenu', {bubbles: true}))"
+            )
+            await asyncio.sleep(0.1)
+            assert made.teleop.pressed  # a long touch
+            await tab.fingers({})
+            await stops(made)
+            await tab.fingers({0: before["#order-success"]})
+            await tab.fingers({})
+            await asyncio.sleep(0.3)
+            assert made.ordered == ["success"]
+            assert made.server.counts["refused"] == 0
+
+    with served(LONG_S) as made:
+        run(touch(made))
 
 
 def test_leaving_the_page_with_a_key_down_stops_the_arm(tmp_path: Path) -> None:

@@ -10,72 +10,19 @@ from typing import Any
 import measure_recorder
 import numpy as np
 import pytest
+from recording_rig import DOWN, TOLD, Rig, contract
 
 from hardware.teleop import recording
 from hardware.teleop.desk import DISCARD, FAILURE, SUCCESS
-from hardware.teleop.recording import FAILURES, Recording
-from robot import profile, rotations
-from robot.actions import Reference, Target, delta, target
-from robot.contract import Action, Camera, Contract, Proprio
+from hardware.teleop.recording import FAILURES
+from robot.actions import Reference, delta, target
+from robot.contract import Action, Camera, Proprio
 from robot.dataset import acting
 from robot.dataset.dataset import Dataset
 from robot.dataset.episodes import read_dataset
 from robot.dataset.log import Logged, left_over, read_log
 from robot.dataset.recover import recover
 from robot.errors import ContractMismatch, PixelarmError
-from robot.profile import ArmProfile
-
-DOWN = np.array([1.0, 0.0, 0.0, 0.0])
-TOLD = rotations.from_quaternion(DOWN)
-
-
-def contract(**changes: Any) -> Contract:
-    made = {
-        "task": "trial", "cameras": (Camera("agentview", 8, 8),),
-        "proprio": (Proprio("eef_pos", 3, "m", "base"), Proprio("gripper_opening", 1, "m", "gripper")),
-        "action": Action("eef_delta_position", ("dx", "dy", "dz", "gripper"), ("m", "m", "m", "1"),
-                         (-0.04, -0.04, -0.04, -1), (0.04, 0.04, 0.04, 1)),
-        "rate_hz": 10, "deadline_ms": 80, "max_age_ms": 100,
-    }  # fmt: skip
-    return Contract(**{**made, **changes})
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def steady(self) -> float:
-        return self.now_s
-
-    def now_ns(self) -> int:
-        return round(self.now_s * 1e9)
-
-    def notify(self) -> None: ...
-
-
-class Rig:
-    def __init__(self, folder: Path, made: Contract | None = None) -> None:
-        self.clock, self.said, self.number = Clock(), [], 0  # type: ignore[var-annotated]
-        self.arm = ArmProfile.load(profile.find("sim_panda", profile.shipped()))
-        clock: Any = self.clock
-        self.recording = Recording(folder, self.arm, made or contract(), {"operator": "hand"}, self.said.append, clock)
-
-    def step(self, at: tuple[float, float, float], told: tuple[float, float, float], held: bool = True) -> None:
-        """A tenth of a second: the arm is measured, having been told where to go since the last time."""
-        self.clock.now_s += 0.1
-        self.number += 1
-        stamp = self.clock.now_ns()
-        if self.number > 1:
-            self.recording.put_command(Target(1.0, position=np.array(told), rotation=TOLD))
-        self.recording.put_state("eef_pos", np.array(at), stamp)
-        self.recording.put_state("eef_quat", DOWN, stamp)
-        self.recording.put_state("gripper_opening", np.array([0.08]), stamp)
-        self.recording.put_image("agentview", np.full((8, 8, 3), self.number, np.uint8), stamp)
-        self.recording.step(held)
-
-    def end(self, outcome: str) -> None:
-        self.recording.end(outcome)
-        self.recording.close()
 
 
 @pytest.fixture
@@ -182,13 +129,23 @@ def test_observations_that_come_late_are_counted(rig: Callable[..., Rig], tmp_pa
     assert about["gaps"] == 1 and about["rate_hz"] == 5.0  # one step, 0.2 s
 
 
-def test_a_camera_that_is_faster_than_the_contract_is_thinned_out(rig: Callable[..., Rig], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("period_ms", "kept_ms"),
+    [
+        (30, [90, 120, 90, 90, 120]),  # nearest to 100, 200, 300, 400 and 500 ms
+        (50, [100] * 5),
+        (98, [98] * 5),  # a little faster than the contract: none is left out
+    ],
+)
+def test_a_camera_that_is_faster_than_the_contract_is_thinned_out_to_its_rate(
+    rig: Callable[..., Rig], tmp_path: Path, period_ms: int, kept_ms: list[int]
+) -> None:
     made = rig()
-    for i in range(10):
-        made.clock.now_s -= 0.07  # every 30 ms
+    for i in range(1 + -(-sum(kept_ms) // period_ms)):
+        made.clock.now_s -= 0.1 - 0.001 * period_ms
         made.step((0.40 + 0.001 * i, 0, 0.2), (0.45, 0, 0.2))
     made.end(SUCCESS)
-    assert np.diff(read_dataset(tmp_path / "hands")[0].stamps).tolist() == [9 * 10**7] * 3
+    assert np.diff(read_dataset(tmp_path / "hands")[0].stamps).tolist() == [10**6 * ms for ms in kept_ms]
 
 
 def test_a_clock_that_began_anew_stops_no_recording(rig: Callable[..., Rig], tmp_path: Path) -> None:
