@@ -20,8 +20,8 @@ demo: setup ## the main job: demonstrations, training, evaluation, ROS 2 episode
 	$(BIN)/pixelarm demo
 
 test: setup lint types ## lint, types and the tests, two at a time; WORKERS=4 for four
-	$(BIN)/python -m pytest -m "serial and not thorough" --reruns 1
-	$(BIN)/python -m pytest -m "not serial and not thorough" -n $(WORKERS) --dist loadfile --reruns 1
+	$(BIN)/python -m pytest -m "serial and not thorough" -rR --reruns 1
+	$(BIN)/python -m pytest -m "not serial and not thorough" -n $(WORKERS) --dist loadfile -rR --reruns 1
 
 test-all: test ## those that take long, too
 	$(BIN)/python -m pytest -m thorough

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -56,6 +57,8 @@ def check(args: argparse.Namespace) -> None:
         raise PixelarmError(
             "--record needs to know what is recorded: add --contract with a task, a bundle or a dataset"
         )
+    if not sys.stdin.isatty():
+        raise PixelarmError("--record ends episodes by the keys 1, 2 and 3, and there is no terminal: run it in one")
     if not args.yes:
         raise PixelarmError("--record keeps what the arm does, and without --yes it does nothing: add --yes")
     require_folder(args.record)

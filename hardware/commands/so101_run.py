@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"the profile {arm.name!r} was never tried on its arm: a hand on the power switch!")
         print(KEYS if args.yes else "dry run: nothing is written to the servos; --yes moves the arm", flush=True)
         session.start()
-        _drive(session, args.seconds or math.inf)
+        _drive(session, math.inf if args.seconds is None else args.seconds)
         return 1 if session.failure else 0
 
 
@@ -93,7 +93,7 @@ def _check(args: argparse.Namespace) -> None:
         raise PixelarmError(f"there is no policy bundle at {args.bundle}; `pixelarm export` writes one")
     if args.speed_scale is not None and not 0 < args.speed_scale <= 1:
         raise PixelarmError(f"--speed-scale must lie in (0, 1], got {args.speed_scale:g}")
-    given = [f"--{name.replace('_', '-')}" for name in (REAL if args.simulated else REHEARSAL) if getattr(args, name)]
+    given = [f"--{name.replace('_', '-')}" for name in (REAL if args.simulated else REHEARSAL) if _given(args, name)]
     if given and args.simulated:
         raise PixelarmError(f"--simulated has an arm and cameras of its own: leave out {given[0]}")
     if given:
@@ -122,6 +122,10 @@ def open_cameras(given: list[str], contract: Contract, arm: ArmProfile, stack: E
         found[name] = camera = UsbCamera(name, device, (size[0], size[1]) if size else None, fps[name])
         stack.callback(camera.stop)
     return found
+
+
+def _given(args: argparse.Namespace, name: str) -> bool:
+    return getattr(args, name) not in (None, False, [])
 
 
 def _drive(session: Session, seconds: float) -> None:

@@ -10,6 +10,7 @@ import io
 import json
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -79,6 +80,7 @@ class TeleopNode(Node):
         self.done, self.exit_code = threading.Event(), 0
         self.arm, self._scene, self._record, self._operator = arm, scene, record, operator
         self._recording: Recording | None = None
+        self._broken: Recording | None = None  # one that failed: closed at the end
         self._policy_too, self._policy_gripper = policy_too, -1.0  # as the policy wants it
         self._chain = arm.read_chain()
         self.teleop = Teleop(arm, shape, time.monotonic)
@@ -296,14 +298,24 @@ class TeleopNode(Node):
     def _tick(self) -> None:
         held, target = self.teleop.tick()
         self._deadman.publish(Bool(data=held))
-        if self._recording is not None:
-            self._recording.step(held)
+        self._record_step(held)
         if target is not None:
             self._to_arbiter.publish(Command(0, target))  # a stamp of 0 is now: it answers the operator
             if self._recording is not None and self._policy_too:
                 self._recording.put_wanted(TELEOP, self._posed(target))
         passed_s = sum(self._intervals)
         self.desk.loop_hz = len(self._intervals) / passed_s if passed_s else 0.0
+
+    def _record_step(self, held: bool) -> None:
+        """Whatever becomes of the recording, the loop goes on: it holds the deadman."""
+        if self._recording is None:
+            return
+        try:
+            self._recording.step(held)
+        except Exception as error:
+            self._broken, self._recording = self._recording, None
+            self.desk.say(f"RECORDING ENDED: {type(error).__name__}: {error}. What came before is kept")
+            self.get_logger().error("".join(traceback.format_exception(error)))
 
     def finish(self) -> None:
         """Let go, and end the device."""
@@ -312,8 +324,9 @@ class TeleopNode(Node):
         self._thread.join(timeout=1.0)
         self._deadman.publish(Bool(data=False))
         self._end_device()
-        if self._recording is not None:
-            self._recording.close()
+        for recording in (self._recording, self._broken):
+            if recording is not None:
+                recording.close()
 
 
 def _setting(arm: ArmProfile, shape: Shape, orders: dict[str, str]) -> dict[str, Any]:

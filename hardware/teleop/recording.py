@@ -9,7 +9,7 @@ With ``everyone`` an episode holds what a policy did too, and says of each step 
 (``robot.dataset.acting``): by the arbiter's status, and by the target of whoever had command, before the blend and the
 limits. It begins when anybody moves the arm. Of a hold a second is kept.
 
-A loop that is late finds the observations that came meanwhile, a second of them at most, each with what the arm was
+A loop that is late finds the observations that came meanwhile, a hundred at most, each with what the arm was
 told when it was complete. Each step goes into the episode's log as it comes (``robot.dataset.log``) and is nowhere
 else, so that a process that is killed, or a power cut, loses a second of it at most: ``pixelarm data recover FOLDER``.
 When its outcome is said the log becomes a file of its own, in a thread of its own. The loop never waits for a disk:
@@ -48,7 +48,7 @@ from robot.errors import DatasetError, PixelarmError
 from robot.profile import ArmProfile
 
 MOST_STEPS = 6000  # of one episode: ten minutes at 10 Hz; it is in memory as it becomes a file
-BACKLOG = 20  # observations that wait for a loop that is late: a second of 20 Hz
+BACKLOG = 100  # observations that wait for a loop that is late: five seconds of 20 Hz, one of 100 Hz
 LATE_MS = 500.0  # that a picture may be under way, beyond the contract's age: it is stored, nobody acts on it
 HOLD_S = 1.0  # of a hold that is kept: a longer one is a pause
 SOON = 0.75  # of a period between two observations: sooner is of a camera that is faster than the contract
@@ -64,6 +64,7 @@ class Heard:
     commanded: Target | None  # what the arm was told last
     acts: int | None = None  # who moved it, by the arbiter's word; None: nobody
     wanted: Target | None = None  # by whoever had command
+    held: bool = False  # whether the operator moved the arm then
 
 
 def who_acts(status: dict[str, Any]) -> int | None:
@@ -109,6 +110,8 @@ class Recording:
         self._status: dict[str, Any] = {}  # of the arbiter
         self._status_s = -math.inf
         self._wanted: dict[str, Target] = {}  # by each commander
+        self._held = False  # when the loop looked last
+        self._until_rest = False  # of ``everyone``: no episode begins before the arbiter says that nobody has command
         beside = {name: PROPRIO[name].size or 0 for name in ("eef_pos", "eef_quat")}
         beside = {name: size for name, size in beside.items() if name not in {p.name for p in contract.proprio}}
         self._mailbox = Mailbox(contract, clock, contract.max_age_ms + LATE_MS, beside=beside)
@@ -173,6 +176,7 @@ class Recording:
         """What ``robot.arbiter.arbiter.Arbiter.status`` said."""
         with self._lock:
             self._status, self._status_s = status, self._steady()
+            self._until_rest &= who_acts(status) is not None
 
     def put_wanted(self, source: str, target: Target) -> None:
         """Where a commander wants the arm, before the blend and the limits."""
@@ -185,23 +189,28 @@ class Recording:
             if self._mailbox.fresh and isinstance(seen := self._mailbox.newest(), ObservationSet):
                 status = self._status if self._steady() - self._status_s <= STATUS_LOST_S else {}
                 wanted = self._wanted.get(COMMANDED_BY.get(status.get("mode", ""), ""))
-                self._heard.append(Heard(seen, self._commanded, who_acts(status), wanted))
+                self._heard.append(Heard(seen, self._commanded, who_acts(status), wanted, self._held))
 
     # ------------------------------------------------------------------------------------------------------------ step
     def step(self, held: bool) -> None:
         """Take the observations that are there; ``held``: the operator moves the arm now."""
         self._watch.tick()
         with self._lock:
-            while self._heard:
-                heard = self._heard.popleft()
-                if self._due(heard.seen):
-                    self._take(heard, heard.acts if self._everyone else PERSON if held else None)
+            self._held = held
+            self._take_all()
+
+    def _take_all(self) -> None:
+        while self._heard:
+            heard = self._heard.popleft()
+            held = heard.held if self._heard else self._held  # the newest one is of now
+            if self._due(heard.seen):
+                self._take(heard, heard.acts if self._everyone else PERSON if held else None)
 
     def _take(self, heard: Heard, acts: int | None) -> None:
         """``acts``: who moves the arm; None: nobody, or nobody whose steps are wanted."""
         seen = heard.seen
         if self._last is None or self._log is None:
-            if acts not in (None, HOLD):
+            if acts not in (None, HOLD) and not self._until_rest:
                 self._acts = acts
                 self._begin(heard)
             return
@@ -271,14 +280,18 @@ class Recording:
             return np.append(joints, -1.0 if told is None else told.gripper)
         rotation = None if not KINDS[kind].turns else measured.rotation
         wanted = told or Target(-1.0, position=measured.position, rotation=rotation)
+        if rotation is not None and wanted.rotation is None:  # a commander that leaves the orientation as it is
+            wanted = wanted.replace(rotation=rotation)
         return delta(kind, origin(self.contract.action.counts_from, measured, self._before), wanted)
 
     # ------------------------------------------------------------------------------------------------------------- end
     def end(self, outcome: str) -> None:
         """End the episode, if there is one, with one of ``hardware.teleop.desk.OUTCOMES``."""
         with self._lock:
+            self._take_all()
             log, steps, about = self._log, self._steps, self._about()
             self._clear()
+            self._until_rest = self._everyone
         if not steps:
             self._say("no episode: it begins when you move the arm")
             outcome = DISCARD
@@ -325,6 +338,7 @@ class Recording:
     def close(self) -> None:
         """Write what was ended; the log of an episode that is open stays, and that is said."""
         with self._lock:
+            self._take_all()
             log, steps = self._log, self._steps
             self._clear()
         if log is not None and steps:

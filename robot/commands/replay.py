@@ -8,8 +8,10 @@ but the streams must be there, as for the policy that learned from them.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 
 from robot import profile, rotations
 from robot.actions import JOINT_POSITION, KINDS, MEASURED, Reference, recount
+from robot.arbiter.modes import POLICY
 from robot.commands.deploy import ending_with, overrides_of, start_arbiter
 from robot.control.digest import digest
 from robot.dataset.dataset import Dataset
@@ -26,7 +29,9 @@ from robot.files import require_file
 from robot.profile import ArmProfile
 from robot.ros import runtime, shared_memory
 
-START = {"eef_pos": (0.05, "m"), "joint_pos": (0.2, "rad")}  # how far from where it was recorded a replay may begin
+# how far from where it was recorded a replay may begin
+START = {"eef_pos": (0.05, "m"), "eef_quat": (0.2, "rad"), "joint_pos": (0.2, "rad")}
+MOVES = ("", "source_holds", "waiting", "silent")  # rules of the arbiter that end when targets come
 # a policy answers what it sees: these are of no network
 NONE = {"max_age_ms": None, "deadline_ms": None, "speed_scale": None, "inference_python": "", "provider": "cpu",
         "allow_slow": False}  # fmt: skip
@@ -49,16 +54,23 @@ class EpisodePolicy:
         action = self.contract.action
         self._recounts = KINDS[action.kind].deltas and action.counts_from == MEASURED
         self._next: int | None = None  # None: it has not begun, and is only measured
+        self._sent: Callable[[], int] | None = None
+        self._before = 0
         self.refusal, self.ended = "", False
 
-    def begin(self) -> None:
+    def begin(self, sent: Callable[[], int] | None = None) -> None:
+        """``sent``: how many commands have left, so that an action that did not, missing its deadline, say, comes once
+        more; None: each that was asked for did."""
         self._next, self.refusal, self.ended = 0, "", False
+        self._sent, self._before = sent, sent() if sent else 0
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         """Raises PixelarmError where the arm does not stand where the episode began."""
         actions, at = self._episode.actions, self._next
         if at is None:
             return actions[:1].copy()
+        if self._sent is not None:
+            at = self._sent() - self._before
         if at == 0:
             self._require_start(observation)
         if at >= len(actions):
@@ -76,7 +88,7 @@ class EpisodePolicy:
     def _require_start(self, observation: dict[str, np.ndarray]) -> None:
         for name, (most, unit) in START.items():
             if name in observation:
-                away = float(np.abs(observation[name] - self._episode.observations[name][0]).max())
+                away = _away(name, observation[name], self._episode.observations[name][0])
                 if away > most:
                     self.refusal = (
                         f"{name} is {away:.2f} {unit} from where the episode began, and may be {most:g} {unit}: bring "
@@ -89,6 +101,12 @@ class EpisodePolicy:
         last = self._episode.actions[-1]
         absolute = KINDS[self.contract.action.kind].target == JOINT_POSITION
         return last.copy() if absolute else np.append(np.zeros_like(last[:-1]), last[-1:])
+
+
+def _away(name: str, here: np.ndarray, there: np.ndarray) -> float:
+    if name == "eef_quat":  # q and -q are one rotation
+        return 2.0 * float(np.arccos(min(1.0, abs(float(here @ there)))))
+    return float(np.abs(here - there).max())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -136,6 +154,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.stats:
         require_file(args.stats)
     episode = read(args.dataset, args.episode)
+    if not {"eef_pos", "joint_pos"} & set(episode.observations):
+        raise PixelarmError(
+            f"{args.dataset} holds neither eef_pos nor joint_pos, so nobody can tell whether the arm stands where the "
+            "episode began"
+        )
     arm = ArmProfile.load(profile.find(args.arm, profile.shipped()))
     arm.require_contract(episode.contract)
     overrides = overrides_of(argparse.Namespace(**{**NONE, **vars(args), "bundle": args.dataset}))
@@ -157,7 +180,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _node(policy: EpisodePolicy, overrides: dict[str, Any], words: str) -> Any:
-    from robot.ros.policy_node import PolicyNode  # needs rclpy, which --help does not
+    from std_msgs.msg import String  # needs rclpy, which --help does not
+
+    from robot.ros.arbitration import NODE
+    from robot.ros.policy_node import PolicyNode
 
     class ReplayNode(PolicyNode):
         """A policy's node, which ends with the episode."""
@@ -165,13 +191,23 @@ def _node(policy: EpisodePolicy, overrides: dict[str, Any], words: str) -> Any:
         def __init__(self) -> None:
             super().__init__(overrides)
             self.create_timer(0.05, self._watch)
+            self.create_subscription(String, f"{NODE}/status", self._on_arbiter, runtime.qos(1, True))
 
         def _load(self, path: str) -> EpisodePolicy:
             return policy
 
         def _activate(self) -> None:
-            policy.begin()
+            loop = self.loop
+            assert loop is not None
+            policy.begin(lambda: loop.commands)
             super()._activate()
+
+        def _on_arbiter(self, message: Any) -> None:
+            """What holds the arm holds the episode: it would go on without the arm."""
+            status = json.loads(message.data)
+            held = status["mode"] == POLICY and status["rule"] not in MOVES
+            if self.loop is not None:
+                self.loop.bars.put("arbiter_holds", f"{status['rule']}: {status['words']}" if held else "")
 
         def _watch(self) -> None:
             if self.done.is_set():

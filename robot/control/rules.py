@@ -25,6 +25,7 @@ RULES: dict[str, str] = {
     "operator_hold": "an operator asked for a hold",
     "arm_contract": "the arm has not said its contract yet, or it is another than the policy's",
     "not_in_command": "the arbiter has given command to nobody, or to somebody else, or is silent",
+    "arbiter_holds": "of a replay: the arbiter holds the arm, and the episode waits",
     "length": "a command of the wrong length",
     "box": "the arm stands outside its workspace",
     "joint_range": "a joint of the arm stands outside its limits",

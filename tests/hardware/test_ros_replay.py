@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -46,6 +47,44 @@ def test_the_arm_ends_where_it_ended_when_it_was_recorded(tmp_path: Path) -> Non
     finally:
         sim.send_signal(signal.SIGINT)
         sim.wait(timeout=20)
+
+
+@pytest.mark.ros
+@pytest.mark.serial
+@pytest.mark.parametrize(
+    ("status", "waits"),
+    [
+        ({"mode": "policy", "rule": "enable", "words": "released"}, True),
+        ({"mode": "policy", "rule": "not_followed", "words": "stands"}, True),
+        ({"mode": "policy", "rule": "", "words": ""}, False),
+        ({"mode": "policy", "rule": "source_holds", "words": "its own hold"}, False),
+        ({"mode": "idle", "rule": "idle", "words": "nobody"}, False),
+    ],
+)
+def test_what_holds_the_arm_holds_the_episode(status: dict[str, str], waits: bool, tmp_path: Path) -> None:
+    """Else it would go on without the arm, and the arm would take a short cut afterwards."""
+    import rclpy
+    from std_msgs.msg import String
+
+    from robot.commands import replay
+    from sim import demonstrations
+
+    folder = tmp_path / "demos"
+    assert demonstrations.main(["--task", "reach", "--image-size", "32", "--episodes", "1", "--out", str(folder)]) == 0
+    rclpy.init()
+    try:
+        policy = replay.EpisodePolicy(Dataset(folder)[0])
+        node = replay._node(policy, {"bundle": str(folder), "profile": "sim_panda", "arbiter": True}, "")
+        node.trigger_configure()
+        node.loop.bars.put("arm_contract", "")
+        node._on_arbiter(String(data=json.dumps(status)))
+        held = node.loop.bars.but("not_in_command")
+        names = [] if held is None else [held.rule]
+        assert ("arbiter_holds" in names) == waits
+        node.finish()
+        node.destroy_node()
+    finally:
+        rclpy.try_shutdown()
 
 
 def measured() -> np.ndarray:

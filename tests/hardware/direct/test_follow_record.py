@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,17 +62,28 @@ def followed(folder: Path, made: Contract, monkeypatch: pytest.MonkeyPatch, *opt
     """A hand turns the leader's base by a quarter of a turn within 1.5 s, then closes the gripper, and types 1."""
     (folder / "contract.yaml").write_text(made.to_yaml())
     typed: list[str] = []
+    runs, done = threading.Event(), threading.Event()
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
 
     @contextmanager
     def keys() -> Iterator[Callable[[float], str]]:
-        yield lambda seconds: typed.pop() if typed else ""
+        def read(seconds: float) -> str:
+            runs.set()
+            if done.is_set():
+                raise KeyboardInterrupt
+            if typed:
+                done.set()
+            return typed.pop() if typed else ""
+
+        yield read
 
     monkeypatch.setattr(so101_record, "typed_keys", keys)
     monkeypatch.setattr(so101_run, "UsbCamera", Device)
     with EmulatedBus() as leader, EmulatedBus() as follower:
 
         def hand() -> None:
-            time.sleep(1.0)
+            runs.wait()
+            time.sleep(0.5)
             pan, gripper = leader.servos["shoulder_pan"], leader.servos["gripper"]
             start, grip = pan.get(servos.PRESENT_POSITION), gripper.get(servos.PRESENT_POSITION)
             for n in range(30):
@@ -85,9 +97,10 @@ def followed(folder: Path, made: Contract, monkeypatch: pytest.MonkeyPatch, *opt
 
         thread = threading.Thread(target=hand, daemon=True)
         thread.start()
-        argv = ["follow", "--leader", leader.path, "--follower", follower.path, "--seconds", "6", "--rate", "50"]
+        argv = ["follow", "--leader", leader.path, "--follower", follower.path, "--seconds", "60", "--rate", "50"]
         argv += ["--record", str(folder / "hands"), "--contract", str(folder / "contract.yaml")]
-        assert so101.main([*argv, "--yes", "--timeout-ms", "500", *options]) == 0
+        with pytest.raises(KeyboardInterrupt):  # once the key was heard
+            so101.main([*argv, "--yes", "--timeout-ms", "500", *options])
         thread.join()
     (episode,) = read_dataset(folder / "hands", made)
     return episode
@@ -102,7 +115,7 @@ def test_joints_and_commands_are_recorded(tmp_path: Path, monkeypatch: pytest.Mo
     measured = episode.observations["joint_pos"]
     assert abs(measured[-1, 0] - measured[0, 0]) == pytest.approx(np.pi / 2, abs=0.3)
     assert episode.actions[-1, -1] > episode.actions[0, -1] + 0.2  # it closes: -1 opens, +1 closes
-    assert 12 <= len(episode) <= 45 and episode.provenance["seconds"] < 5.0
+    assert len(episode) >= 12
     assert cli.main(["data", "view", str(tmp_path / "hands")]) == 0
     assert cli.main(["dataset", str(tmp_path / "hands")]) == 0
     assert (tmp_path / "hands" / "view.html").exists()
@@ -131,15 +144,18 @@ def test_deltas_of_the_tip_and_pictures_are_recorded_by_a_contract_that_has_them
     ("options", "words"),
     [
         (["--record", "DIR"], "add --contract with a task"),
-        (["--record", "DIR", "--contract", "FILE"], "without --yes it does nothing"),
+        (["--record", "DIR", "--contract", "FILE"], "there is no terminal: run it in one"),
         (["--contract", "FILE"], "--contract and --camera are of what --record keeps"),
-        (["--record", "DIR", "--contract", "FILE", "--yes"], "agentview is not given: --camera agentview="),
+        (["--record", "DIR", "--contract", "FILE", "tty"], "without --yes it does nothing"),
+        (["--record", "DIR", "--contract", "FILE", "--yes", "tty"], "agentview is not given: --camera agentview="),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_an_arm_is_spoken_to(
-    options: list[str], words: str, tmp_path: Path
+    options: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: "tty" in options, raising=False)
+    given = [option for option in options if option != "tty"]
     (tmp_path / "contract.yaml").write_text(contract(cameras=(Camera("agentview", 24, 32),)).to_yaml())
     places = {"DIR": str(tmp_path / "hands"), "FILE": str(tmp_path / "contract.yaml")}
     with pytest.raises(PixelarmError, match=words):
-        so101.main(["follow", "--leader", "none", "--follower", "none", *(places.get(o, o) for o in options)])
+        so101.main(["follow", "--leader", "none", "--follower", "none", *(places.get(o, o) for o in given)])

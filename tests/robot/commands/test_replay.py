@@ -113,3 +113,23 @@ def test_what_cannot_be_played_is_refused_before_ros_starts(
         replay.main([str(dataset), "--arm", "sim_kitchen"])
     with pytest.raises(PixelarmError, match="--dry-run and --require-enable are the arbiter's"):
         replay.main([str(dataset), "--arbiter", "running", "--dry-run"])
+
+
+def test_an_action_that_did_not_leave_comes_once_more() -> None:
+    policy, sent = EpisodePolicy(episode()), [7]
+    policy.begin(lambda: sent[0])
+    np.testing.assert_allclose(policy.act(seen())[0], ACTIONS[0], atol=1e-6)
+    np.testing.assert_allclose(policy.act(seen())[0], ACTIONS[0], atol=1e-6)  # its deadline was missed
+    sent[0] += 1
+    np.testing.assert_allclose(policy.act(seen())[0], ACTIONS[1], atol=1e-6)
+
+
+def test_a_hand_that_is_turned_is_no_start() -> None:
+    turned = {"eef_pos": np.tile(HOME, (4, 1)), "eef_quat": np.tile(np.float32([1, 0, 0, 0]), (4, 1))}
+    policy = EpisodePolicy(episode(observations=turned))
+    policy.begin()
+    with pytest.raises(PixelarmError, match=r"eef_quat is 0.50 rad from where the episode began, and may be 0.2 rad"):
+        policy.act({**seen(), "eef_quat": np.float32([np.cos(0.25), 0, np.sin(0.25), 0])})
+    policy.begin()
+    policy.act({**seen(), "eef_quat": np.float32([-1, 0, 0, 0])})  # the same rotation
+    assert not policy.refusal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Any
 
 import numpy as np
@@ -145,7 +144,10 @@ def test_warm_up_measures_and_checks_the_policy() -> None:
         rig.loop.warm_up(20)
 
 
-def test_one_stall_of_the_machine_is_not_a_slow_policy() -> None:
+def test_one_stall_of_the_machine_is_not_a_slow_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("robot.control.inference.time.perf_counter", lambda: now_s[0])
+
     class Stalls:
         contract = CONTRACT
         calls = 0
@@ -155,7 +157,7 @@ def test_one_stall_of_the_machine_is_not_a_slow_policy() -> None:
 
         def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
             self.calls += 1
-            time.sleep(0.05 if self.calls in self.slow else 0.0)
+            now_s[0] += 0.05 if self.calls in self.slow else 0.001
             return np.zeros((1, 4), np.float32)
 
     once, twice = Stalls(5), Stalls(5, 15)

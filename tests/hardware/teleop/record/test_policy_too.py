@@ -16,6 +16,7 @@ from hardware.teleop.recording import Recording, who_acts
 from robot import profile
 from robot.actions import Target
 from robot.arbiter.modes import IDLE, INTERVENE, POLICY, TELEOP
+from robot.contract import Action, Proprio
 from robot.dataset import acting
 from robot.dataset.episodes import Episode, read_dataset
 from robot.dataset.log import left_over
@@ -199,3 +200,49 @@ def test_what_was_proposed_is_recovered_from_a_log(tmp_path: Path) -> None:
 def test_the_arbiter_s_word_says_who_acts(mode: str, rule: str, blending: bool, who: int | None) -> None:
     assert who_acts({"mode": mode, "rule": rule, "blending": blending}) == who
     assert who_acts({}) is None
+
+
+def test_after_an_outcome_nothing_begins_before_nobody_has_command(tmp_path: Path) -> None:
+    """The stop that was asked for has not come yet: what the policy still does is of no episode."""
+    both = Both(tmp_path / "both")
+    both.rig.arbiter.drive(POLICY)
+    both.run(1.0, held=None)
+    both.recording.end(SUCCESS)
+    both.run(0.5, held=None)  # still in command
+    assert both.recording.report()["steps"] == 0 and both.recording._log is None
+    both.rig.arbiter.stop()
+    both.run(0.3, held=None)
+    both.rig.arbiter.drive(POLICY)
+    both.run(0.5, held=None)
+    assert both.recording.report()["steps"] > 0
+    both.recording.end(SUCCESS)
+    both.recording.close()
+    assert len(read_dataset(tmp_path / "both", contract())) == 2 and not left_over(tmp_path / "both")
+
+
+def test_a_commander_that_leaves_the_orientation_as_it_is_can_be_recorded(tmp_path: Path) -> None:
+    """By a contract whose actions turn the hand: its wish says no rotation."""
+    names = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
+    turns = Action(
+        "eef_delta_pose", names, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.1,) * 6 + (-1.0,), (0.1,) * 6 + (1.0,)
+    )
+    arm = ArmProfile.load(profile.find("sim_panda", profile.shipped()))
+    proprio = (*contract().proprio, Proprio("eef_quat", 4, "1", "base"))
+    rig = arbiter_rig.Rig()
+    clock: Any = rig.clock
+    clock.notify = lambda: None
+    made = contract(action=turns, proprio=proprio)
+    recording = Recording(tmp_path / "both", arm, made, {}, lambda words: None, clock, True)
+    for number in range(4):
+        rig.clock.now_s += 0.1
+        recording.put_status({"mode": POLICY, "rule": "", "blending": False})
+        recording.put_wanted(POLICY, Target(1.0, position=HERE + 0.01))
+        recording.put_command(Target(1.0, position=HERE, rotation=TOLD))
+        for name, value in (("eef_pos", HERE), ("eef_quat", DOWN), ("gripper_opening", np.array([0.08]))):
+            recording.put_state(name, value, rig.clock.now_ns())
+        recording.put_image("agentview", np.full((8, 8, 3), number, np.uint8), rig.clock.now_ns())
+        recording.step(False)
+    recording.end(SUCCESS)
+    recording.close()
+    (episode,) = read_dataset(tmp_path / "both", made)
+    assert episode.proposed is not None and episode.proposed[0] == pytest.approx([0.01] * 3 + [0, 0, 0, 1], abs=1e-5)

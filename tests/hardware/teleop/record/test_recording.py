@@ -72,6 +72,34 @@ def test_a_loop_that_is_late_loses_nothing(rig: Callable[..., Rig], tmp_path: Pa
     assert episode.observations["agentview"][:, 0, 0, 0].tolist() == [1, 2, 3, 4, 5]
 
 
+def test_what_waits_when_an_outcome_is_said_belongs_to_the_episode(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    made = rig()
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    made.recording.step = lambda held: None  # type: ignore[method-assign]
+    for number in range(1, 4):
+        made.step((0.40 + 0.01 * number, 0, 0.2), (0.40 + 0.01 * number, 0, 0.2))
+    made.end(SUCCESS)
+    (episode,) = read_dataset(tmp_path / "hands", contract())
+    assert len(episode) == 3 and episode.observations["eef_pos"][-1, 0] == pytest.approx(0.43)
+
+
+def test_a_button_let_go_while_the_loop_slept_counts_from_then_on(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    """What came in between was still driven: the newest alone begins a pause."""
+    made = rig()
+    made.step((0.40, 0, 0.2), (0.40, 0, 0.2))
+    awake = made.recording.step
+    made.recording.step = lambda held: None  # type: ignore[method-assign]
+    for number in range(1, 4):
+        made.step((0.40 + 0.01 * number, 0, 0.2), (0.40 + 0.01 * number, 0, 0.2))
+    awake(False)
+    made.recording.step = awake  # type: ignore[method-assign]
+    for _ in range(3):
+        made.step((0.43, 0, 0.2), (0.43, 0, 0.2), held=False)
+    made.end(SUCCESS)
+    (episode,) = read_dataset(tmp_path / "hands", contract())
+    assert episode.observations["eef_pos"][:, 0] == pytest.approx([0.40, 0.41, 0.42, 0.43])
+
+
 def test_what_waited_when_an_episode_ended_begins_no_other(rig: Callable[..., Rig], tmp_path: Path) -> None:
     made = rig()
     made.step((0.40, 0, 0.2), (0.40, 0, 0.2))

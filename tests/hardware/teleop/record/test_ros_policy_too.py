@@ -108,9 +108,8 @@ def test_a_take_over_and_a_hand_back_become_one_episode(policy: Policy, tmp_path
 
     (episode,) = read_dataset(tmp_path / "both", make_task("lift").contract)
     assert episode.source is not None and episode.proposed is not None, out
-    who = [
-        acting.CODES[code] for code, _ in groupby(episode.source.tolist()) if code not in (acting.HOLD, acting.BLEND)
-    ]
+    moved = [code for code in episode.source.tolist() if code not in (acting.HOLD, acting.BLEND)]
+    who = [acting.CODES[code] for code, _ in groupby(moved)]
     assert who == ["policy", "person", "policy"], out
     person, driven = episode.source == acting.PERSON, episode.source == acting.POLICY
     assert episode.actions[person, 0].mean() > 0.005 and episode.actions[driven, 2].mean() > 0.002
