@@ -81,6 +81,7 @@ class DoorExpert:
     # m per step along the panel and away from it: friction carries a pull of at most the press; a quarter of it opens
     # the door
     PRESS, PULL = 0.02, 0.02
+    AJAR, EASE = 0.36, 0.25  # rad of the door from which on it is held rather than pulled, and by how much of that
     TREMOR = 0.002  # m, standard deviation added to each commanded delta
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -101,7 +102,9 @@ class DoorExpert:
             move = GAIN * (self._lever(world, min(angle + self.AHEAD, 1.57)) - finger)
             if self._free:
                 door = world.data.xmat[body_id(world.model, "Door_door")].reshape(3, 3)
-                move = door @ (-self.PRESS, -self.PULL, 0.0) + (0.0, 0.0, move[2])
+                # at the door's stop the finger would slip off, and the latch's spring draws the door to
+                ease = self.EASE if world.data.qpos[joint_address(world, "Door_hinge")] > self.AJAR else 1.0
+                move = ease * (door @ (-self.PRESS, -self.PULL, 0.0)) + (0.0, 0.0, move[2])
         else:
             move = GAIN * (error + (0.0, 0.0, 0.0 if aligned else self.HOVER))
         move = np.clip(move + self._rng.normal(0.0, self.TREMOR, 3), -MAX_DELTA, MAX_DELTA)
