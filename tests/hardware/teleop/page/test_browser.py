@@ -7,7 +7,7 @@ import io
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -79,6 +79,14 @@ async def stops(made: Served, seconds: float = 5.0) -> None:
     for _ in range(20):
         await asyncio.sleep(0.01)
         assert not made.teleop.pressed
+
+
+async def becomes(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for it."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
 
 
 def test_keys_pointer_pad_and_touch_move_the_target_and_letting_go_stops_it(tmp_path: Path) -> None:
@@ -157,8 +165,9 @@ def test_a_phone_has_all_that_recording_needs_in_sight_and_no_button_moves_under
             }
             await tab.fingers({0: thumb, 1: gripper})  # the other thumb
             await tab.fingers({1: gripper})
-            await asyncio.sleep(0.2)
-            assert made.teleop.pressed and made.teleop.gripper == 1.0  # its button holds as a stick does
+            await becomes(
+                lambda: made.teleop.pressed and made.teleop.gripper == 1.0
+            )  # its button holds as a stick does
             await tab.evaluate(
                 "document.getElementById('gripper').dispatchEvent(new Event('contextmenu', {bubbles: true}))"
             )
@@ -168,8 +177,7 @@ def test_a_phone_has_all_that_recording_needs_in_sight_and_no_button_moves_under
             await stops(made)
             await tab.fingers({0: before["#order-success"]})
             await tab.fingers({})
-            await asyncio.sleep(0.3)
-            assert made.ordered == ["success"]
+            await becomes(lambda: made.ordered == ["success"])
             assert made.server.counts["refused"] == 0
 
     with served(LONG_S) as made:
