@@ -198,7 +198,7 @@ def test_only_the_simulated_arm_brings_the_simulator_into_hardware() -> None:
 # its own. Names without a file yet are places kept for what is coming.
 ROOMS = {
     "robot": [
-        "errors packages stats history provenance threads video",
+        "errors packages stats history provenance video",
         "files images rotations",
         "actions kinematics",
         "contract",

@@ -1,5 +1,5 @@
 """ROS 2 nodes of arms, simulated ones and operators."""
 
-from robot.threads import one_blas_thread
+from robot.inference.threads import one_blas_thread
 
 one_blas_thread()  # nothing below imports numpy before

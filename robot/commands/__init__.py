@@ -1,5 +1,5 @@
 """Commands of the robot's computer."""
 
-from robot.threads import one_blas_thread
+from robot.inference.threads import one_blas_thread
 
 one_blas_thread()  # nothing below imports numpy before

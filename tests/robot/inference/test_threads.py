@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from robot.threads import BLAS
+from robot.inference.threads import BLAS
 
 PRODUCT = """
 import importlib, os, sys
