@@ -3,7 +3,8 @@
 The simulated arm, its arbiter, the program and headless Chromium, as a user starts them. A key drives the hand; then it
 is let go, the page loses the focus, is hidden, hangs or is closed, or all processes of the browser are stopped, which a
 cut network looks like too: no word, and no end of the connection. Two times are taken from there, of one clock: to the
-last command on the arm's topic that changes, and to when no joint moves faster than 0.02 rad/s any more.
+last command on the arm's topic that changes, and to when the hand moves by no more than 5 mm/s (its speed at the key is
+some 0.3 m/s).
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ from browser import Browser, Tab  # noqa: E402  # isort: skip
 from robot.files import write_json  # noqa: E402
 from robot.provenance import git_commit, hardware  # noqa: E402
 
-RESTS_RAD_S, AFTER_S, MOVES_S = 0.02, 1.2, 0.6
+RESTS_M_S, AFTER_S, MOVES_S = 0.005, 1.2, 0.6
 HANG = "(() => { const end = performance.now() + 800; while (performance.now() < end); })()"
 
 
 class Ears:
-    """When commands changed, and when joints moved."""
+    """When commands changed, and when the hand moved."""
 
     def __init__(self) -> None:
         from geometry_msgs.msg import PoseStamped
-        from sensor_msgs.msg import JointState
 
         self.changed_s: list[float] = []
         self.moving_s: list[float] = []
         self._place: tuple[float, ...] = ()
+        self._tip, self._tip_s = np.zeros(3), 0.0
         Listener("ears", [
             (PoseStamped, "target_pose", self._on_target, 50, True),
-            (JointState, "joint_states", self._on_joints, 50, False),
+            (PoseStamped, "sim_arm/tip", self._on_tip, 50, False),
         ])  # fmt: skip
 
     def _on_target(self, message: Any) -> None:
@@ -54,9 +55,12 @@ class Ears:
             self.changed_s.append(time.monotonic())
             self._place = place
 
-    def _on_joints(self, message: Any) -> None:
-        if np.abs(message.velocity[:7]).max() > RESTS_RAD_S:
+    def _on_tip(self, message: Any) -> None:
+        point, stamp = message.pose.position, message.header.stamp
+        at, at_s = np.array([point.x, point.y, point.z]), stamp.sec + 1e-9 * stamp.nanosec
+        if self._tip_s and np.linalg.norm(at - self._tip) > RESTS_M_S * (at_s - self._tip_s):
             self.moving_s.append(time.monotonic())
+        self._tip, self._tip_s = at, at_s
 
 
 async def one(tab: Tab, ears: Ears, event: Callable[[], Awaitable[Any]], code: str) -> tuple[float, float] | None:
