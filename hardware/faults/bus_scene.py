@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from hardware.direct.session import Options, Session
 from hardware.faults.processes import Load
+from hardware.faults.waiting import Waiting
 from hardware.feetech.arm import Arm
 from hardware.feetech.settings import SIMULATED, Settings
 from hardware.simulated.arm import ArmState
@@ -52,7 +52,7 @@ class Stage(Rehearsal):
             super().on_image(camera, *shown)
 
 
-class BusScene:
+class BusScene(Waiting):
     """See the module text; the acts are those of ``hardware.faults.bus_matrix.BusScene``. Close it at the end."""
 
     def __init__(self, path: Path, arm: ArmProfile, timeout_s: float) -> None:
@@ -170,20 +170,6 @@ class BusScene:
     def clear_policy(self) -> tuple[bool, str]:
         refusal = self.session.loop.clear()
         return not refusal, refusal
-
-    def until(self, what: Callable[[], bool], timeout_s: float) -> bool:
-        end = time.monotonic() + timeout_s
-        while not what():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.01)
-        return True
-
-    def press(self) -> None:
-        """Press the enable button anew: only that takes hold after its device was silent."""
-        self.button(False)
-        time.sleep(0.7)
-        self.button(True)
 
     def trouble(self) -> str:
         """Why the policy could not have command now, in words; empty: each stream is fresh."""

@@ -15,10 +15,8 @@ from robot.profile.grippers import WITH_JOINTS
 
 LASTS_S = 2.0  # each fault that says nothing else
 ASLEEP_S, AWAKE_S = 0.3, 0.1  # of a policy that is slow
-LATE_S, LATE_FOR_S = (
-    0.3,
-    1.5,
-)  # by how much each inference takes longer, and for how long: too few to latch ``too_slow``
+LATE_S = 0.3  # by which each inference takes longer,
+LATE_FOR_S = 1.5  # and for how long: too few to latch ``too_slow``
 JUMP_S = 0.5  # of a clock: more than observations may be old, less than what is taken for another clock
 
 

@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from hardware.faults import subject
 from hardware.faults.matrix import ASLEEP_S, AWAKE_S
 from hardware.faults.processes import Load, NodeProcess
+from hardware.faults.waiting import Waiting
 from robot import profile
 from robot.actions import POSE
 from robot.errors import PixelarmError
@@ -41,7 +41,7 @@ SILENT_S = 1.0  # a node that said nothing for so long is not heard
 READY_IN_A_ROW = 3  # times that the policy says so: one good picture may be followed by a late one
 
 
-class FaultScene:
+class FaultScene(Waiting):
     """See the module text; the acts are those of ``hardware.faults.matrix.Scene``. Close it at the end."""
 
     def __init__(self, path: Path, arm: str, task: str) -> None:
@@ -253,20 +253,6 @@ class FaultScene:
             return (bool(result.success), str(result.message)) if result else (False, "no answer")
         finally:
             self.node.destroy_client(client)
-
-    def until(self, what: Callable[[], bool], timeout_s: float) -> bool:
-        end = time.monotonic() + timeout_s
-        while not what():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.01)
-        return True
-
-    def press(self) -> None:
-        """Press the enable button anew: only that takes hold after its device was silent, or the arbiter is new."""
-        self.button(False)
-        time.sleep(0.7)
-        self.button(True)
 
     def trouble(self) -> str:
         """Why the policy could not have command now, in words; empty: each stream is fresh."""
