@@ -83,12 +83,14 @@ def policy() -> Iterator[Policy]:
 
 
 def test_a_take_over_and_a_hand_back_become_one_episode(policy: Policy, tmp_path: Path) -> None:
-    """The policy raises the hand for 2.5 s, a person moves it ahead for 1.5 s, the policy goes on; then an outcome."""
-    lines: list[dict[str, Any]] = [{"at_s": 0.0, "held": False}, {"at_s": 0.1, "order": "policy"}]
-    lines += [{"at_s": 0.2 + 0.04 * i, "held": False} for i in range(60)]
-    lines += [{"at_s": 2.6 + 0.04 * i, "held": True, "linear": [1, 0, 0]} for i in range(40)]
-    lines += [{"at_s": 4.2 + 0.04 * i, "held": False} for i in range(40)]
-    lines += [{"at_s": 5.8, "order": "success"}, {"at_s": 7.0, "held": False}]
+    """The policy raises the hand, a person moves it ahead for 1.5 s, the policy goes on; then an outcome."""
+    lines: list[dict[str, Any]] = [{"at_s": 0.04 * i, "held": False} for i in range(125)]
+    # more than once: until the arbiter has found the policy it refuses, and ROS takes its time
+    lines += [{"at_s": at_s, "order": "policy"} for at_s in (1.01, 2.01, 3.01)]
+    lines += [{"at_s": 5.0 + 0.04 * i, "held": True, "linear": [1, 0, 0]} for i in range(40)]
+    lines += [{"at_s": 6.6 + 0.04 * i, "held": False} for i in range(40)]
+    lines += [{"at_s": 8.2, "order": "success"}, {"at_s": 9.4, "held": False}]
+    lines.sort(key=lambda line: line["at_s"])
     (tmp_path / "inputs.jsonl").write_text("\n".join(map(json.dumps, lines)))
     options = ["--task", "lift", "--image-size", "64", "--device", "replay", "--replay", str(tmp_path / "inputs.jsonl")]
     options += ["--record", str(tmp_path / "both"), "--policy-too"]
