@@ -40,7 +40,7 @@ class Stage(Rehearsal):
         self.sensors, self._noise = Misbehaviour(), np.random.default_rng(0)
         super().__init__(*given)
 
-    def on_state(self, state: ArmState, with_pose: bool) -> None:
+    def on_state(self, state: ArmState, exposed: bool) -> None:
         x, y, z = map(float, state.position)
         self.tip.append((state.stamp_ns * 1e-9, x, y, z))
 

@@ -1,9 +1,9 @@
 """The simulated arm as a ROS 2 node with the topics of its arm profile; see ``hardware/simulated/arm.py`` for what it
 does.
 
-Out: one image per camera, of the size and type that the profile says; PoseStamped at the camera rate with the images'
-stamp, JointState at 50 Hz, ``~/episode`` (JSON), ``~/tip`` (where the arm truly is, PoseStamped), and the contract of
-the scene, latched, where the profile names a topic for it.
+Out: one image per camera, of the size and type that the profile says; PoseStamped and JointState at 50 Hz or the
+driver's rate, a pose also at each picture and with its stamp; ``~/episode`` (JSON), ``~/tip`` (where the arm truly is,
+PoseStamped), and the contract of the scene, latched, where the profile names a topic for it.
 ``~/misbehave`` (std_msgs/String, JSON) makes a sensor fail on purpose (``hardware/simulated/misbehave.py``).
 In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's in
 the type of the profile (``hardware/ros/gripper_input.py``). A target without a stamp counts from its arrival. Service
@@ -276,17 +276,18 @@ class SimArmNode(Node):
         return response
 
     # -------------------------------------------------------------------- out
-    def on_state(self, state: ArmState, with_pose: bool) -> None:
+    def on_state(self, state: ArmState, exposed: bool) -> None:
         tip = PoseStamped()
         set_stamp(tip.header, state.stamp_ns, self.arm_profile.base_frame)
         messages.to_pose(tip.pose, state.position, state.quaternion)
         self._tip.publish(tip)  # the truth, whatever the driver says
         said = self._misbehaviour.state(state)
         if said is not None:
-            self._say_state(said, with_pose)
+            self._say_state(said, exposed)
 
-    def _say_state(self, state: ArmState, with_pose: bool) -> None:
-        if self._driver is None or self._driver.state_due():
+    def _say_state(self, state: ArmState, exposed: bool) -> None:
+        due = self._driver is None or self._driver.state_due()
+        if due:
             columns = state.joint_position, state.joint_velocity, state.joint_effort
             order = range(len(self._names)) if self._driver is None else self._driver.order(len(self._names))
             joints = JointState(name=[self._names[i] for i in order])
@@ -294,7 +295,7 @@ class SimArmNode(Node):
             joints.position, joints.velocity, joints.effort = ([float(c[i]) for i in order] for c in columns)
             for publisher in self._joints:
                 publisher.publish(joints)
-        if with_pose and self._pose:
+        if (due or exposed) and self._pose:
             pose = PoseStamped()
             set_stamp(pose.header, state.stamp_ns, self.arm_profile.base_frame)
             messages.to_pose(pose.pose, state.position, state.quaternion)

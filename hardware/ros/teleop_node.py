@@ -299,6 +299,8 @@ class TeleopNode(Node):
         held, target = self.teleop.tick()
         self._deadman.publish(Bool(data=held))
         self._record_step(held)
+        if held and target is None:
+            self._to_arbiter.hold(self.teleop.words)
         if target is not None:
             self._to_arbiter.publish(Command(0, target))  # a stamp of 0 is now: it answers the operator
             if self._recording is not None and self._policy_too:

@@ -49,8 +49,8 @@ class ArmState:
 class Listener(Protocol):
     """Who hears what the arm measures; each is called from the arm's threads."""
 
-    def on_state(self, state: ArmState, with_pose: bool) -> None:
-        """At 50 Hz; ``with_pose`` at the camera rate, with the very stamp of the images."""
+    def on_state(self, state: ArmState, exposed: bool) -> None:
+        """At 50 Hz, and ``exposed`` at the camera rate: with the very stamp of the images."""
 
     def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
         """``(H, W, 3)`` uint8 as the camera sends it."""

@@ -55,7 +55,7 @@ class Rehearsal:
     def path(self) -> str:
         return self.bus.path
 
-    def on_state(self, state: ArmState, with_pose: bool) -> None:
+    def on_state(self, state: ArmState, exposed: bool) -> None:
         """The bus says what the arm measures."""
 
     def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:

@@ -19,6 +19,7 @@ from robot.arbiter.sources import Deadman
 from robot.errors import PixelarmError
 
 SILENCE_S = 0.15
+LATE_S = 0.1  # two messages of 20 Hz: from there on a motion waits
 BASE, FACING, TOOL = "base", "facing", "tool"
 FRAMES: dict[str, str] = {
     BASE: "of the arm's base: seen from behind the arm, forward is away",
@@ -171,6 +172,12 @@ class Receiver:
         """What the operator wants now; None while the device is let go or silent."""
         with self._lock:
             return self._newest if self._newest and self._deadman.held(self._steady()) else None
+
+    @property
+    def waits(self) -> bool:
+        """Nothing came for so long that it may be the last that was heard; it is not let go yet."""
+        with self._lock:
+            return self._steady() - self._heard_s > min(LATE_S, self.silence_s)
 
     @property
     def gripper(self) -> float | None:

@@ -95,7 +95,7 @@ class Teleop:
 
     # ------------------------------------------------------------------------------------------------------------ tick
     def tick(self) -> tuple[bool, Target | None]:
-        """Whether the operator holds, and the target to send now."""
+        """Whether the operator holds, and the target to send now; a press without one waits, with the arm held."""
         with self._lock:
             now_s = self._steady()
             given = self.receiver.held()
@@ -113,6 +113,9 @@ class Teleop:
             self._want_gripper(given.gripper)
             if self._since_s is None:
                 self._press(now_s)
+            elif self._commands and self.receiver.waits:
+                self.words = "the device is late: the arm waits for it"
+                return True, None
             elif self._commands:
                 self._move(given, now_s - self._ticked_s)
             self._ticked_s = now_s

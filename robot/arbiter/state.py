@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Collection
 
 import numpy as np
@@ -15,6 +16,7 @@ from robot.control.rules import Stop
 JUMPS = {"eef_pos": 0.1, "joint_pos": 0.3}  # m and rad, further than any arm goes between two messages of its state
 CONFIRMED = 5  # messages in a row that say the same new place: then the arm, or what is said of it, really is another
 NEEDS = {POSE: ("eef_pos", "eef_quat")}  # kind of target -> proprioception; of joints it is joint_pos
+TRAIL_NS = 15_000_000  # a velocity is of so long: states that come each millisecond differ by their noise
 
 
 def needed(kind: str) -> tuple[str, ...]:
@@ -33,6 +35,7 @@ class State:
         self.fault = ""  # why the last message could not be used
         self.jumped = ""  # a jump that was confirmed: words
         self._candidates: dict[str, tuple[np.ndarray, int]] = {}  # where it is said to have jumped, and how often
+        self._trail: deque[tuple[int, np.ndarray]] = deque()  # stamps and values of the first name
 
     def put(self, name: str, value: np.ndarray, stamp_ns: int, now_s: float) -> None:
         """A value that is not newer than the last counts as none: a stream that repeats itself is frozen. One that is
@@ -47,6 +50,16 @@ class State:
             return
         self._values[name], self._stamps[name], self._heard_s[name] = value, stamp_ns, now_s
         self.fault = ""
+        if name == self.names[0]:
+            self._remember(value, stamp_ns)
+
+    def _remember(self, value: np.ndarray, stamp_ns: int) -> None:
+        trail = self._trail
+        if trail and (trail[-1][0] >= stamp_ns or trail[-1][1].shape != value.shape):
+            trail.clear()
+        trail.append((stamp_ns, value))
+        while len(trail) > 2 and stamp_ns - trail[1][0] >= TRAIL_NS:
+            trail.popleft()
 
     def _plausible(self, name: str, value: np.ndarray) -> bool:
         """One value that jumps is dropped; several that agree are believed, and said in ``jumped``."""
@@ -76,6 +89,13 @@ class State:
     @property
     def reference(self) -> Reference:
         return Reference.of(self._values)
+
+    @property
+    def velocity(self) -> tuple[np.ndarray, float]:
+        """Of the end effector, (3,) m/s, where a pose is needed; else of the joints, (J,) rad/s. And when it was
+        measured, s on the arm's clock. Zeros before the second value."""
+        (before_ns, before), (now_ns, now) = self._trail[0], self._trail[-1]
+        return (now - before) / max(1e-9 * (now_ns - before_ns), 1e-9), 1e-9 * now_ns
 
     def target(self, kind: str, gripper: float) -> Target:
         """The target that leaves the arm where it is."""

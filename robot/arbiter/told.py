@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot.actions import JOINT_VELOCITY, LEASH_M, LEASH_RAD, Target
+from robot.actions import JOINT_VELOCITY, LEASH_M, LEASH_RAD, POSE, Target
+from robot.arbiter.brake import Brake
 from robot.arbiter.state import State
 from robot.control.limits import Limits
 from robot.control.limits.motion import JOINTS, POSITION, ROTATION
@@ -22,10 +23,14 @@ class Told:
         self.gripper = -1.0
         self.anew = False  # the arm may have been moved since: what comes next begins where it is
         self.holding = True  # nothing has moved it since the last hold
+        poses = kind == POSE and not limits.brakes
+        self._brake = Brake(config.lag_s) if poses and config.lag_s is not None else None
 
     def sent(self, target: Target) -> None:
         """A command that is no hold."""
         self.last, self.gripper, self.anew, self.holding = target, target.gripper, False, False
+        if self._brake:
+            self._brake.end()
 
     def forget(self) -> None:
         """The arm may stand anywhere. Its gripper is told what it was told, or it would drop what it holds."""
@@ -56,10 +61,13 @@ class Told:
         return self.last
 
     def stay(self) -> Target:
-        """Told to stay where it is measured."""
+        """Told to stay where it is measured; what comes next begins there."""
+        self.anew = True
+        return self._here()
+
+    def _here(self) -> Target:
         target = self._state.target(self._kind, self.gripper)
         self.last = self._limits.hold(target, at_once=True)  # so that the limits know that it rests there
-        self.anew = True
         return self.last
 
     def hold(self, fresh: bool, stay: bool, at_once: bool) -> Target | None:
@@ -75,10 +83,26 @@ class Told:
         running, self.holding = not self.holding, True
         if fresh and (stay or (not running and self._limits.resting and self.away)):
             return self.stay()
+        if fresh and (braked := self._braked(running)):
+            return braked
         if not fresh and not running and self._limits.resting:
             return None  # a driver that comes back may find the arm elsewhere
         self.last = self._limits.hold(self._near(fresh) if running else self.last, at_once)
         return self.last
+
+    def _braked(self, running: bool) -> Target | None:
+        """The target while an arm that trails it comes to rest, None: it rests, or is not such an arm."""
+        brake, (velocity, at_s) = self._brake, self._state.velocity
+        here = self._state.reference.position
+        if brake is None or here is None or self.last is None or self.last.position is None:
+            return None
+        if running and brake.begin(velocity, at_s, self.last.position - here):
+            self._here()  # with the rotation that it has now
+        lead = brake.lead(velocity, at_s) if brake.on else None
+        if lead is not None:
+            lead *= min(1.0, self._config.hold_m / max(float(np.linalg.norm(lead)), 1e-9))
+            self.last = self._limits.hold(self.last.replace(position=here + lead), at_once=True)
+        return self.last if brake.on or lead is not None else None
 
     def _near(self, fresh: bool) -> Target:
         """The last target, or what of the way there is near the arm; see ``ArbiterConfig.hold_m``."""

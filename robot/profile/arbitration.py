@@ -70,6 +70,10 @@ class ArbiterConfig:
     # changes nothing
     hold_m: float = 0.02
     hold_rad: float = 0.1
+    # s by which the arm trails a pose that moves evenly (way behind / speed), for an arm led by a spring: impedance
+    # control, a soft position controller. A hold in the middle of a motion then brakes it (``robot.arbiter.brake``),
+    # unless there are limits of acceleration, by which a hold brakes anyhow. Not for a stiff arm, which would shake
+    lag_s: float | None = None
     # an arm that stands still so far from its target for follow_s does not follow: targets begin anew where it is.
     # Leave both out for a compliant arm, which may press against something
     follow_m: float | None = None
@@ -90,6 +94,8 @@ class ArbiterConfig:
             value = getattr(self, name)
             if value is not None and not 0.001 <= value <= 1.0:
                 raise PixelarmError(f"arbiter: {name} must be 0.001 to 1, got {value}")
+        if self.lag_s is not None and not 0.05 <= self.lag_s <= 0.5:
+            raise PixelarmError(f"arbiter: lag_s must be 0.05 to 0.5, got {self.lag_s}; a stiffer arm needs none")
         if self.state_lost_s < self.state_age_s:
             raise PixelarmError(
                 f"arbiter: state_lost_s ({self.state_lost_s:g}) must be at least state_age_s ({self.state_age_s:g})"

@@ -179,8 +179,8 @@ class Ear:
         self.images: list[tuple[str, int]] = []
         self.enough = threading.Event()
 
-    def on_state(self, state: ArmState, with_pose: bool) -> None:
-        self.states.append((state, with_pose))
+    def on_state(self, state: ArmState, exposed: bool) -> None:
+        self.states.append((state, exposed))
 
     def on_image(self, camera: str, pixels: np.ndarray, stamp_ns: int) -> None:
         self.images.append((camera, stamp_ns))
@@ -198,10 +198,10 @@ def test_images_carry_the_stamp_of_the_state_they_show() -> None:
     assert ear.enough.wait(20)
     arm.stop()
     assert arm.failure is None
-    stamps = {state.stamp_ns for state, with_pose in ear.states if with_pose}
+    stamps = {state.stamp_ns for state, exposed in ear.states if exposed}
     assert {stamp for _, stamp in ear.images} <= stamps
     assert len(world.threads) == 1  # one thread draws: the OpenGL context is bound to it
-    assert any(not with_pose for _, with_pose in ear.states)
+    assert any(not exposed for _, exposed in ear.states)
 
 
 def commands(arm: SimArm, age_s: float = 0.0, **what: Any) -> bool:

@@ -37,6 +37,17 @@ def test_a_device_that_is_silent_for_150_ms_is_let_go_and_needs_a_new_press():
     assert moves(rig)
 
 
+def test_a_device_that_is_silent_for_100_ms_makes_the_arm_wait_and_goes_on_without_a_press():
+    rig = moving()
+    found = rig.run(0.12)
+    assert [target is None for _, target in found].index(True) == 5  # 120 ms after its last word
+    assert all(held for held, _ in found)  # it is not let go yet
+    assert "waits" in rig.teleop.words
+    before = rig.target().copy()
+    assert rig.run(0.02, True, **AHEAD)[-1][1] is not None
+    assert rig.target()[0] - before[0] <= 0.1 * 0.05 + 1e-9  # m/s times the longest step: nothing is made up for
+
+
 def test_a_device_that_begins_with_the_key_down_moves_nothing():
     rig = Rig()
     assert not moves(rig)

@@ -2,9 +2,9 @@
 
 The simulated arm, its arbiter, the program and headless Chromium, as a user starts them. A key drives the hand; then it
 is let go, the page loses the focus, is hidden, hangs or is closed, or all processes of the browser are stopped, which a
-cut network looks like too: no word, and no end of the connection. Two times are taken from there, of one clock: to the
-last command on the arm's topic that changes, and to when the hand moves by no more than 5 mm/s (its speed at the key is
-some 0.3 m/s).
+cut network looks like too: no word, and no end of the connection. The page itself says when it is hidden and when it
+hangs, since a browser takes its time until then. Two times are taken from there, of one clock: to the first command on
+the arm's topic that goes back, or does not go on, and to when the hand moves by no more than 5 mm/s.
 """
 
 from __future__ import annotations
@@ -30,19 +30,24 @@ from browser import Browser, Tab  # noqa: E402  # isort: skip
 from robot.files import write_json  # noqa: E402
 from robot.provenance import git_commit, hardware  # noqa: E402
 
-RESTS_M_S, AFTER_S, MOVES_S = 0.005, 1.2, 0.6
-HANG = "(() => { const end = performance.now() + 800; while (performance.now() < end); })()"
+RESTS_M_S, MOVES_M_S = 0.005, 0.05
+AFTER_S, MOVES_S = 1.2, 0.6
+HANG = "(() => { const start = Date.now(); while (Date.now() < start + 800); return start; })()"
+LISTEN = """(() => {
+    const left = () => { window.leftAt ||= Date.now(); };
+    document.addEventListener("visibilitychange", left);
+    addEventListener("blur", left); // whichever the browser says first
+})()"""
 
 
 class Ears:
-    """When commands changed, and when the hand moved."""
+    """Commands, and how the hand moves; times are of this process, as messages come."""
 
     def __init__(self) -> None:
         from geometry_msgs.msg import PoseStamped
 
-        self.changed_s: list[float] = []
-        self.moving_s: list[float] = []
-        self._place: tuple[float, ...] = ()
+        self.targets: list[tuple[float, np.ndarray]] = []  # s, (3,) m
+        self.motion: list[tuple[float, np.ndarray]] = []  # s, (3,) m/s
         self._tip, self._tip_s = np.zeros(3), 0.0
         Listener("ears", [
             (PoseStamped, "target_pose", self._on_target, 50, True),
@@ -51,32 +56,41 @@ class Ears:
 
     def _on_target(self, message: Any) -> None:
         point = message.pose.position
-        if (place := (point.x, point.y, point.z)) != self._place:
-            self.changed_s.append(time.monotonic())
-            self._place = place
+        self.targets.append((time.monotonic(), np.array([point.x, point.y, point.z])))
 
     def _on_tip(self, message: Any) -> None:
         point, stamp = message.pose.position, message.header.stamp
         at, at_s = np.array([point.x, point.y, point.z]), stamp.sec + 1e-9 * stamp.nanosec
-        if self._tip_s and np.linalg.norm(at - self._tip) > RESTS_M_S * (at_s - self._tip_s):
-            self.moving_s.append(time.monotonic())
+        if self._tip_s and at_s > self._tip_s:
+            self.motion.append((time.monotonic(), (at - self._tip) / (at_s - self._tip_s)))
         self._tip, self._tip_s = at, at_s
+
+    def after(self, event_s: float) -> tuple[float, float] | None:
+        """s from the event to the first command against the motion, and to rest; None: nothing moved then."""
+        before = [velocity for at_s, velocity in self.motion if event_s - 0.1 < at_s <= event_s]
+        if not before or np.linalg.norm(before[-1]) < MOVES_M_S:
+            return None
+        along = np.mean(before, axis=0)
+        steps = zip(self.targets, self.targets[1:])
+        back = [at_s for (_, a), (at_s, b) in steps if at_s > event_s and (b - a) @ along < 0]
+        moving = [at_s for at_s, velocity in self.motion if at_s > event_s and np.linalg.norm(velocity) > RESTS_M_S]
+        assert back, "nothing stopped the arm"
+        return back[0] - event_s, max(moving, default=event_s) - event_s
 
 
 async def one(tab: Tab, ears: Ears, event: Callable[[], Awaitable[Any]], code: str) -> tuple[float, float] | None:
-    """ms from the event to the last change of a command, and to rest. None: the press was refused, since the arm's
-    state was late."""
+    """ms from the event to the first command against the motion, and to rest. None: the press was refused, since the
+    arm's state was late. An event that returns a number says when it was, ms since 1970."""
+    ears.targets.clear()
+    ears.motion.clear()
     await tab.key(code, True)
     await asyncio.sleep(MOVES_S)
-    started_s = time.monotonic()
-    if not ears.moving_s or started_s - ears.moving_s[-1] > 0.1:
-        await tab.key(code, False)
-        return None
-    asked = asyncio.ensure_future(event())
+    event_s, passed = time.monotonic(), asyncio.ensure_future(event())
     await asyncio.sleep(AFTER_S)
-    await asked
-    last = [max(times, default=started_s) for times in (ears.changed_s, ears.moving_s)]
-    return tuple(1e3 * max(0.0, at - started_s) for at in last)  # type: ignore[return-value]
+    if isinstance(at_ms := await passed, int | float):
+        event_s = time.monotonic() - (time.time() - 1e-3 * at_ms)
+    found = ears.after(event_s)
+    return None if found is None else (1e3 * found[0], 1e3 * found[1])
 
 
 async def measure(count: int) -> dict[str, list[tuple[float, float]]]:
@@ -88,24 +102,31 @@ async def measure(count: int) -> dict[str, list[tuple[float, float]]]:
 
     async with opened_page("--image-size", "64") as tab:
         browser = tab._browser
-        for i in range(count):
-            code = ("KeyA", "KeyD")[i % 2]
+        await tab.evaluate(LISTEN)
 
-            async def blur() -> None:
-                await tab.evaluate("window.dispatchEvent(new Event('blur'))")
+        async def blur() -> None:
+            await tab.evaluate("window.dispatchEvent(new Event('blur'))")
 
-            events: dict[str, Callable[[], Awaitable[Any]]] = {
-                "the key is released": lambda code=code: tab.key(code, False),  # type: ignore[misc]
-                "the page loses the focus": blur,
-                "the page is hidden": lambda: browser.open("about:blank"),
-                "the page hangs": lambda: tab.evaluate(HANG),
-                "the browser is stopped": lambda: stopped(browser),
-            }
+        async def hide() -> float:
+            await browser.open("about:blank")
+            return float(await tab.until("window.leftAt"))
+
+        code = "KeyA"
+        events: dict[str, Callable[[], Awaitable[Any]]] = {
+            "the key is released": lambda: tab.key(code, False),
+            "the page loses the focus": blur,
+            "the page is hidden": hide,
+            "the page hangs": lambda: tab.evaluate(HANG),
+            "the browser is stopped": lambda: stopped(browser),
+        }
+        for _ in range(count):
             for name, event in events.items():
                 keep(name, await one(tab, ears, event, code))
                 await browser.call("Target.activateTarget", targetId=tab.target)
+                await tab.evaluate("window.leftAt = 0")
                 await tab.key(code, False)
                 await asyncio.sleep(0.5)
+                code = {"KeyA": "KeyD", "KeyD": "KeyA"}[code]  # to and fro, within the middle of the workspace
     for _ in range(max(1, count // 3)):
         async with opened_page("--image-size", "64") as tab:
             close = lambda tab=tab: tab._browser.call("Target.closeTarget", targetId=tab.target)  # noqa: E731
@@ -125,7 +146,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the numbers there, as JSON")
     args = parser.parse_args()
     found = asyncio.run(measure(args.count))
-    print("| event | n | last command that changes, p50 / max, ms | at rest, p50 / max, ms |\n|---|---|---|---|")
+    print("| event | n | first command against the motion, p50 / max, ms | at rest, p50 / max, ms |\n|---|---|---|---|")
     for name, times in found.items():
         if times:
             cells = [f"{np.median(column):.0f} / {max(column):.0f}" for column in zip(*times)]

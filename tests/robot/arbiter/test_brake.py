@@ -1,0 +1,198 @@
+"""An arm that trails its target: how soon it is brought to rest, where, and when it is left as it stands."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arbiter_rig import HERE, LIMITS, SMOOTH, Rig, positions
+
+from robot.actions import JOINT_POSITION
+from robot.arbiter.brake import LONGEST_S, SAG_M
+from robot.arbiter.modes import POLICY
+from robot.errors import PixelarmError
+from robot.profile import ArmProfile
+from robot.profile.arbitration import ArbiterConfig
+
+PROFILES = Path(__file__).parents[3] / "hardware" / "arms"
+STIFFNESS = 150.0  # 1/s^2, of a mass of 1
+DAMPINGS = {"under-damped": 15.0, "critically damped": 24.5, "over-damped": 40.0}  # 1/s
+STEPS = 10  # of the motion in a tick
+
+
+class SpringRig(Rig):
+    """The arm is a mass on a spring whose other end is the target.
+
+    Args:
+        lag_s: as in the profile.
+        damping: 1/s.
+        wall: as far along x as it can go, m.
+        weight: m/s^2 along -z.
+        every: so many ticks pass between two states.
+    """
+
+    def __init__(
+        self, lag_s: float | None, damping: float, wall: float = np.inf, weight: float = 0.0, every: int = 2
+    ) -> None:
+        super().__init__("pose", config=ArbiterConfig(lag_s=lag_s))
+        self.velocity, self.wall, self.damping = np.zeros(3), wall, damping
+        self.weight, self.every, self.ticks = np.array([0.0, 0.0, -weight]), every, 0
+
+    def sense(self) -> None:
+        self.ticks = getattr(self, "ticks", 0) + 1
+        if self.ticks % getattr(self, "every", 1) == 0:
+            super().sense()
+
+    def _follow(self) -> None:
+        if not self.sent:
+            return
+        goal, dt, place = self.sent[-1][0].position, self.config.period_s / STEPS, self.position
+        assert goal is not None
+        for _ in range(STEPS):
+            force = STIFFNESS * (goal - place) - self.damping * self.velocity + self.weight
+            self.velocity = self.velocity + dt * force
+            place = place + dt * self.velocity
+            if place[0] > self.wall:
+                place[0], self.velocity = self.wall, np.zeros(3)
+        self.position = place
+
+    def drive(self, seconds: float, speed: float) -> None:
+        """The target moves along x at a speed, m/s, ahead of the arm."""
+        self.arbiter.drive(POLICY)
+        ahead = iter(np.arange(1, 10_000) * speed * self.config.period_s)
+        self.run(seconds, lambda: self.say("policy", HERE + [next(ahead), 0.0, 0.0]))
+
+    def rests_after_s(self) -> float:
+        """From the order to stop to when it moves no faster than 5 mm/s any more."""
+        self.arbiter.stop()
+        moving = [0.0]
+        for tick in range(150):
+            self.run(self.config.period_s)
+            if np.linalg.norm(self.velocity) > 0.005:
+                moving.append((tick + 1) * self.config.period_s)
+        return moving[-1]
+
+
+@pytest.mark.parametrize("damping", DAMPINGS.values(), ids=DAMPINGS.keys())
+@pytest.mark.parametrize("speed", [0.1, 0.3])
+def test_a_brake_brings_an_arm_that_trails_to_rest_sooner(damping, speed):
+    braked, held = SpringRig(damping / STIFFNESS, damping), SpringRig(None, damping)
+    braked.drive(0.8, speed)
+    held.drive(0.8, speed)
+    assert braked.velocity[0] > 0.5 * speed  # both are in the middle of a motion
+    rests_s = braked.rests_after_s()
+    assert rests_s <= 0.3
+    assert held.rests_after_s() > (0.35 if speed < 0.2 else rests_s)  # the rule did it
+
+
+@pytest.mark.parametrize("wrong", [0.7, 1.5])
+def test_a_lag_that_is_not_quite_right_does_no_harm(wrong):
+    rig = SpringRig(wrong * 24.5 / STIFFNESS, 24.5)
+    rig.drive(0.8, 0.3)
+    assert rig.rests_after_s() <= 0.4
+
+
+def test_the_target_goes_back_near_the_arm_and_stands_where_it_rests():
+    rig = SpringRig(0.16, 24.5)
+    rig.drive(0.8, 0.3)
+    ahead, here = float(rig.sent[-1][0].position[0]), float(rig.position[0])
+    assert ahead - here > 0.015
+    rig.arbiter.stop()
+    told = positions(rig.run(1.5))[:, 0]
+    assert told[0] < here  # against the motion
+    assert np.all(told > here - rig.config.hold_m - 0.005)  # but no further than a hold may be from the arm
+    assert len(np.unique(told[-50:])) == 1
+    assert told[-1] == pytest.approx(rig.position[0], abs=0.001)
+    assert rig.position[0] - here < 0.02
+
+
+def test_what_holds_the_arm_up_is_not_taken_from_it():
+    """A hand that sags by 4 mm under what it carries is not lowered by them at each of ten stops."""
+    rig = SpringRig(0.16, 24.5, weight=0.004 * STIFFNESS)
+    rig.drive(0.5, 0.1)
+    heights = []
+    for _ in range(10):
+        rig.arbiter.stop()
+        rig.run(1.2)
+        heights.append(float(rig.position[2]))
+        rig.arbiter.drive(POLICY)
+        place = rig.sent[-1][0].position.copy()
+        for k in range(40):
+            rig.run(rig.config.period_s, lambda place=place, k=k: rig.say("policy", place + [0.001 * k, 0, 0]))
+    assert heights[0] - heights[-1] < 0.004 < SAG_M
+
+
+def test_an_arm_that_presses_against_something_is_held_as_it_stands():
+    """It does not move: what it is told keeps what it does, within ``hold_m``."""
+    rig = SpringRig(0.16, 24.5, wall=HERE[0] + 0.1)
+    rig.arbiter.drive(POLICY)
+    rig.run(2.0, rig.policy(0.115, 0, 0))
+    before = rig.sent[-1][0].position
+    rig.arbiter.stop()
+    assert np.abs(positions(rig.run(0.5)) - before).max() < 1e-9
+
+
+def test_an_arm_whose_state_is_old_is_told_its_last_target():
+    rig = SpringRig(0.16, 24.5)
+    rig.drive(0.8, 0.3)
+    rig.sensing = False
+    sent = rig.run(0.5, rig.policy(0.24, 0, 0))
+    assert rig.arbiter.rule == "stale_state"
+    last, first = [target.position for target, _, hold in sent if not hold][-1], next(t for t, _, hold in sent if hold)
+    assert first.position == pytest.approx(last, abs=1e-9)
+
+
+def test_an_arm_that_somebody_pushes_on_is_not_followed_for_long():
+    rig = SpringRig(0.16, 24.5)
+    rig.drive(0.8, 0.1)
+    rig.arbiter.stop()
+    rig.run(0.01)
+
+    def pushed() -> None:
+        rig.position = rig.position + [0.0003, 0, 0]
+
+    rig._follow = pushed  # type: ignore[method-assign]
+    told = positions(rig.run(LONGEST_S + 0.4))
+    assert np.ptp(told[-35:], axis=0).max() < 1e-9  # 3 cm/s, and the target stands
+
+
+def test_the_next_motion_is_no_part_of_a_stop():
+    rig = SpringRig(0.16, 24.5)
+    rig.drive(0.8, 0.3)
+    rig.arbiter.stop()
+    rig.run(0.03)
+    rig.arbiter.drive(POLICY)
+    away = rig.run(0.5, rig.policy(0, 0, 0))
+    assert not any(hold for _, _, hold in away[2:])
+    assert rig.sent[-1][0].position == pytest.approx(HERE, abs=0.05)
+
+
+def test_joints_are_not_braked():
+    """The lag is one of poses."""
+    rig = Rig(JOINT_POSITION, config=ArbiterConfig(lag_s=0.16))
+    rig.arbiter.drive(POLICY)
+    ahead = iter(np.arange(1, 10_000) * 0.01)
+    rig.run(0.5, lambda: rig.say("policy", HERE + [next(ahead), 0.0, 0.0]))
+    rig.arbiter.stop()
+    told = np.array([target.joint_positions for target, _, _ in rig.run(0.5)])
+    assert np.ptp(told, axis=0).max() < 1e-9
+
+
+def test_limits_of_acceleration_brake_in_its_place():
+    smooth = dataclasses.replace(LIMITS, **SMOOTH)
+    with_lag, without = (Rig(limits=smooth, config=ArbiterConfig(lag_s=lag)) for lag in (0.16, None))
+    told = []
+    for rig in (with_lag, without):
+        rig.arbiter.drive(POLICY)
+        rig.run(0.5, rig.policy(0.1, 0, 0))
+        rig.arbiter.stop()
+        told.append(positions(rig.run(0.5)))
+    assert np.array_equal(*told)
+
+
+def test_the_lag_of_a_profile():
+    assert ArmProfile.load(PROFILES / "sim_panda.yaml").arbiter.lag_s == pytest.approx(0.18)
+    with pytest.raises(PixelarmError, match=r"lag_s must be 0\.05 to 0\.5, got 0\.01"):
+        ArbiterConfig(lag_s=0.01)
