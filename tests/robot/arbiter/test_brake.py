@@ -158,6 +158,20 @@ def test_an_arm_that_somebody_pushes_on_is_not_followed_for_long():
     assert np.ptp(told[-35:], axis=0).max() < 1e-9  # 3 cm/s, and the target stands
 
 
+def test_a_stiff_arm_that_is_said_to_trail_is_kicked_once():
+    """Its target leads it by nothing, and it is where it is told to be in the next tick."""
+    rig = Rig(config=ArbiterConfig(lag_s=0.16))
+    rig._follow = lambda: setattr(rig, "position", rig.sent[-1][0].position.copy())  # type: ignore[method-assign]
+    rig.arbiter.drive(POLICY)
+    ahead = iter(np.arange(1, 10_000) * 0.003)
+    rig.run(0.5, lambda: rig.say("policy", HERE + [next(ahead), 0.0, 0.0]))
+    here = rig.position.copy()
+    rig.arbiter.stop()
+    told = positions(rig.run(0.5))
+    assert np.abs(told[:, 0] - here[0]).max() <= rig.config.hold_m + 1e-9
+    assert len(np.unique(told[3:, 0])) == 1
+
+
 def test_the_next_motion_is_no_part_of_a_stop():
     rig = SpringRig(0.16, 24.5)
     rig.drive(0.8, 0.3)
