@@ -1,8 +1,9 @@
 """What an operator's device says: the same few numbers from a page, a terminal or a file, and how long they count.
 
 An ``Input`` is a velocity in a frame that the operator chose, or how far a target was dragged, and whether the device
-is held. It counts for ``SILENCE_S``: a device must say that it is held at 20 Hz or more, and silence lets go. Of inputs
-that pile up on the way the newest counts, and one that was on its way for longer than ``SILENCE_S`` does not.
+is held. A device must say that it is held at 20 Hz or more: after ``LATE_S`` of silence a motion waits for it, and after
+``SILENCE_S`` it has let go. Of inputs that pile up on the way the newest counts, and one that was on its way for longer
+than ``SILENCE_S`` does not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from robot.arbiter.sources import Deadman
 from robot.errors import PixelarmError
 
 SILENCE_S = 0.15
-LATE_S = 0.1  # two messages of 20 Hz: from there on a motion waits
+LATE_S = 0.08  # from there on a motion waits: a message of 20 Hz is lost, or will be very late
 BASE, FACING, TOOL = "base", "facing", "tool"
 FRAMES: dict[str, str] = {
     BASE: "of the arm's base: seen from behind the arm, forward is away",

@@ -37,10 +37,10 @@ def test_a_device_that_is_silent_for_150_ms_is_let_go_and_needs_a_new_press():
     assert moves(rig)
 
 
-def test_a_device_that_is_silent_for_100_ms_makes_the_arm_wait_and_goes_on_without_a_press():
+def test_a_device_that_is_silent_for_80_ms_makes_the_arm_wait_and_goes_on_without_a_press():
     rig = moving()
     found = rig.run(0.12)
-    assert [target is None for _, target in found].index(True) == 5  # 120 ms after its last word
+    assert [target is None for _, target in found].index(True) == 4  # 100 ms after its last word
     assert all(held for held, _ in found)  # it is not let go yet
     assert "waits" in rig.teleop.words
     before = rig.target().copy()
