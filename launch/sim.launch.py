@@ -29,6 +29,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "image_size", default_value="64", description="of every camera, as the policy was trained with"
     ),
+    DeclareLaunchArgument(
+        "observe", default_value="", description="states: of the kitchen, for a policy without cameras; empty: pictures"
+    ),
     DeclareLaunchArgument("seed", default_value="0", description="first scene; the service reset goes to the next"),
     DeclareLaunchArgument("episodes", default_value="0", description="run this many episodes and end; 0: until Ctrl-C"),
     DeclareLaunchArgument("seed_start", default_value="0", description="episode i uses seed seed_start + i"),
@@ -46,7 +49,7 @@ ARGUMENTS = [
         description="true: discover other machines; false: this one only",
     ),
 ]
-OPTIONS = ("task", "arm", "image_size", "seed", "episodes", "seed_start", "results", "video_dir")
+OPTIONS = ("task", "arm", "image_size", "observe", "seed", "episodes", "seed_start", "results", "video_dir")
 PASSED_ON = ("bundle", "arm", "stats", "namespace", "python", "network")
 
 

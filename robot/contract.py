@@ -284,8 +284,7 @@ def _proprio_problems(contract: Contract) -> Iterator[str]:
     for entry in contract.proprio:
         known = PROPRIO.get(entry.name)
         if known is None:
-            yield f"arms have no proprioception {entry.name!r}, only {', '.join(PROPRIO)}"
-            continue
+            continue  # a profile says whether its ``states`` have it
         wanted = (known.size or contract.joints or entry.size, known.unit, known.frame)
         if wanted != (entry.size, entry.unit, entry.frame):
             size, unit, frame = wanted

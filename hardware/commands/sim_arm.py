@@ -40,6 +40,13 @@ def parser() -> argparse.ArgumentParser:
         help="height and width of every camera in pixels, as the policy was trained with (default: %(default)s)",
     )
     add(
+        "--observe",
+        default="",
+        metavar="WHAT",
+        help="states: the arm says where its scene's objects are and sends no pictures, for a policy that was trained "
+        "with task.observe=states; of the kitchen's tasks (default: pictures)",
+    )
+    add(
         "--camera-noise",
         type=int,
         default=0,
@@ -120,6 +127,7 @@ def main(argv: list[str] | None = None) -> int:
         video_dir=args.video_dir,
         command_timeout_s=args.command_timeout,
         image_size=args.image_size,
+        observe=args.observe,
         camera_noise=args.camera_noise,
         camera_fps=args.camera_fps,
         bus=args.bus,

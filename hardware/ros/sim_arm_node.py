@@ -2,7 +2,8 @@
 does.
 
 Out: one image per camera, of the size and type that the profile says; PoseStamped and JointState at 50 Hz or the
-driver's rate, a pose also at each picture and with its stamp; ``~/episode`` (JSON), ``~/tip`` (where the arm truly is,
+driver's rate, a pose also at each picture and with its stamp; where the scene is observed by true states, a JointState
+of each of the profile's ``states``; ``~/episode`` (JSON), ``~/tip`` (where the arm truly is,
 PoseStamped), and the contract of the scene, latched, where the profile names a topic for it.
 ``~/misbehave`` (std_msgs/String, JSON) makes a sensor fail on purpose (``hardware/simulated/misbehave.py``).
 In: targets of the contract's kind of action (PoseStamped, JointTrajectory or Float64MultiArray) and the gripper's in
@@ -82,7 +83,8 @@ class SimArmNode(Node):
         from sim.envs.task_world import build_world
 
         check_task(options.task)
-        task = configured_task(TaskConfig(options.task, options.image_size, arm=self.arm_profile.arm))
+        seen = {"observe": options.observe} if options.observe else {"image_size": options.image_size}
+        task = configured_task(TaskConfig(options.task, arm=self.arm_profile.arm, **seen))
         self.arm_profile.require_contract(task.contract)
         world = build_world(task, fits={name: source.fit for name, source in self.arm_profile.cameras.items()})
         self._names = names = self._named(world.joint_state()[0])
@@ -154,6 +156,13 @@ class SimArmNode(Node):
         behind_bus = self.options.bus is not None  # then its driver says what it measures, and hears commands
         states = {source.topic for source in (arm.gripper_state, arm.joint_state) if source and not behind_bus}
         self._joints = [self.create_publisher(JointState, topic, 10) for topic in sorted(states)]
+        known = set(self._names)  # the arm's own joints are said anyhow
+        names = [p.name for p in self.arm.world.contract.proprio if p.name in arm.states]
+        self._states = {
+            name: self.create_publisher(JointState, arm.states[name].topic, 10)
+            for name in names
+            if not known.issuperset(arm.states[name].joints)
+        }
         self._episode = self.create_publisher(String, "~/episode", 10)
         self._tip = self.create_publisher(PoseStamped, "~/tip", 10)
         if arm.contract:
@@ -295,6 +304,11 @@ class SimArmNode(Node):
             joints.position, joints.velocity, joints.effort = ([float(c[i]) for i in order] for c in columns)
             for publisher in self._joints:
                 publisher.publish(joints)
+            for name, publisher in self._states.items():
+                values = JointState(name=list(self.arm_profile.states[name].joints))
+                set_stamp(values.header, state.stamp_ns)
+                values.position = state.states[name].tolist()
+                publisher.publish(values)
         if (due or exposed) and self._pose:
             pose = PoseStamped()
             set_stamp(pose.header, state.stamp_ns, self.arm_profile.base_frame)

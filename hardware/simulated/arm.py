@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from hardware.simulated.episodes import Episodes
-from robot.actions import JOINT_VELOCITY, Target
+from robot.actions import JOINT_VELOCITY, PROPRIO, Target
 from robot.stats import AFTER_STEPS
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class ArmState:
     joint_position: np.ndarray  # (joints and fingers,) rad and m
     joint_velocity: np.ndarray
     joint_effort: np.ndarray
+    states: Mapping[str, np.ndarray] = field(default_factory=dict)  # what else the contract observes, by its names
 
 
 class Listener(Protocol):
@@ -83,6 +84,7 @@ class SimArm:
         self.failure: BaseException | None = None
         self.ended = threading.Event()  # set when the episodes are done, or a thread failed
         self.frames: list[np.ndarray] | None = None  # images of the episode in progress, side by side, when filming
+        self._states = [p.name for p in world.contract.proprio if p.name not in PROPRIO]
         self._lock = threading.RLock()  # guards the world and the fields below
         self._gripper = -1.0
         self._moving: Target | None = None  # joint velocities that are being followed
@@ -245,7 +247,12 @@ class SimArm:
     def _state(self, stamp_ns: int) -> ArmState:
         position, quaternion = self.world.eef_pose()
         names, angles, velocity, effort = self.world.joint_state()
-        return ArmState(stamp_ns, position, quaternion, names, angles, velocity, effort)
+        states = (
+            {name: value for name, value in self.world.proprio().items() if name in self._states}
+            if self._states
+            else {}
+        )
+        return ArmState(stamp_ns, position, quaternion, names, angles, velocity, effort, states)
 
     def _expose(self) -> None:
         """Take a picture: the state now, to be drawn by the camera thread."""
@@ -308,6 +315,7 @@ class Options:
     video_dir: Path | None
     command_timeout_s: float
     image_size: int = 64
+    observe: str = ""  # of a task that can be observed in several ways; empty: as it is by itself
     bus: Path | None = None  # link to the port of an emulated bus, behind which the arm is then
     bus_calibration: Path | None = None
     camera_noise: int = 0  # of 255: pictures differ by up to so much from what is drawn, as a sensor's do

@@ -1,9 +1,9 @@
 """What an operator's device says: the same few numbers from a page, a terminal or a file, and how long they count.
 
 An ``Input`` is a velocity in a frame that the operator chose, or how far a target was dragged, and whether the device
-is held. A device must say that it is held at 20 Hz or more: after ``LATE_S`` of silence a motion waits for it, and after
-``SILENCE_S`` it has let go. Of inputs that pile up on the way the newest counts, and one that was on its way for longer
-than ``SILENCE_S`` does not.
+is held. A device must say that it is held at 20 Hz or more: after ``LATE_S`` of silence a motion waits for it, after
+``SILENCE_S`` it has let go. Of inputs that pile up on the way the newest counts, and one that was on its way for
+longer than ``SILENCE_S`` does not.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from robot.profile.topics import (
     JointPositionTopic,
     JointStateTopic,
     JointVelocityTopic,
+    NamedStateTopic,
     PoseTopic,
 )
 
@@ -56,6 +57,7 @@ class ArmProfile:
     # what it measures beside cameras and gripper
     eef_pose: PoseTopic | None = None  # pose of the point between the finger tips
     joint_state: JointStateTopic | None = None
+    states: Mapping[str, NamedStateTopic] = field(default_factory=dict)  # contract name -> whatever else is observed
     # what it can be told; a policy uses the one that its kind of action needs
     target_pose: PoseTopic | None = None  # header.stamp is that of the observation it answers
     target_joint_position: JointPositionTopic | None = None
@@ -86,6 +88,8 @@ class ArmProfile:
                 f"arm profile {self.name!r}: it must have at least one of {', '.join(OUTPUTS.values())}"
             )
         self._each_camera(lambda name, fit: None)
+        if taken := {*self.states} & {*PROPRIO, *self.cameras}:
+            raise PixelarmError(f"arm profile {self.name!r}: {', '.join(taken)} has a key of its own, and is no state")
         norm = sum(v * v for v in self.home_xyzw) if self.home_xyzw else 1.0
         if (self.home_xyzw is not None and len(self.home_xyzw) != 4) or abs(norm - 1.0) > 1e-6:
             raise PixelarmError(f"home_xyzw must be a unit quaternion x, y, z, w, got {self.home_xyzw}")
@@ -158,7 +162,7 @@ class ArmProfile:
 
     @property
     def proprio(self) -> dict[str, int]:
-        """The proprioception that this arm measures, and the size of each field."""
+        """What is observed beside pictures, and the size of each field."""
         pose = self.eef_pose or (self.joint_state if self.kinematics else None)
         sources: dict[str, Any] = {
             "eef_pos": pose,
@@ -166,7 +170,8 @@ class ArmProfile:
             "gripper_opening": self.gripper_state,
         }
         sources |= {"joint_pos": self.joint_state, "joint_vel": self.joint_state}
-        return {name: PROPRIO[name].size or len(self.joint_names) for name, source in sources.items() if source}
+        sizes = {name: PROPRIO[name].size or len(self.joint_names) for name, source in sources.items() if source}
+        return sizes | {name: len(state.joints) for name, state in self.states.items()}
 
     def require_contract(self, contract: Contract) -> None:
         """Raise PixelarmError unless this arm can feed and follow a policy of ``contract``; every gap is named."""

@@ -62,6 +62,19 @@ class JointStateTopic:
 
 
 @dataclass(frozen=True)
+class NamedStateTopic:
+    """A sensor_msgs/JointState whose positions are one observation, by the names of ``joints`` and in their order: what
+    else is measured, or estimated from pictures by somebody else."""
+
+    topic: str
+    joints: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.joints or len(set(self.joints)) < len(self.joints):
+            raise PixelarmError(f"states: joints must be names, none twice, got {list(self.joints)}")
+
+
+@dataclass(frozen=True)
 class JointPositionTopic:
     """Where a position (rad) for each of ``joint_names`` goes.
 

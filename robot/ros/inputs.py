@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ class Subscribe(Protocol):
 
 
 class StateInputs:
-    """What an arm measures of itself, by the names of ``robot.actions.PROPRIO``."""
+    """What is measured beside pictures, by the names of ``robot.actions.PROPRIO`` and of the profile's ``states``."""
 
     def __init__(
         self,
@@ -58,6 +58,9 @@ class StateInputs:
             readers.setdefault(arm.gripper_state.topic, []).append(self.on_gripper)
         if arm.joint_state and (self._chain or self._wanted("joint_pos", "joint_vel")):
             readers.setdefault(arm.joint_state.topic, []).append(self.on_joints)
+        for name in self._wanted(*arm.states):
+            state = arm.states[name]
+            readers.setdefault(state.topic, []).append(partial(self.on_state, name, state.joints))
         for topic, found in readers.items():
             subscribe(JointState, topic, partial(_each, found), 10)
 
@@ -103,6 +106,15 @@ class StateInputs:
                 self._fault((name,), f"joint states of the arm, {name}: {error}")
         if self._chain is not None:
             self._on_tip(self._chain, message)
+
+    def on_state(self, name: str, joints: Sequence[str], message: JointState) -> None:
+        """One of the profile's ``states``, by name."""
+        if not set(joints) & set(message.name):
+            return
+        try:
+            self._put(message.header.stamp, {name: messages.by_name(message.name, message.position, joints)})
+        except PixelarmError as error:
+            self._fault((name,), f"{name}: {error}")
 
     def _on_tip(self, chain: Chain, message: JointState) -> None:
         try:

@@ -311,9 +311,8 @@ class PolicyNode(LifecycleNode):
             self.loop.put_contract(messages.from_contract(message))
         except PixelarmError as error:
             wanted = self.loop.contract
-            command = (
-                f"pixelarm sim-arm --task {wanted.task} --image-size {wanted.cameras[0].height} --arm {self.arm.name}"
-            )
+            seen = f"--image-size {wanted.cameras[0].height}" if wanted.cameras else "--observe states"
+            command = f"pixelarm sim-arm --task {wanted.task} {seen} --arm {self.arm.name}"
             self._unfit = (
                 f"{error}\nstart the arm as the policy was trained ({command}), or deploy a bundle made for this arm"
             )

@@ -49,6 +49,10 @@ def policy_streams(arm: ArmProfile, contract: Contract, enable: bool) -> list[St
         carried, source = tuple(name for name in wanted if name in fields), getattr(arm, key)
         if carried and source is not None:
             found.append(Stream(", ".join(carried), source.topic, kind, carried, key=key))
+    for name in wanted:
+        if name in arm.states:
+            kind = "sensor_msgs/msg/JointState"
+            found.append(Stream(name, arm.states[name].topic, kind, (name,), key=f"states.{name}"))
     if arm.contract:
         kind = "std_msgs/msg/String"
         found.append(Stream("contract of the arm", arm.contract.topic, kind, (), True, True, key="contract"))

@@ -58,7 +58,7 @@ def policy(
 
 
 @contextmanager
-def nodes(path: Path, task: str, arm: str) -> Iterator[tuple[Any, Any]]:
+def nodes(path: Path, task: str, arm: str, **options: Any) -> Iterator[tuple[Any, Any]]:
     """The policy's node and the simulated arm's, spinning."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
@@ -71,7 +71,7 @@ def nodes(path: Path, task: str, arm: str) -> Iterator[tuple[Any, Any]]:
     made: list[Any] = []
     executor = SingleThreadedExecutor()
     try:
-        made.append(SimArmNode(Options(task, arm, 0, 0, 0, None, None, 0.5)))
+        made.append(SimArmNode(Options(task, arm, 0, 0, 0, None, None, 0.5, **options)))
         made.append(PolicyNode({"bundle": str(path), "profile": arm, "autostart": True}))
         for node in made:
             executor.add_node(node)
@@ -112,6 +112,24 @@ def test_joint_velocities_lead_the_kitchens_arm_to_a_goal_and_end_with_the_polic
         assert until(
             lambda: any(not np.any(velocities) for velocities in followed)
         )  # zeros, not the last velocities again
+
+
+def test_a_policy_of_true_states_drives_the_kitchens_arm(tmp_path: Path) -> None:
+    from sim.tasks.kitchen import Kitchen
+
+    goal = np.array([0.4, -1.5, 1.6, -2.2, 0.3, 0.9, 1.4])
+    contract = Kitchen(("kettle",), observe="states").contract
+    path = policy(tmp_path, contract, "joint_pos", -3.0, 3.0 * goal, (1.0,))
+    with nodes(path, "kitchen_kettle", "sim_kitchen", observe="states") as (driving, arm):
+        world = arm.world
+        assert until(lambda: np.abs(world.data.qpos[world.arm.qpos] - goal).max() < 0.02)
+        with arm._lock:
+            world.data.qpos[world.object_qpos[-7]] += 0.02  # the kettle, along x
+        kettle = lambda: driving.loop.mailbox.last.values["object_state"]  # noqa: E731
+        assert until(lambda: np.abs(kettle() - world.data.qpos[world.object_qpos]).max() < 0.002)
+        seen = driving.loop.mailbox.last.values
+        assert seen["object_state"].shape == (21,) and seen["finger_pos"].shape == (2,)
+        np.testing.assert_allclose(seen["finger_pos"], world.data.qpos[world.arm.finger_qpos], atol=0.005)
 
 
 def test_a_yaw_turns_the_hand_and_keeps_it_upright(tmp_path: Path) -> None:

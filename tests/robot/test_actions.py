@@ -162,12 +162,8 @@ def test_a_contract_for_an_arm_is_taken() -> None:
             "'joint_pos' has 2 numbers in rad, frame 'joint', not 3 numbers in rad",
         ),
         (contract(proprio=(Proprio("joint_pos", 2, "deg", "joint"),)), "in rad, frame 'joint', not 2 numbers in deg"),
-        (
-            contract(proprio=(*contract().proprio, Proprio("mood", 1, "1", "base"))),
-            "no proprioception 'mood', only eef_pos",
-        ),
     ],
-    ids=["kind", "unit", "pose", "needs", "joints", "degrees", "unknown"],
+    ids=["kind", "unit", "pose", "needs", "joints", "degrees"],
 )
 def test_a_contract_that_no_arm_can_follow_is_refused_in_words(wrong: Contract, words: str) -> None:
     with pytest.raises(PixelarmError, match=f"the contract of 'toy' is not one for an arm: .*{words}"):

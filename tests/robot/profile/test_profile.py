@@ -227,6 +227,31 @@ def test_an_arm_without_a_pose_offers_none() -> None:
         changed(eef_pose=None).require_contract(contract())
 
 
+def test_what_else_is_observed_comes_from_the_profiles_states() -> None:
+    wanted = dataclasses.replace(contract(), proprio=(*contract().proprio, Proprio("mood", 2, "1", "base")))
+    with pytest.raises(PixelarmError, match="but the policy needs also: 'mood' with 2 numbers"):
+        changed().require_contract(wanted)
+    with pytest.raises(PixelarmError, match="but the policy needs also: 'mood' with 2 numbers"):
+        changed(states={"mood": {"topic": "moods", "joints": ["joy"]}}).require_contract(wanted)
+    arm = changed(states={"mood": {"topic": "moods", "joints": ["joy", "fear"]}})
+    arm.require_contract(wanted)
+    assert arm.proprio["mood"] == 2
+
+
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        ({"joint_pos": {"topic": "a", "joints": ["b"]}}, "joint_pos has a key of its own"),
+        ({"mood": {"topic": "a", "joints": ["b", "b"]}}, "joints must be names, none twice"),
+        ({"mood": {"topic": "a", "joints": []}}, "joints must be names, none twice"),
+        ({"mood": {"topic": "a"}}, "lacks: joints"),
+    ],
+)
+def test_states_that_make_no_sense_are_refused(states: dict[str, Any], words: str) -> None:
+    with pytest.raises(PixelarmError, match=words):
+        changed(states=states)
+
+
 def test_a_contract_that_is_not_one_for_an_arm_is_refused() -> None:
     with pytest.raises(PixelarmError, match="no arm takes 'normalized' actions"):
         changed().require_contract(
