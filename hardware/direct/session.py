@@ -135,7 +135,7 @@ class Session:
         self.arbiter.stop()
         time.sleep(2 * self.arm.arbiter.period_s)
         until = time.monotonic() + 1.0
-        while not self.arbiter.limits.resting and time.monotonic() < until:
+        while not self.arbiter.rests and time.monotonic() < until:
             time.sleep(self.arm.arbiter.period_s)
         self._running = False
         self._thread.join(timeout=2.0)

@@ -298,7 +298,7 @@ class TeleopNode(Node):
     def _tick(self) -> None:
         held, target = self.teleop.tick()
         self._deadman.publish(Bool(data=held))
-        self._record_step(held)
+        self._record_step(held and target is not None)  # while the arm waits for a late device nobody moves it
         if held and target is None:
             self._to_arbiter.hold(self.teleop.words)
         if target is not None:

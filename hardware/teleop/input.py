@@ -20,7 +20,7 @@ from robot.arbiter.sources import Deadman
 from robot.errors import PixelarmError
 
 SILENCE_S = 0.15
-LATE_S = 0.08  # from there on a motion waits: a message of 20 Hz is lost, or will be very late
+LATE_S = 0.08  # from there on a motion waits: a message of 20 Hz is 30 ms late
 BASE, FACING, TOOL = "base", "facing", "tool"
 FRAMES: dict[str, str] = {
     BASE: "of the arm's base: seen from behind the arm, forward is away",

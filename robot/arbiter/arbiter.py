@@ -32,6 +32,7 @@ from robot.control.rules import LATCH_ANEW, Stop
 from robot.control.timing import Clock
 from robot.profile.arbitration import ArbiterConfig
 
+PATIENCE_S = 0.15  # of a hold that a policy asked for, before an arm is braked
 LOST_AFTER = 10.0  # times its silence_s: then a silent commander has lost command
 
 
@@ -169,6 +170,12 @@ class Arbiter:
             if self.mode != FAULT and not untouched:
                 self._enter(FAULT, rule, words)
 
+    @property
+    def rests(self) -> bool:
+        """The arm was told to come to rest, and has been told the whole way there."""
+        with self._lock:
+            return self._told.rests
+
     # ------------------------------------------------------------------------------------------------------- orders
     def drive(self, mode: str) -> str:
         """Give command to ``policy`` or ``teleop``, or ``reset`` the arm; returns why not, or an empty string."""
@@ -197,7 +204,7 @@ class Arbiter:
         with self._lock:
             if self.mode != FAULT:
                 return ""
-            refusal = self._unready() or ("" if self._told.rests else "the arm is still coming to rest")
+            refusal = self._unready() or ("" if self.rests else "the arm is still coming to rest")
             if not refusal:
                 self._told.forget()
                 self._enter(IDLE, "idle", "the fault was cleared")
@@ -351,7 +358,10 @@ class Arbiter:
             return
         fresh = self.state.stopped(self.config.state_age_s, self.config.state_lost_s, now_s) is None
         # a driver that goes on after a protective stop goes where it was told last: tell it to stay
-        target = self._told.hold(fresh, stay="driver" in causes, at_once="estop" in causes)
+        stay, at_once = "driver" in causes, "estop" in causes
+        # a policy that has no answer for a moment goes on in the next one: braking each time would not let it
+        patience_s = PATIENCE_S if self.mode == POLICY and stop.rule == "source_holds" else 0.0
+        target = self._told.hold(now_s, fresh, stay, at_once, patience_s)
         if target is not None:
             self._publish(target, self._stamp_ns, True)
 

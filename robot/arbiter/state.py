@@ -17,6 +17,8 @@ JUMPS = {"eef_pos": 0.1, "joint_pos": 0.3}  # m and rad, further than any arm go
 CONFIRMED = 5  # messages in a row that say the same new place: then the arm, or what is said of it, really is another
 NEEDS = {POSE: ("eef_pos", "eef_quat")}  # kind of target -> proprioception; of joints it is joint_pos
 TRAIL_NS = 15_000_000  # a velocity is of so long: states that come each millisecond differ by their noise
+SELDOM_NS = 90_000_000  # and no longer: two states further apart say no velocity
+FASTEST = {"eef_pos": 3.0, "joint_pos": 10.0}  # m/s and rad/s; what is faster was set down elsewhere
 
 
 def needed(kind: str) -> tuple[str, ...]:
@@ -51,12 +53,14 @@ class State:
         self._values[name], self._stamps[name], self._heard_s[name] = value, stamp_ns, now_s
         self.fault = ""
         if name == self.names[0]:
-            self._remember(value, stamp_ns)
+            self._remember(name, value, stamp_ns)
 
-    def _remember(self, value: np.ndarray, stamp_ns: int) -> None:
+    def _remember(self, name: str, value: np.ndarray, stamp_ns: int) -> None:
         trail = self._trail
-        if trail and (trail[-1][0] >= stamp_ns or trail[-1][1].shape != value.shape):
-            trail.clear()
+        if trail:
+            passed_s, step = 1e-9 * (stamp_ns - trail[-1][0]), value - trail[-1][1]
+            if passed_s <= 0.0 or np.linalg.norm(step) > FASTEST.get(name, np.inf) * passed_s:
+                trail.clear()
         trail.append((stamp_ns, value))
         while len(trail) > 2 and stamp_ns - trail[1][0] >= TRAIL_NS:
             trail.popleft()
@@ -91,11 +95,13 @@ class State:
         return Reference.of(self._values)
 
     @property
-    def velocity(self) -> tuple[np.ndarray, float]:
-        """Of the end effector, (3,) m/s, where a pose is needed; else of the joints, (J,) rad/s. And when it was
-        measured, s on the arm's clock. Zeros before the second value."""
+    def motion(self) -> tuple[np.ndarray, float] | None:
+        """The velocity of the end effector, ``(3,)`` m/s, where a pose is needed, else of the joints, ``(J,)`` rad/s;
+        and when it was measured, s on the arm's clock. None: states have come too seldom."""
+        if len(self._trail) < 2 or self._trail[-1][0] - self._trail[0][0] > SELDOM_NS:
+            return None
         (before_ns, before), (now_ns, now) = self._trail[0], self._trail[-1]
-        return (now - before) / max(1e-9 * (now_ns - before_ns), 1e-9), 1e-9 * now_ns
+        return (now - before) / (1e-9 * (now_ns - before_ns)), 1e-9 * now_ns
 
     def target(self, kind: str, gripper: float) -> Target:
         """The target that leaves the arm where it is."""

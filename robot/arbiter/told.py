@@ -11,6 +11,7 @@ from robot.control.limits import Limits
 from robot.control.limits.motion import JOINTS, POSITION, ROTATION
 from robot.profile.arbitration import ArbiterConfig
 
+TILT_RAD = 0.02  # of its last target's rotation a hand that is braked keeps: that may be what holds it up
 MOVED_M, MOVED_RAD = 2 * LEASH_M, 2 * LEASH_RAD  # from the last target to where the arm is: it was moved, or reset
 
 
@@ -23,23 +24,25 @@ class Told:
         self.gripper = -1.0
         self.anew = False  # the arm may have been moved since: what comes next begins where it is
         self.holding = True  # nothing has moved it since the last hold
+        self._since_s, self._tried = 0.0, True  # when this hold began, and whether it has begun to brake
         poses = kind == POSE and not limits.brakes
         self._brake = Brake(config.lag_s) if poses and config.lag_s is not None else None
 
     def sent(self, target: Target) -> None:
         """A command that is no hold."""
         self.last, self.gripper, self.anew, self.holding = target, target.gripper, False, False
-        if self._brake:
-            self._brake.end()
+        self._let_go()
+        self._tried = self._brake is None
 
     def forget(self) -> None:
         """The arm may stand anywhere. Its gripper is told what it was told, or it would drop what it holds."""
         self.last = None
+        self._let_go()
 
     @property
     def rests(self) -> bool:
         """The arm was told to come to rest, and has been told the whole way there."""
-        return self.last is None or (self.holding and self._limits.resting)
+        return self.last is None or (self.holding and self._limits.resting and not self._braking)
 
     @property
     def away(self) -> bool:
@@ -63,46 +66,69 @@ class Told:
     def stay(self) -> Target:
         """Told to stay where it is measured; what comes next begins there."""
         self.anew = True
-        return self._here()
+        self._let_go()
+        self.last = self._limits.hold(self._state.target(self._kind, self.gripper), at_once=True)
+        return self.last  # ``hold``: so that the limits know that it rests there
 
-    def _here(self) -> Target:
-        target = self._state.target(self._kind, self.gripper)
-        self.last = self._limits.hold(target, at_once=True)  # so that the limits know that it rests there
-        return self.last
+    @property
+    def _braking(self) -> bool:
+        return self._brake is not None and self._brake.on
 
-    def hold(self, fresh: bool, stay: bool, at_once: bool) -> Target | None:
+    def _let_go(self) -> None:
+        if self._brake is not None:
+            self._brake.end()
+            self._tried = True
+
+    def hold(self, now_s: float, fresh: bool, stay: bool, at_once: bool, patience_s: float = 0.0) -> Target | None:
         """The next target of a hold, None: say nothing.
 
         Args:
+            now_s: of a steady clock.
             fresh: what the arm measures is no older than ``state_age_s``.
             stay: tell it to stay where it is, whatever it was told before.
-            at_once: an emergency stop: no way to rest.
+            at_once: an emergency stop: no way to rest, and no brake.
+            patience_s: of a hold, before an arm that trails its target is braked.
         """
         if self.last is None:
             return None
         running, self.holding = not self.holding, True
-        if fresh and (stay or (not running and self._limits.resting and self.away)):
+        if running:
+            self._since_s = now_s
+        if at_once and self._braking:
             return self.stay()
-        if fresh and (braked := self._braked(running)):
+        if fresh and (stay or (not running and self._limits.resting and not self._braking and self.away)):
+            return self.stay()
+        patient = now_s - self._since_s < patience_s
+        if fresh and not patient and not at_once and (braked := self._braked(now_s)):
             return braked
         if not fresh and not running and self._limits.resting:
             return None  # a driver that comes back may find the arm elsewhere
         self.last = self._limits.hold(self._near(fresh) if running else self.last, at_once)
         return self.last
 
-    def _braked(self, running: bool) -> Target | None:
+    def _braked(self, now_s: float) -> Target | None:
         """The target while an arm that trails it comes to rest, None: it rests, or is not such an arm."""
-        brake, (velocity, at_s) = self._brake, self._state.velocity
-        here = self._state.reference.position
-        if brake is None or here is None or self.last is None or self.last.position is None:
+        brake, here, motion = self._brake, self._state.reference, self._state.motion
+        assert self.last is not None
+        if brake is None or here.position is None or here.rotation is None:
             return None
-        if running and brake.begin(velocity, at_s, self.last.position - here):
-            self._here()  # with the rotation that it has now
-        lead = brake.lead(velocity, at_s) if brake.on else None
+        if motion is None:  # it was set down elsewhere, or its states come too seldom
+            return self.stay() if brake.on else None
+        velocity, at_s = motion
+        if not self._tried:
+            self._tried = True
+            assert self.last.position is not None
+            if brake.begin(velocity, self.last.position - here.position, now_s) and self.last.rotation is not None:
+                rotation = ROTATION.towards(here.rotation, self.last.rotation, TILT_RAD)
+                self.last = self.last.replace(rotation=rotation)
+        if not brake.on:
+            return None
+        lead = brake.lead(velocity, at_s, now_s)
         if lead is not None:
             lead *= min(1.0, self._config.hold_m / max(float(np.linalg.norm(lead)), 1e-9))
-            self.last = self._limits.hold(self.last.replace(position=here + lead), at_once=True)
-        return self.last if brake.on or lead is not None else None
+            target = self._limits.contain(self.last.replace(position=here.position + lead), here)
+            self.last = self._limits.hold(target, at_once=True)
+        return self.last
 
     def _near(self, fresh: bool) -> Target:
         """The last target, or what of the way there is near the arm; see ``ArbiterConfig.hold_m``."""

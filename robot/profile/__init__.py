@@ -104,6 +104,11 @@ class ArmProfile:
                 f"arm profile {self.name!r}: a gripper_command with_joints needs target_joint_position as "
                 "float64_multi_array"
             )
+        if self.arbiter.lag_s is not None and self.target_pose is None:
+            raise PixelarmError(
+                f"arm profile {self.name!r}: arbiter.lag_s is of an arm that is led by poses, and the profile has no "
+                "target_pose: leave it out"
+            )
         if self.limits.min_height_m is not None and self.kinematics is None:
             raise PixelarmError(
                 f"arm profile {self.name!r}: limits.min_height_m needs the arm's kinematics: name their file with the "

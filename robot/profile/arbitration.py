@@ -70,9 +70,10 @@ class ArbiterConfig:
     # changes nothing
     hold_m: float = 0.02
     hold_rad: float = 0.1
-    # s by which the arm trails a pose that moves evenly (way behind / speed), for an arm led by a spring: impedance
-    # control, a soft position controller. A hold in the middle of a motion then brakes it (``robot.arbiter.brake``),
-    # unless there are limits of acceleration, by which a hold brakes anyhow. Not for a stiff arm, which would shake
+    # s by which the arm trails its target: the distance between target and hand at an even speed, over that speed.
+    # For arms led by a spring: impedance control, a soft position controller. A hold in the middle of a motion then
+    # brakes it (``robot.arbiter.brake``), unless limits of acceleration do. Not for a stiff arm, which would be thrown
+    # back once; and states must come faster than every half of it
     lag_s: float | None = None
     # an arm that stands still so far from its target for follow_s does not follow: targets begin anew where it is.
     # Leave both out for a compliant arm, which may press against something

@@ -337,7 +337,7 @@ class ArbiterNode(Node):
         """Bring the arm to rest, then fall silent; write the statistics."""
         self.arbiter.stop()
         end = time.monotonic() + 2.0
-        while self._thread.is_alive() and not self.arbiter.limits.resting and time.monotonic() < end:
+        while self._thread.is_alive() and not self.arbiter.rests and time.monotonic() < end:
             time.sleep(self.config.period_s)
         self._running = False
         self._thread.join(timeout=1.0)

@@ -44,6 +44,14 @@ class Braking(Protocol):
         """``held`` with the next value on the way from ``previous`` to rest; ``at_once``: rest now."""
 
 
+@runtime_checkable
+class Containing(Protocol):
+    """A filter that says where targets may be."""
+
+    def contain(self, target: Target, measured: Reference) -> Target:
+        """The nearest target that may be, or that is no further out than the arm is."""
+
+
 @dataclass
 class Limits:
     """The list, applied in order; the first ``Stop`` ends it."""
@@ -71,6 +79,14 @@ class Limits:
             if isinstance(limit, Braking):
                 held = limit.brake(held, previous, at_once)
         return held
+
+    def contain(self, target: Target, measured: Reference) -> Target:
+        """A target that a hold makes of what is measured, where targets may be. An arm that stands outside is not moved
+        further out, nor back in: nobody asked for that."""
+        for limit in self.filters:
+            if isinstance(limit, Containing):
+                target = limit.contain(target, measured)
+        return target
 
     @property
     def brakes(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robot import rotations
-from robot.actions import Target
+from robot.actions import Reference, Target
 from robot.control.limits.base import Context
 from robot.control.rules import Stop
 
@@ -78,6 +78,10 @@ class Reach:
             return target
         self.count += 1
         return target.replace(**{self.quantity.field: reached})
+
+    def contain(self, target: Target, measured: Reference) -> Target:
+        wanted, here = getattr(target, self.quantity.field), getattr(measured, self.quantity.field)
+        return target.replace(**{self.quantity.field: self.quantity.towards(here, wanted, self.distance)})
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robot.actions import Target
+from robot.actions import Reference, Target
 from robot.control.limits.base import Context
 from robot.control.rules import Stop
 
@@ -37,6 +37,11 @@ class Box:
             return target
         self.count += 1
         return target.replace(position=position)
+
+    def contain(self, target: Target, measured: Reference) -> Target:
+        assert target.position is not None and measured.position is not None
+        low, high = np.minimum(self.low, measured.position), np.maximum(self.high, measured.position)
+        return target.replace(position=np.clip(target.position, low, high))
 
 
 @dataclass

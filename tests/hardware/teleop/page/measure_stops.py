@@ -4,7 +4,8 @@ The simulated arm, its arbiter, the program and headless Chromium, as a user sta
 is let go, the page loses the focus, is hidden, hangs or is closed, or all processes of the browser are stopped, which a
 cut network looks like too: no word, and no end of the connection. The page itself says when it is hidden and when it
 hangs, since a browser takes its time until then. Two times are taken from there, of one clock: to the first command on
-the arm's topic that goes back, or does not go on, and to when the hand moves by no more than 5 mm/s.
+the arm's topic that goes back, and to when the hand moves by no more than 5 mm/s. A press that moved nothing, since the
+arm's state was late, is counted as refused.
 """
 
 from __future__ import annotations
@@ -93,11 +94,11 @@ async def one(tab: Tab, ears: Ears, event: Callable[[], Awaitable[Any]], code: s
     return None if found is None else (1e3 * found[0], 1e3 * found[1])
 
 
-async def measure(count: int) -> dict[str, list[tuple[float, float]]]:
-    ears, found = Ears(), dict[str, list[tuple[float, float]]]()
+async def measure(count: int) -> dict[str, list[tuple[float, float] | None]]:
+    ears, found = Ears(), dict[str, list[tuple[float, float] | None]]()
 
     def keep(name: str, times: tuple[float, float] | None) -> None:
-        found.setdefault(name, []).extend([] if times is None else [times])
+        found.setdefault(name, []).append(times)
         print(name, "refused" if times is None else [round(ms) for ms in times], flush=True)
 
     async with opened_page("--image-size", "64") as tab:
@@ -148,9 +149,10 @@ def main() -> None:
     found = asyncio.run(measure(args.count))
     print("| event | n | first command against the motion, p50 / max, ms | at rest, p50 / max, ms |\n|---|---|---|---|")
     for name, times in found.items():
-        if times:
-            cells = [f"{np.median(column):.0f} / {max(column):.0f}" for column in zip(*times)]
-            print(f"| {name} | {len(times)} | {' | '.join(cells)} |")
+        if moved := [t for t in times if t is not None]:
+            cells = [f"{np.median(column):.0f} / {max(column):.0f}" for column in zip(*moved)]
+            refused = f" ({len(times) - len(moved)} refused)" if len(moved) < len(times) else ""
+            print(f"| {name} | {len(moved)}{refused} | {' | '.join(cells)} |")
     about = {"git": git_commit(), **hardware(), "load": os.getloadavg()[0]}
     print(json.dumps(about))
     if args.out:
