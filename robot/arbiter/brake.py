@@ -10,7 +10,7 @@ What holds the arm up is kept: the distance across the motion, and of what lies 
 does not explain, up to ``SAG_M`` in all.
 
 The brake is taken off an arm that goes back faster than half as fast as it came, which is too stiff for it; and where
-states come too seldom to lead it.
+states come too seldom to lead it, until they come again.
 
 The shares were chosen in the simulation of the Panda, whose states are 50 Hz and 10 to 30 ms old. They scale with the
 lag, since a softer arm bears more delay.
@@ -42,6 +42,7 @@ class Brake:
     def __init__(self, lag_s: float) -> None:
         self._lag_s = lag_s
         self.on = False
+        self.lost = False  # taken off since no state came for too long; it may begin anew
         self._way, self._sag = np.zeros(3), np.zeros(3)  # m: since the stop began, as far as it is remembered
         self._first = np.zeros(3)  # m/s
         self._began_s = self._rested_s = 0.0  # steady clock
@@ -55,7 +56,7 @@ class Brake:
             now_s: of a steady clock.
         """
         speed = float(np.linalg.norm(velocity))
-        self.on = speed > MOVES_M_S
+        self.on, self.lost = speed > MOVES_M_S, False
         if self.on:
             self._way, self._first = np.zeros(3), velocity
             self._began_s = self._rested_s = self._heard_s = now_s
@@ -73,17 +74,18 @@ class Brake:
         seldom_s = SELDOM * self._lag_s
         new, seconds = at_s != self._at_s, at_s - self._at_s
         if not new:
-            self.on = now_s - self._heard_s <= seldom_s and now_s - self._began_s < LONGEST_S
+            self.lost = now_s - self._heard_s > seldom_s
+            self.on = not self.lost and now_s - self._began_s < LONGEST_S
             return None if self.on else self._sag
         goes_back = velocity @ self._first < -BACK * (self._first @ self._first)
-        jumps = np.isfinite(seconds) and not 0.0 < seconds <= seldom_s  # the first state is as old as it is
+        self.lost = bool(np.isfinite(seconds)) and not 0.0 < seconds <= seldom_s  # the first state is as old as it is
         self._at_s, self._heard_s = at_s, now_s
-        if np.isfinite(seconds) and not jumps:
+        if np.isfinite(seconds) and not self.lost:
             self._way = self._way * np.exp(-seconds / (FORGETS * self._lag_s)) + velocity * seconds
         if np.linalg.norm(velocity) > RESTS_M_S:
             self._rested_s = now_s
         rests = now_s - self._rested_s >= FOR_S or now_s - self._began_s >= LONGEST_S
-        self.on = not (goes_back or jumps or rests)
+        self.on = not (goes_back or self.lost or rests)
         back = DAMPER * self._lag_s * velocity + SPRING * self._way if self.on else np.zeros(3)
         return self._sag - back
 
@@ -95,5 +97,5 @@ class Brake:
 def _sag(unexplained: np.ndarray, along: np.ndarray) -> np.ndarray:
     """What of a lead holds the arm up: all of it across the motion, and along it what points up."""
     part = float(unexplained @ along) * along
-    kept = unexplained - part + (part if part[2] > 0.0 else 0.0)
+    kept = unexplained - part + [0.0, 0.0, max(0.0, part[2])]
     return kept * min(1.0, SAG_M / max(float(np.linalg.norm(kept)), 1e-9))

@@ -113,7 +113,10 @@ class Told:
         if brake is None or here.position is None or here.rotation is None:
             return None
         if motion is None:  # it was set down elsewhere, or its states come too seldom
-            return self.stay() if brake.on else None
+            if not brake.on:
+                return None
+            made, self._tried = self.stay(), False
+            return made
         velocity, at_s = motion
         if not self._tried:
             self._tried = True
@@ -124,6 +127,7 @@ class Told:
         if not brake.on:
             return None
         lead = brake.lead(velocity, at_s, now_s)
+        self._tried = not brake.lost
         if lead is not None:
             lead *= min(1.0, self._config.hold_m / max(float(np.linalg.norm(lead)), 1e-9))
             target = self._limits.contain(self.last.replace(position=here.position + lead), here)

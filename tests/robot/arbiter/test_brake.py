@@ -11,7 +11,7 @@ from arbiter_rig import HERE, LIMITS, SMOOTH, Rig, positions
 
 from robot.actions import JOINT_POSITION
 from robot.arbiter.arbiter import PATIENCE_S
-from robot.arbiter.brake import LONGEST_S, SAG_M
+from robot.arbiter.brake import LONGEST_S, SAG_M, Brake
 from robot.arbiter.modes import POLICY
 from robot.errors import PixelarmError
 from robot.profile import ArmProfile
@@ -129,6 +129,13 @@ def test_what_holds_the_arm_up_is_not_taken_from_it(way):
     assert lost < 0.25 * 8 * 0.004 and SAG_M >= 0.004
 
 
+def test_of_a_lead_along_the_motion_only_what_points_up_is_kept():
+    """The arm gathers speed, up a little: the lag does not explain its lead, and that is no sag."""
+    brake = Brake(0.16)
+    assert brake.begin(np.array([0.1, 0.0, 0.01]), np.array([0.03, 0.0, 0.003]), 0.0)
+    assert abs(brake._sag[0]) < 0.0003 and 0.0 < brake._sag[2] < 0.002
+
+
 def test_a_braked_target_stays_in_the_box():
     """The arm has just turned at the floor of its workspace, and is held as it goes up."""
     rig = SpringRig(0.16, 24.5)
@@ -211,6 +218,18 @@ def test_states_that_come_seldom_lead_no_arm():
     rig.drive(0.8, 0.3)
     rig.arbiter.stop()
     assert len(np.unique(positions(rig.run(0.6))[:, 0])) <= 2
+
+
+def test_after_a_gap_in_the_states_the_brake_goes_on():
+    """A machine that stood still for 0.12 s in the middle of a stop."""
+    rig = SpringRig(0.16, 24.5)
+    rig.drive(0.8, 0.3)
+    rig.arbiter.stop()
+    rig.run(0.02)
+    rig.sensing = False
+    rig.run(0.12)
+    rig.sensing = True
+    assert rig.rests_after_s() <= 0.3
 
 
 def test_a_clock_that_is_set_back_ends_the_stop():
