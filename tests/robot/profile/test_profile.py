@@ -175,13 +175,13 @@ def test_an_arm_takes_the_kinds_of_action_that_it_has_outputs_for() -> None:
     everything = {name for name, kind in KINDS.items() if kind.make}
     assert set(changed().kinds) == everything
     assert set(changed(home_xyzw=None).kinds) == everything - {"eef_delta_position_yaw"}
-    assert set(changed(target_pose=None).kinds) == {"joint_position", "joint_velocity"}
+    assert set(changed(target_pose=None, arbiter={}).kinds) == {"joint_position", "joint_velocity"}
     assert changed(target_joint_velocity=None).outputs.keys() == {POSE, JOINT_POSITION}
     assert "joint_velocity" not in ArmProfile.load(ARMS / "franka_crisp.yaml").kinds
 
 
 def test_a_kind_without_an_output_is_refused_with_those_that_there_are() -> None:
-    joints = changed(target_pose=None)
+    joints = changed(target_pose=None, arbiter={})
     with pytest.raises(
         PixelarmError,
         match="'sim_panda' takes joint_velocity, joint_position actions, .*eef_delta_position.*lacks the key "
