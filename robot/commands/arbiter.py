@@ -58,6 +58,7 @@ def main(argv: list[str]) -> int:
     runtime.settle_discovery(args.network)
     from robot.ros.arbiter_node import ArbiterNode
 
+    runtime.go_first()  # before ROS starts its threads
     return runtime.run(lambda: ArbiterNode(overrides), ros_args)
 
 

@@ -54,6 +54,9 @@ NOBODY = "nobody"
 QUIET = ("running", "released", IDLE, POLICY, TELEOP, INTERVENE, RESET)  # events that are no warning
 LATE_PERIODS = 3.0  # a tick later than this is an overrun
 
+FIRST = "goes before other processes"
+LIKE_OTHERS = "waits for a core as other processes do: raise this user's limit nice to -10 (how-to/deploy, a real arm)"
+
 
 class ArbiterNode(Node):
     """See the module text. ``done`` and ``exit_code`` are for ``robot.ros.runtime.run``."""
@@ -187,7 +190,7 @@ class ArbiterNode(Node):
         self.get_logger().info(
             f"arbiter of {self.arm.name}: {self.config.rate_hz:g} commands/s on {resolve(target)} and "
             f"{resolve(self.arm.gripper_command.topic)}{dry}; waits for {waits}; command is {self._give_to}'s; "
-            f"{runtime.where()}"
+            f"{runtime.where()}; {FIRST if runtime.goes_first() else LIKE_OTHERS}"
         )
         if not self.dry_run and not self.arm.verified:
             self.get_logger().warning(
@@ -356,6 +359,7 @@ class ArbiterNode(Node):
 def main(argv: list[str] | None = None) -> int:
     """``python -m robot.ros.arbiter_node --ros-args -p profile:=sim_panda ...``, as the launch files start it."""
     _, ros_args = runtime.split_ros_args(sys.argv[1:] if argv is None else argv)
+    runtime.go_first()
     return runtime.run(ArbiterNode, ros_args)
 
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.qos import QoSProfile
 
+NICE = -10  # of a process that must not wait for others: before all that is normal, and behind the system's own
 RANGE, OLD_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 
 
@@ -55,6 +57,17 @@ def settle_discovery(network: bool = False) -> None:
         os.environ[RANGE] = "SUBNET"
     elif not os.environ.get(RANGE) and not os.environ.get(OLD_RANGE):
         os.environ[RANGE] = "LOCALHOST"
+
+
+def go_first() -> None:
+    """Let this thread, and those that it starts from now on, go before others that want the same core, where the system
+    allows it: as root, or within the user's limit ``nice``."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, min(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+def goes_first() -> bool:
+    return os.getpriority(os.PRIO_PROCESS, 0) <= NICE
 
 
 def where() -> str:

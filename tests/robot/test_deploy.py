@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,3 +62,18 @@ def test_statistics_that_cannot_be_written_are_said_and_hide_nothing(tmp_path: P
     (tmp_path / "folder").mkdir()
     runtime.write_stats(node, str(tmp_path / "folder"), {"ticks": 1})
     assert node.exit_code == 2 and "the statistics are lost" in said[0] and "could not be written" in said[0]
+
+
+def priority(change: str) -> str:
+    code = f"import os; from robot.ros import runtime; {change}; runtime.go_first(); "
+    code += "print(os.getpriority(os.PRIO_PROCESS, 0), runtime.goes_first())"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_process_goes_first_where_it_may() -> None:
+    assert priority("pass") in ("-10 True", f"{os.getpriority(os.PRIO_PROCESS, 0)} False")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a process up to a user without rights")
+def test_a_user_without_the_limit_keeps_the_usual_priority() -> None:
+    assert priority("os.setuid(65534)") == f"{os.getpriority(os.PRIO_PROCESS, 0)} False"
