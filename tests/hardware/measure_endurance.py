@@ -3,7 +3,8 @@
 The simulated arm, `pixelarm deploy` and its arbiter run as a user would start them, with two cameras as the profile has
 them. A listener of its own notes when commands come on the arm's topic. ``--rate`` runs the policy at another rate than
 it was trained for, to see the times and not the skill: the scene's contract is changed alike. ``--busy`` adds processes
-that only count.
+that only count. A process of the arbiter's priority looks at the clock a hundred times a second: by what it is late
+(``machine_late_ms``) the machine itself stood still.
 """
 
 from __future__ import annotations
@@ -34,6 +35,20 @@ from robot.profile import ArmProfile  # noqa: E402
 from robot.provenance import git_commit, hardware  # noqa: E402
 
 BUSY = "while True: pass"
+WITNESS = """
+import json, signal, time
+from robot.ros import runtime
+
+runtime.go_first()
+late, due, on = [], time.monotonic(), [True]
+signal.signal(signal.SIGTERM, lambda *_: on.clear())
+while on:
+    due += 0.01
+    time.sleep(max(0.0, due - time.monotonic()))
+    late.append(1e3 * (time.monotonic() - due))
+    due = max(due, time.monotonic() - 0.01)
+print(json.dumps(late))
+"""
 
 
 def at_rate(contract: Contract, rate_hz: float) -> Contract:
@@ -95,6 +110,7 @@ def measure(path: Path, arm: str, minutes: float, rate_hz: float, busy: int) -> 
         this = [sys.executable, __file__, str(path), "--arm", arm, "--rate", str(rate_hz), "--simulate", str(results)]
         deploy = [sys.executable, "-m", "robot.cli", "deploy", str(made), "--arm", arm, "--stats", str(stats)]
         loops = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
+        witness = subprocess.Popen([sys.executable, "-c", WITNESS], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         arms = subprocess.Popen(this, cwd=ROOT)
         ear, policy = Ear(topic), subprocess.Popen(deploy, cwd=ROOT)
         try:
@@ -108,11 +124,15 @@ def measure(path: Path, arm: str, minutes: float, rate_hz: float, busy: int) -> 
                 process.wait(timeout=60.0)
             for process in loops:
                 process.kill()
+            witness.terminate()
+            machine = Samples()
+            for late_ms in json.loads(witness.communicate()[0]):
+                machine.add(late_ms)
         said = {name: value for name, value in json.loads(stats.read_text()).items() if name != "latency_samples_ms"}
         episodes = json.loads(results.read_text())["episodes"] if results.exists() else []
     return {
         "minutes": minutes, "rate_hz": rate_hz, "arm": arm, "busy_loops": busy, "ran_to_the_end": alive,
-        "between_commands_ms": ear.between.summary(), "deploy": said,
+        "between_commands_ms": ear.between.summary(), "machine_late_ms": machine.summary(), "deploy": said,
         "episodes": len(episodes), "success": sum(e["success_once"] for e in episodes),
         "bundle": card["recipe"], "load": os.getloadavg(), "git": git_commit(), "hardware": hardware(),
     }  # fmt: skip
