@@ -26,7 +26,7 @@ FOR_S = 0.2
 DAMPER = 0.8  # times the lag, s: of the velocity
 SPRING = 2.0  # of the way
 FORGETS = 0.8  # times the lag, s: the way that is so old counts 1/e
-SELDOM = 0.5  # times the lag, s: between two states
+SELDOM = 0.5  # times the lag, s: between two states, or since the last one
 SAG_M = 0.005
 BACK = 0.5  # of its first speed
 LONGEST_S = 0.6  # whatever moves an arm on for longer is no motion of its own
@@ -46,7 +46,11 @@ class Brake:
         self._way, self._sag = np.zeros(3), np.zeros(3)  # m: since the stop began, as far as it is remembered
         self._first = np.zeros(3)  # m/s
         self._began_s = self._rested_s = 0.0  # steady clock
-        self._heard_s = self._at_s = 0.0  # of the newest state: steady clock, and the arm's
+        self._at_s = 0.0  # of the newest state, the arm's clock
+
+    def too_old(self, age_s: float) -> bool:
+        """A state of this age says where the arm was, and not where it is."""
+        return age_s > SELDOM * self._lag_s
 
     def begin(self, velocity: np.ndarray, ahead: np.ndarray, now_s: float) -> bool:
         """Whether an arm with this velocity, ``(3,)`` m/s, moves: then the brake is on.
@@ -59,7 +63,7 @@ class Brake:
         self.on, self.lost = speed > MOVES_M_S, False
         if self.on:
             self._way, self._first = np.zeros(3), velocity
-            self._began_s = self._rested_s = self._heard_s = now_s
+            self._began_s = self._rested_s = now_s
             self._at_s = -np.inf
             self._sag = _sag(ahead - self._lag_s * velocity, velocity / speed)
         return self.on
@@ -71,15 +75,14 @@ class Brake:
             velocity: ``(3,)`` m/s, measured at ``at_s`` of the arm's clock.
             now_s: of a steady clock.
         """
-        seldom_s = SELDOM * self._lag_s
-        new, seconds = at_s != self._at_s, at_s - self._at_s
-        if not new:
-            self.lost = now_s - self._heard_s > seldom_s
-            self.on = not self.lost and now_s - self._began_s < LONGEST_S
-            return None if self.on else self._sag
+        seconds = at_s - self._at_s
+        if seconds == 0.0:
+            self.on = now_s - self._began_s < LONGEST_S
+            return None
         goes_back = velocity @ self._first < -BACK * (self._first @ self._first)
-        self.lost = bool(np.isfinite(seconds)) and not 0.0 < seconds <= seldom_s  # the first state is as old as it is
-        self._at_s, self._heard_s = at_s, now_s
+        # the first state is as old as it is
+        self.lost = bool(np.isfinite(seconds)) and (seconds < 0.0 or self.too_old(seconds))
+        self._at_s = at_s
         if np.isfinite(seconds) and not self.lost:
             self._way = self._way * np.exp(-seconds / (FORGETS * self._lag_s)) + velocity * seconds
         if np.linalg.norm(velocity) > RESTS_M_S:

@@ -112,6 +112,11 @@ class Told:
         assert self.last is not None
         if brake is None or here.position is None or here.rotation is None:
             return None
+        if brake.too_old(self._state.age_s(now_s)):  # to be led by; it may come again
+            if brake.on:
+                brake.end()
+                self._tried = False
+            return None
         if motion is None:  # it was set down elsewhere, or its states come too seldom
             if not brake.on:
                 return None

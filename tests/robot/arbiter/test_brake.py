@@ -264,6 +264,17 @@ def test_an_arm_whose_state_is_old_is_told_its_last_target():
     assert first.position == pytest.approx(last, abs=1e-9)
 
 
+def test_a_state_that_ended_leads_no_arm():
+    """The policy notices first, and asks for a hold; when the arm is to be braked, its last state is 0.2 s old."""
+    rig = SpringRig(0.16, 24.5)
+    rig.drive(0.8, 0.3)
+    rig.sensing = False
+    rig.run(0.05)
+    rig.arbiter.put_hold(POLICY, "the state is old")
+    told = positions(rig.run(0.2))
+    assert len(np.unique(told[:, 0])) == 1
+
+
 def test_an_arm_that_somebody_pushes_on_is_not_followed_for_long():
     rig = SpringRig(0.16, 24.5)
     rig.drive(0.8, 0.1)
