@@ -25,6 +25,7 @@ class Told:
         self.anew = False  # the arm may have been moved since: what comes next begins where it is
         self.holding = True  # nothing has moved it since the last hold
         self._since_s, self._tried = 0.0, True  # when this hold began, and whether it has begun to brake
+        self._interrupted = False  # since no state came for too long
         poses = kind == POSE and not limits.brakes
         self._brake = Brake(config.lag_s) if poses and config.lag_s is not None else None
 
@@ -77,7 +78,7 @@ class Told:
     def _let_go(self) -> None:
         if self._brake is not None:
             self._brake.end()
-            self._tried = True
+            self._tried, self._interrupted = True, False
 
     def hold(self, now_s: float, fresh: bool, stay: bool, at_once: bool, patience_s: float = 0.0) -> Target | None:
         """The next target of a hold, None: say nothing.
@@ -115,7 +116,7 @@ class Told:
         if brake.too_old(self._state.age_s(now_s)):  # to be led by; it may come again
             if brake.on:
                 brake.end()
-                self._tried = False
+                self._tried, self._interrupted = False, True
             return None
         if motion is None:  # it was set down elsewhere, or its states come too seldom
             if not brake.on:
@@ -129,8 +130,9 @@ class Told:
             if brake.begin(velocity, self.last.position - here.position, now_s) and self.last.rotation is not None:
                 rotation = ROTATION.towards(here.rotation, self.last.rotation, TILT_RAD)
                 self.last = self.last.replace(rotation=rotation)
-        if not brake.on:
-            return None
+        interrupted, self._interrupted = self._interrupted, False
+        if not brake.on:  # the target of a brake that was interrupted is behind the arm
+            return self.stay() if interrupted else None
         lead = brake.lead(velocity, at_s, now_s)
         self._tried = not brake.lost
         if lead is not None:

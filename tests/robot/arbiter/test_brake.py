@@ -229,7 +229,8 @@ def test_after_a_gap_in_the_states_the_brake_goes_on():
     rig.sensing = False
     rig.run(0.12)
     rig.sensing = True
-    assert rig.rests_after_s() <= 0.3
+    assert rig.rests_after_s() <= 0.2
+    assert rig.sent[-1][0].position[0] == pytest.approx(rig.position[0], abs=0.002)  # and not behind it
 
 
 def test_a_clock_that_is_set_back_ends_the_stop():
