@@ -83,6 +83,8 @@ def _require_together(args: argparse.Namespace) -> None:
     """Refuse options that another one would give a meaning to. Empty ones, and a seed of 0, come from launch files."""
     if args.bus_calibration and not args.bus:
         raise PixelarmError("--bus-calibration is the calibration of the servos behind --bus: give --bus LINK too")
+    if args.observe and (args.image_size != parser().get_default("image_size") or args.camera_noise or args.camera_fps):
+        raise PixelarmError(f"--observe {args.observe} sends no pictures: leave the options of pictures out")
     for name in ("results", "video_dir", "seed_start"):
         if getattr(args, name) and not args.episodes:
             raise PixelarmError(f"--{name.replace('_', '-')} is for episodes: give --episodes N too, or leave it out")

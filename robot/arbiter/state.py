@@ -18,7 +18,7 @@ CONFIRMED = 5  # messages in a row that say the same new place: then the arm, or
 NEEDS = {POSE: ("eef_pos", "eef_quat")}  # kind of target -> proprioception; of joints it is joint_pos
 TRAIL_NS = 15_000_000  # a velocity is of so long: states that come each millisecond differ by their noise
 SELDOM_NS = 90_000_000  # and no longer: two states further apart say no velocity
-FASTEST = {"eef_pos": 3.0, "joint_pos": 10.0}  # m/s and rad/s; what is faster was set down elsewhere
+FASTEST_M_S = 3.0  # what is faster was set down elsewhere
 
 
 def needed(kind: str) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class State:
         self.fault = ""  # why the last message could not be used
         self.jumped = ""  # a jump that was confirmed: words
         self._candidates: dict[str, tuple[np.ndarray, int]] = {}  # where it is said to have jumped, and how often
-        self._trail: deque[tuple[int, np.ndarray]] = deque()  # stamps and values of the first name
+        self._trail: deque[tuple[int, np.ndarray]] = deque()  # stamps and positions of the end effector
 
     def put(self, name: str, value: np.ndarray, stamp_ns: int, now_s: float) -> None:
         """A value that is not newer than the last counts as none: a stream that repeats itself is frozen. One that is
@@ -52,14 +52,14 @@ class State:
             return
         self._values[name], self._stamps[name], self._heard_s[name] = value, stamp_ns, now_s
         self.fault = ""
-        if name == self.names[0]:
-            self._remember(name, value, stamp_ns)
+        if name == "eef_pos":
+            self._remember(value, stamp_ns)
 
-    def _remember(self, name: str, value: np.ndarray, stamp_ns: int) -> None:
+    def _remember(self, value: np.ndarray, stamp_ns: int) -> None:
         trail = self._trail
         if trail:
             passed_s, step = 1e-9 * (stamp_ns - trail[-1][0]), value - trail[-1][1]
-            if passed_s <= 0.0 or np.linalg.norm(step) > FASTEST.get(name, np.inf) * passed_s:
+            if passed_s <= 0.0 or np.linalg.norm(step) > FASTEST_M_S * passed_s:
                 trail.clear()
         trail.append((stamp_ns, value))
         while len(trail) > 2 and stamp_ns - trail[1][0] >= TRAIL_NS:
@@ -96,8 +96,8 @@ class State:
 
     @property
     def motion(self) -> tuple[np.ndarray, float] | None:
-        """The velocity of the end effector, ``(3,)`` m/s, where a pose is needed, else of the joints, ``(J,)`` rad/s;
-        and when it was measured, s on the arm's clock. None: states have come too seldom."""
+        """The velocity of the end effector, ``(3,)`` m/s, and when it was measured, s on the arm's clock. None: it is
+        not measured, or states have come too seldom."""
         if len(self._trail) < 2 or self._trail[-1][0] - self._trail[0][0] > SELDOM_NS:
             return None
         (before_ns, before), (now_ns, now) = self._trail[0], self._trail[-1]
