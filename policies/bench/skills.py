@@ -1,7 +1,12 @@
 """``pixelarm bench skills``: a new kitchen task from ten demonstrations, by FIST and by what it is to be better than.
 
 Every learner is pretrained, adapted and played by the commands that a user has, on the same scenes. What is there
-already is used again, so a measurement that was interrupted goes on, and more seeds or learners can be added.
+already is used again, so a measurement that was interrupted goes on, and more seeds, learners, numbers of
+demonstrations or of updates can be added:
+
+    OUT/skills-EXPERIMENT-seed1/                       as of `pixelarm pretrain`
+    OUT/LEARNER-10demos-4000updates-seed1/             as of `pixelarm adapt` or `pixelarm train`, and score.npz
+    OUT/table.md, LEARNER.md, bench.json, reuse.png    what came of it
 """
 
 from __future__ import annotations
@@ -10,14 +15,14 @@ import argparse
 import io
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
 
+from policies.bench.skills_table import Cell, Results, compared, draw, needed
 from policies.config import TrainConfig
 from policies.evaluation.evaluate import EVAL_SEED, load_actor
 from policies.runs.checkpoint import ended, read_json
@@ -27,10 +32,9 @@ from policies.training.train import train
 from robot.dataset.episodes import episode_files, read_headers
 from robot.errors import PixelarmError, UnknownName
 from robot.files import require_folder, write_bytes, write_text
-from robot.stats import bootstrap_interval
 from sim.bench.harness import keep, one_thread, provenance
 from sim.envs.make import make_env_for
-from sim.kitchen.protocol import LIMITS, Score, score, table
+from sim.kitchen.protocol import Score, score, table
 from sim.kitchen.splits import PRETRAINING, TARGET, split_named
 
 ALONE, TUNED, AS_THEY_ARE = "alone", "tuned", "as they are"
@@ -61,7 +65,7 @@ LEARNERS: dict[str, Learner] = {
 
 @dataclass(frozen=True)
 class Study:
-    """What all learners of one split share."""
+    """What all learners of one split, one number of demonstrations and of updates share."""
 
     data: Path  # what `pixelarm data make kitchen` made
     out: Path
@@ -69,21 +73,31 @@ class Study:
     updates: dict[str, int]  # of pretraining, of fitting to the demonstrations alone, of fine-tuning
     episodes: int
 
+    def with_cell(self, cell: Cell) -> Study:
+        updates = {**self.updates, ALONE: cell.alone_updates, TUNED: cell.adapt_updates}
+        return replace(self, targets=cell.targets, updates=updates)
+
+    def fit_updates(self, name: str) -> int:
+        """Of a learner's last phase, with the demonstrations of the new task."""
+        return self.updates.get(LEARNERS[name].skills, 0)
+
     def policy(self, name: str, seed: int) -> Path:
         """The folder of a learner's policy, which is made if it is not there."""
-        learner, folder = LEARNERS[name], self.out / f"{name}-seed{seed}"
-        common = [*self._device, f"run={folder}", f"recipe.demos={self.targets}", *learner.options]
+        learner, updates = LEARNERS[name], self.fit_updates(name)
+        folder = self.out / f"{name}-{self.targets}demos-{updates}updates-seed{seed}"
+        common = [
+            *self._device, f"run={folder}", f"recipe.demos={self.targets}", f"recipe.fit_updates={updates}",
+            *learner.options,
+        ]  # fmt: skip
         if learner.skills == ALONE:
             contract = read_headers(self.data / TARGET)[0].contract
             cfg = compose_for(
                 contract,
-                [f"experiment={learner.experiment}", f"seed={seed}", f"demos={self.data / TARGET}",
-                 f"recipe.fit_updates={self.updates[ALONE]}", *common]
-            )  # fmt: skip
+                [f"experiment={learner.experiment}", f"seed={seed}", f"demos={self.data / TARGET}", *common],
+            )
         else:
             skills = self.skills(learner.experiment, seed)
-            updates = self.updates[TUNED] if learner.skills == TUNED else 0
-            cfg = adapting(skills, self.data / TARGET, seed, [*common, f"recipe.fit_updates={updates}"])
+            cfg = adapting(skills, self.data / TARGET, seed, common)
         if not done(cfg):
             cfg.resume = True
             train(cfg)
@@ -145,39 +159,6 @@ def done(cfg: TrainConfig) -> bool:
     return ended(folder)
 
 
-# --------------------------------------------------------------------------------------------------------------- tables
-def completed(scores: Sequence[Score], limit: int) -> np.ndarray:
-    """``(training seeds, scenes)`` completed subtasks at some step up to a limit, by FrankaKitchen's threshold."""
-    return np.stack([found.completed(limit, "ever", "loose").sum(axis=1) for found in scores]).astype(float)
-
-
-def compared(scores: dict[str, list[Score]]) -> str:
-    """All learners beside each other as Markdown; differences are of the same training seed and scene, in pairs."""
-    first = next(iter(scores))
-    one = scores[first][0]
-    subtasks = " | ".join(one.subtasks)
-    lines = [
-        f"completed of {len(one.subtasks)}, ever, within 0.3 of the goal; {len(scores[first])} training seeds, "
-        f"{len(one.seeds)} scenes each, 95 % bootstrap intervals; subtasks at {LIMITS[-1]} steps",
-        "",
-        f"| learner | at {LIMITS[0]} | at {LIMITS[1]} | minus {LEARNERS[first].words}, paired | {subtasks} |",
-        "|---|---|---|---|" + "---|" * len(one.subtasks),
-    ]
-    for name, found in scores.items():
-        cells = [_mean(completed(found, limit)) for limit in LIMITS]
-        cells.append(
-            "" if name == first else _mean(completed(found, LIMITS[-1]) - completed(scores[first], LIMITS[-1]))
-        )
-        rates = np.mean([s.completed(LIMITS[-1], "ever", "loose").mean(axis=0) for s in found], axis=0)
-        lines.append(f"| {LEARNERS[name].words} | {' | '.join([*cells, *(f'{rate:.2f}' for rate in rates)])} |")
-    return "\n".join(lines)
-
-
-def _mean(values: np.ndarray) -> str:
-    low, high = bootstrap_interval(list(values), resample_strata=len(values) > 1)
-    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
-
-
 # -------------------------------------------------------------------------------------------------------------- command
 def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
@@ -187,36 +168,65 @@ def main(argv: list[str]) -> int:
     for name in args.learners:
         if name not in LEARNERS:
             raise UnknownName("learner", name, LEARNERS)
-    for option in ("episodes", "targets", "pretrain_updates", "alone_updates", "adapt_updates"):
-        if getattr(args, option) < 1:
-            raise PixelarmError(f"--{option.replace('_', '-')} must be at least 1, got {getattr(args, option)}")
+    cells = cells_of(args)
     data, out = args.data or Path("runs") / args.split, args.out or Path("runs") / f"bench-skills-{args.split}"
-    there = len(episode_files(data / TARGET))
-    if not episode_files(data / PRETRAINING) or there < args.targets:
+    there, wanted = len(episode_files(data / TARGET)), max(args.targets)
+    if not episode_files(data / PRETRAINING) or there < wanted:
         raise PixelarmError(
-            f"{data} holds {there} of {args.targets} target demonstrations, or no pretraining data: pixelarm data make "
-            f"kitchen --split {args.split} --targets {args.targets} --out {data}"
+            f"{data} holds {there} of {wanted} target demonstrations, or no pretraining data: pixelarm data make "
+            f"kitchen --split {args.split} --targets {wanted} --out {data}"
         )
     require_folder(out)
     one_thread()
-    updates = {PRETRAINING: args.pretrain_updates, ALONE: args.alone_updates, TUNED: args.adapt_updates}
-    study = Study(data, out, args.targets, updates, args.episodes)
-    scores: dict[str, list[Score]] = {name: [] for name in args.learners}
+    study = Study(data, out, cells[0].targets, {PRETRAINING: args.pretrain_updates}, args.episodes)
+    found: Results = {cell: {name: [] for name in args.learners} for cell in cells}
     try:
         for seed in dict.fromkeys(args.seeds):
-            for name in scores:
-                scores[name].append(study.score(name, seed))
+            for cell, scores in found.items():
+                for name in scores:
+                    scores[name].append(study.with_cell(cell).score(name, seed))
     except KeyboardInterrupt:
         print(f"\ninterrupted; the same command goes on with what is in {out}", file=sys.stderr)
         raise
-    text = f"{args.split}: {compared(scores)}"
+    report(args.split, found, out, argv)
+    return 0
+
+
+def cells_of(args: argparse.Namespace) -> list[Cell]:
+    """Every number of demonstrations with every number of updates. Raises PixelarmError of numbers that make none."""
+    for option in ("episodes", "targets", "pretrain_updates", "alone_updates", "adapt_updates"):
+        given = getattr(args, option)
+        for value in given if isinstance(given, list) else [given]:
+            if value < 1:
+                raise PixelarmError(f"--{option.replace('_', '-')} must be at least 1, got {value}")
+    if len(args.alone_updates) != len(args.adapt_updates):
+        raise PixelarmError(
+            "--alone-updates and --adapt-updates are compared pair by pair, so they need equally many numbers; got "
+            f"{len(args.alone_updates)} and {len(args.adapt_updates)}"
+        )
+    pairs = zip(args.alone_updates, args.adapt_updates)
+    return list(dict.fromkeys(Cell(targets, *pair) for pair in pairs for targets in args.targets))
+
+
+def report(split: str, found: Results, out: Path, argv: list[str]) -> None:
+    """Print the tables, and keep them, the scores and a figure in ``out``."""
+    words = {name: LEARNERS[name].words for scores in found.values() for name in scores}
+    parts = [f"{split}, {cell.words}: {compared(scores, words)}" for cell, scores in found.items()]
+    if len(found) > 1:
+        alone = {name for name in words if LEARNERS[name].skills == ALONE}
+        parts.append(needed(found, words, alone))
+        draw(found, words, alone, out / "reuse.png")
+    text = "\n\n".join(parts)
     print(text)
     write_text(out / "table.md", text + "\n")
-    each = {name: [found.to_dict() for found in of] for name, of in scores.items()}
-    for name, of in scores.items():
-        write_text(out / f"{name}.md", table(of) + "\n")
+    each = [
+        {**asdict(cell), "learners": {name: [one.to_dict() for one in of] for name, of in scores.items()}}
+        for cell, scores in found.items()
+    ]
+    for name in words:
+        tables = [f"{cell.words}: {table(scores[name])}" for cell, scores in found.items()]
+        write_text(out / f"{name}.md", "\n\n".join(tables) + "\n")
     keep(out, {"suite": "skills", **provenance("pixelarm bench skills " + shlex.join(argv)), "scores": each})
-    return 0
 
 
 WHAT = """\
@@ -226,7 +236,10 @@ each learner from the first one, scene by scene.
 
 Repeat the command to go on after an interruption, or with more seeds and learners: what has ended is used again, and
 training goes on from its newest checkpoint (one every 500 updates). A learner whose scenes were not all played plays
-them again. Another number of updates or demonstrations, or other data, needs another --out."""
+them again. Other data, or another number of updates of pretraining, needs another --out.
+
+Several --targets, or several numbers of updates, make a table each, a figure (reuse.png), and a table of how many
+demonstrations and updates each learner needs to complete three subtasks of four."""
 EXAMPLES = """\
 It takes about 20 minutes of processor time for each training seed with the five default learners, so an hour for the
 default three seeds if one core is free; the second core is not used. Two to three times as long on a busy machine.
@@ -236,7 +249,8 @@ examples:
   pixelarm data make kitchen --split no-kettle --episodes 300 --out runs/no-kettle
   pixelarm bench skills --split no-kettle --seeds 1 --learners fist bc --episodes 5 --pretrain-updates 500 \\
       --alone-updates 500 --adapt-updates 500 --out runs/bench-skills-try
-  pixelarm bench skills --split no-kettle --seeds 1 2 3"""
+  pixelarm bench skills --split no-kettle --seeds 1 2 3
+  pixelarm bench skills --split no-kettle --seeds 1 2 3 --targets 1 2 5 10 --learners fist bc"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -263,18 +277,24 @@ def _parser() -> argparse.ArgumentParser:
         help="what to compare, the first one with each of the others (default: the first five below)",
     )
     parser.add_argument(
-        "--targets", type=int, metavar="N", default=10, help="demonstrations of the new task (default: 10)"
+        "--targets",
+        type=int,
+        nargs="+",
+        metavar="N",
+        default=[10],
+        help="demonstrations of the new task, the first ones of the data (default: 10)",
     )
     parser.add_argument("--episodes", type=int, metavar="N", default=50, help="test scenes (default: 50)")
     parser.add_argument(
         "--pretrain-updates", type=int, metavar="N", default=5000, help="of learning skills (default: 5000)"
     )
-    parser.add_argument(
-        "--alone-updates", type=int, metavar="N", default=5000, help="of learners without skills (default: 5000)"
-    )
-    parser.add_argument(
-        "--adapt-updates", type=int, metavar="N", default=4000, help="of fine-tuning skills (default: 4000)"
-    )
+    for option, default, what in (
+        ("--alone-updates", 5000, "of learners without skills"),
+        ("--adapt-updates", 4000, "of fine-tuning skills; as many numbers as --alone-updates has"),
+    ):
+        parser.add_argument(
+            option, type=int, nargs="+", metavar="N", default=[default], help=f"{what} (default: {default})"
+        )
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="of all runs and table.md (default: runs/bench-skills-SPLIT)"
     )
