@@ -31,15 +31,21 @@ def optimiser_options(algo: Any) -> OptimiserConfig:
 
 
 @dataclass
-class ImitationConfig(OptimiserConfig):
+class SightConfig(OptimiserConfig):
+    """How pictures are read, and how a policy is minimised. Neither is read where the contract has no cameras."""
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    augmentation: list[Any] = field(default_factory=list)  # of policies.augment.AUGMENTATIONS, in the order they apply
+
+
+@dataclass
+class ImitationConfig(SightConfig):
     """What the methods share: what the policy sees, what it answers, and how it is minimised."""
 
     family: str = ""  # of policies (policies/families.py)
     history: int = 1  # observations the policy sees, the newest last
     chunk: int = 8  # actions it answers with, one a control step
     execute: int = 1  # of them, how many are carried out before it is asked again
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)  # not read where the contract has no cameras
-    augmentation: list[Any] = field(default_factory=list)  # of policies.augment.AUGMENTATIONS, in the order they apply
     # half of each batch's rows have left and right swapped, pictures, positions and actions alike: for scenes, arms and
     # cameras that are symmetrical about the arm's x-z plane (policies/augment/mirror.py)
     mirror: bool = False

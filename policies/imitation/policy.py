@@ -10,7 +10,7 @@ from policies.augment import make_augmentation
 from policies.augment.mirror import Mirror
 from policies.data.batch import Batch
 from policies.data.windows import Windows
-from policies.imitation.config import ImitationConfig
+from policies.imitation.config import ImitationConfig, SightConfig
 from policies.imitation.normalizers import ActionNormalizer
 from policies.networks.encoder import PixelEncoder, Trunk
 from policies.networks.normalizers import ProprioNormalizer
@@ -27,7 +27,7 @@ class Eyes(nn.Module):
         size: of the features.
     """
 
-    def __init__(self, contract: Contract, cfg: ImitationConfig) -> None:
+    def __init__(self, contract: Contract, cfg: SightConfig) -> None:
         super().__init__()
         self.normalizer = ProprioNormalizer(contract)
         self.augmentation = make_augmentation(cfg.augmentation)
@@ -47,12 +47,17 @@ class Eyes(nn.Module):
 
     def forward(self, observations: Observation, generator: torch.Generator | None = None) -> torch.Tensor:
         """``(B, size)``; of pictures as they are, or with a ``generator`` of random views."""
-        proprio = self.normalizer(observations)
+        return self.join(observations, self.normalizer(observations), generator)
+
+    def join(
+        self, pictures: Observation, proprio: torch.Tensor, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """As ``forward``, of proprioception ``(B, n)`` that is normalised already."""
         if self.encoder is None or self.trunk is None:
             return proprio
         see = self.augmentation
         images = {
-            name: see.act(observations[name]) if generator is None else see.train(observations[name], generator)
+            name: see.act(pictures[name]) if generator is None else see.train(pictures[name], generator)
             for name in self.encoder.cameras
         }
         return self.trunk(self.encoder(self.encoder.stack(images)), proprio)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies.imitation.config import OptimiserConfig
+from policies.imitation.config import SightConfig
 
 DISTANCES = ("learned", "euclidean")
 
 
 @dataclass
-class FistConfig(OptimiserConfig):
+class FistConfig(SightConfig):
     """FIST (policies/skills/fist.py). It is asked at every control step, from one observation."""
 
     family: str = "fist"  # of policies (policies/families.py)
@@ -26,7 +26,7 @@ class FistConfig(OptimiserConfig):
     # policy acts; 0: as in the paper
     inverse_weight: float = 1.0
     # rad, standard deviation of what joint positions are displaced by in that term; the joint velocity of the label
-    # takes the displacement back within one control step. 0: as in the paper. Of joint velocities alone
+    # takes the displacement back within one control step. 0: as in the paper. Of joint velocities, without cameras
     nudge: float = 0.02
     # by which a looked-up state is held to be further away for each control step that its demonstration took from there
     # to its end: of states that are about as near, the one of the swifter demonstration. In the distance's own unit:

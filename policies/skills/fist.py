@@ -1,10 +1,13 @@
-"""FIST: few-shot imitation with skill transition models (Hakhamaneshi et al. 2021, arXiv 2107.08981), from states.
+"""FIST: few-shot imitation with skill transition models (Hakhamaneshi et al. 2021, arXiv 2107.08981).
+
+What a state is to it: of a contract without cameras, normalised proprioception; with cameras, features of pictures and
+proprioception, by the encoder that reinforcement learning has too, which is learned with the skills.
 
 Skills are learned from demonstrations of anything (``policies/skills/skill.py``), then fitted a little more to a few
 demonstrations of a new task. At every control step the policy
 
-1. looks up the demonstrations' state that is nearest to the present one: by the Euclidean distance of scaled states,
-   or, with ``algo.distance=learned``, of their embeddings; ``algo.haste`` prefers states that are sooner at the end,
+1. looks up the demonstrations' state that is nearest to the present one: by the Euclidean distance of states, or,
+   with ``algo.distance=learned``, of their embeddings; ``algo.haste`` prefers states that are sooner at the end,
 2. takes the state H control steps later in that same demonstration (or its last one) as where to go,
 3. asks the inverse skill dynamics for the skill z that leads there, and the decoder for its action now.
 
@@ -23,24 +26,24 @@ from torch import nn
 
 from policies.imitation.bc import mean_of
 from policies.imitation.normalizers import ActionNormalizer
-from policies.imitation.policy import Deployed, mean_of_valid
-from policies.networks.normalizers import ProprioNormalizer
+from policies.imitation.policy import Deployed, Eyes, mean_of_valid
 from policies.policy import Observation
 from policies.skills.config import FistConfig
 from policies.skills.skill import Distance, SkillModel
-from policies.skills.windows import SkillBatch, SkillWindows, require_states
+from policies.skills.windows import SkillBatch, SkillWindows, require_proprio
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
 
 STORED = ("seen", "ahead", "left")  # what is looked up; their number of rows is that of the demonstrations' states
+AT_A_TIME = 256  # moments of demonstrations that are encoded at once
 
 
 class Fist(nn.Module):
     """See the module text, and ``policies.policy.FittedPolicy``.
 
     Attributes:
-        seen, ahead: ``(M, F)`` float32, the demonstrations' normalised states, and those H steps later.
+        seen, ahead: ``(M, F)`` float32, the demonstrations' states, and those H steps later.
         left: ``(M,)`` float32, control steps from there to the demonstration's end.
     """
 
@@ -51,20 +54,20 @@ class Fist(nn.Module):
 
     def __init__(self, contract: Contract, cfg: FistConfig, seed: int) -> None:
         super().__init__()
-        require_states(contract)
+        require_proprio(contract)
         self.contract, self.cfg = contract, cfg
         self.joints = joints_in(contract)
-        if cfg.nudge and self.joints is None:
+        if cfg.nudge and (self.joints is None or contract.cameras):
             raise PixelarmError(
-                "algo.nudge displaces joint positions and takes them back by joint velocities; "
-                f"the contract of {contract.task} has not both: set algo.nudge=0"
+                "algo.nudge displaces joint positions, which pictures would contradict, and takes them back by joint "
+                f"velocities; the contract of {contract.task} has cameras, or not both of these: set algo.nudge=0"
             )
-        self.normalizer = ProprioNormalizer(contract)
         self.actions = ActionNormalizer(contract, classify=True)
-        size = len(self.normalizer.mean)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.skill = SkillModel(size, contract.action.size, cfg)
+            self.eyes = Eyes(contract, cfg)
+            size = self.eyes.size
+            self.skill = SkillModel(size, len(self.eyes.normalizer.mean), contract.action.size, cfg)
             self.distance = Distance(size, cfg)
         self.register_buffer("seen", torch.zeros(0, size))
         self.register_buffer("ahead", torch.zeros(0, size))
@@ -75,26 +78,29 @@ class Fist(nn.Module):
     # ------------------------------------------------------------------- demonstrations
     def rows(self, episodes: Sequence[Episode]) -> SkillWindows:
         """What ``loss`` learns from."""
-        return SkillWindows(self.contract, episodes, self.cfg.horizon)
+        return SkillWindows(self.contract, episodes, self.cfg.horizon, self.cfg.decoded)
 
     def measure(self, windows: SkillWindows) -> None:
         """Take the statistics of demonstrations that states and actions are scaled by."""
-        self.normalizer.fit(windows.all_states(), self.cfg.state_floor)
+        self.eyes.normalizer.fit(windows.all_states(), self.cfg.state_floor)
         self.actions.fit(windows.all_actions(), self.cfg.action_floor)
 
     def widen(self, windows: SkillWindows) -> None:
         """Scale what stood still in the data of the skills by demonstrations in which it moves."""
-        self.normalizer.widen(windows.all_states(), self.cfg.state_floor)
+        self.eyes.normalizer.widen(windows.all_states(), self.cfg.state_floor)
 
+    @torch.no_grad()
     def look_up(self, windows: SkillWindows) -> None:
-        """From now on, look up the states of these demonstrations. Raises PixelarmError if there are none."""
-        if not len(windows.states):
+        """From now on, look up the states of these demonstrations, as the encoder has them now. Raises PixelarmError if
+        there are none.
+        """
+        number, device = len(windows.states), self.seen.device
+        if not number:
             raise PixelarmError("a policy that looks demonstrations up needs at least one: give it demos=FOLDER")
-        self.seen, self.ahead, self.left = self._scaled(windows.states), self._scaled(windows.ahead()), windows.left()
+        parts = (windows.observations(start, start + AT_A_TIME) for start in range(0, number, AT_A_TIME))
+        self.seen = torch.cat([self.eyes({name: x.to(device) for name, x in part.items()}) for part in parts]).float()
+        self.ahead, self.left = self.seen[windows.ahead().to(device)], windows.left().to(device)
         self._forget()
-
-    def _scaled(self, states: torch.Tensor) -> torch.Tensor:
-        return (states - self.normalizer.mean) / self.normalizer.std
 
     def _forget(self) -> None:
         self.embedded = self.embedded[:0]
@@ -110,30 +116,53 @@ class Fist(nn.Module):
     def loss(self, batch: SkillBatch) -> dict[str, torch.Tensor]:
         """See ``policies/skills/skill.py``; the parts of "loss" by name."""
         self._forget()
-        states, wanted = self._scaled(batch.states), self.actions.to_network(batch.actions)
-        before, start, end = states[:, :-1], states[:, 0], states[:, -1]
-        posterior = self.skill.posterior(before, wanted)
+        proprio, wanted = self._scaled(batch.states), self.actions.to_network(batch.actions)
+        start, end, *drawn = self._states(batch, proprio)
+        posterior = self.skill.posterior(proprio[:, :-1], wanted)
         z = posterior.sample()
-        rows = torch.arange(len(states), device=states.device)[:, None]
-        k = torch.randint(self.cfg.horizon, (len(states), self.cfg.decoded), device=states.device)
+        rows = torch.arange(len(batch), device=z.device)[:, None]
         inverse, first = self.skill.inverse_dynamics(start, end), batch.valid[:, :1]
+        decoded = self.skill.decode(torch.stack(drawn, dim=1), z)
         losses = {
-            "reconstruction": self._error(self.skill.decode(before[rows, k], z), wanted[rows, k], batch.valid[rows, k]),
+            "reconstruction": self._error(decoded, wanted[rows, batch.drawn], batch.valid[rows, batch.drawn]),
             "kl": posterior.kl_to_unit().mean(),
             "inverse_nll": inverse.nll(z.detach()).mean() / self.cfg.latent,
-            "inverse_error": self._error(*self._as_it_acts(batch, end), first),
+            "inverse_error": self._error(*self._as_it_acts(batch, start, end), first),
             "contrast": self.distance.loss(start[batch.valid[:, -1]], end[batch.valid[:, -1]]),
         }
         total = losses["reconstruction"] + losses["inverse_nll"] + losses["contrast"]
         total = total + self.cfg.prior_weight * losses["kl"] + self.cfg.inverse_weight * losses["inverse_error"]
         return {"loss": total, **losses}
 
-    def _as_it_acts(self, batch: SkillBatch, end: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first action ``(B, 1, A)`` by the inverse dynamics' skill in a displaced state, and the wanted one,
-        both as the network has them.
+    def _scaled(self, proprio: torch.Tensor) -> torch.Tensor:
+        return (proprio - self.eyes.normalizer.mean) / self.eyes.normalizer.std
+
+    def _states(self, batch: SkillBatch, proprio: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """States ``(B, F)``: before the first action, after the last, and before those drawn; of random views.
+
+        Args:
+            proprio: ``(B, H + 1, P)``, scaled.
         """
-        states, actions = displaced(batch.states[:, 0], batch.actions[:, 0], self.joints, self.cfg.nudge, self.contract)
-        start = self._scaled(states)
+        rows = torch.arange(len(batch), device=proprio.device)[:, None]
+        number = 2 + self.cfg.decoded
+        at = torch.cat([batch.drawn.new_tensor([[0, self.cfg.horizon]]).expand(len(batch), -1), batch.drawn], dim=1)
+        shown = proprio[rows, at]
+        if not self.contract.cameras:
+            return shown.unbind(dim=1)
+        views = torch.Generator(proprio.device).manual_seed(int(torch.randint(2**62, ())))
+        images = {name: seen.flatten(0, 1) for name, seen in batch.pictures.items()}
+        return self.eyes.join(images, shown.flatten(0, 1), views).unflatten(0, (len(batch), number)).unbind(dim=1)
+
+    def _as_it_acts(
+        self, batch: SkillBatch, start: torch.Tensor, end: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first action ``(B, 1, A)`` by the inverse dynamics' skill, in a displaced state if the arm is nudged, and
+        the wanted one, both as the network has them.
+        """
+        actions = batch.actions[:, 0]
+        if self.cfg.nudge:
+            states, actions = displaced(batch.states[:, 0], actions, self.joints, self.cfg.nudge, self.contract)
+            start = self._scaled(states)
         answer = self.skill.decode(start, self.skill.inverse_dynamics(start, end).mean)
         return answer[:, None], self.actions.to_network(actions)[:, None]
 
@@ -146,11 +175,11 @@ class Fist(nn.Module):
 
     # ---------------------------------------------------------------------------- acting
     def embed(self, states: torch.Tensor) -> torch.Tensor:
-        """Normalised states ``(B, F)`` to where their Euclidean distance is the one that looks up."""
+        """States ``(B, F)`` to where their Euclidean distance is the one that looks up."""
         return self.distance(states) if self.cfg.distance == "learned" else states
 
     def nearest(self, states: torch.Tensor) -> torch.Tensor:
-        """Rows ``(B,)`` of ``seen`` that are nearest to normalised states ``(B, F)``."""
+        """Rows ``(B,)`` of ``seen`` that are nearest to states ``(B, F)``."""
         if not len(self.seen):
             raise PixelarmError(
                 "these skills have no demonstrations to look up, so they cannot act: `pixelarm adapt skills=RUN "
@@ -163,7 +192,7 @@ class Fist(nn.Module):
 
     def forward(self, observations: Observation) -> torch.Tensor:
         """Actions ``(B, 1, A)`` in the contract's units."""
-        state = self.normalizer(observations)
+        state = self.eyes(observations).float()
         goal = self.ahead[self.nearest(state)]
         z = self.skill.inverse_dynamics(state, goal).mean
         return self.actions.to_physical(self.skill.decode(state, z))[:, None]

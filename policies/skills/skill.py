@@ -43,19 +43,23 @@ class Gaussian:
 
 
 class SkillModel(nn.Module):
-    """The three networks, over normalised states ``(..., F)`` and actions ``(..., A)``."""
+    """The three networks, over states ``(..., F)``, scaled proprioception ``(..., P)`` and actions ``(..., A)``.
 
-    def __init__(self, state: int, action: int, cfg: FistConfig) -> None:
+    Without cameras the two are the same. With them the posterior still reads proprioception and actions alone: what an
+    arm did shows in these, and pictures of every step of a stretch would be four fifths of an update's work.
+    """
+
+    def __init__(self, state: int, proprio: int, action: int, cfg: FistConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        self.recurrent = nn.LSTM(state + action, cfg.recurrent, batch_first=True)
+        self.recurrent = nn.LSTM(proprio + action, cfg.recurrent, batch_first=True)
         self.posterior_head = nn.Linear(cfg.recurrent, 2 * cfg.latent)
         self.decoder = mlp(state + cfg.latent, cfg.hidden, action, cfg.layers)
         self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
 
-    def posterior(self, states: torch.Tensor, actions: torch.Tensor) -> Gaussian:
-        """q(z) of stretches: states ``(B, H, F)`` before each of the actions ``(B, H, A)``."""
-        read, _ = self.recurrent(torch.cat([states, actions], dim=-1))
+    def posterior(self, proprio: torch.Tensor, actions: torch.Tensor) -> Gaussian:
+        """q(z) of stretches: proprioception ``(B, H, P)`` before each of the actions ``(B, H, A)``."""
+        read, _ = self.recurrent(torch.cat([proprio, actions], dim=-1))
         return Gaussian(self.posterior_head(read[:, -1]))
 
     def inverse_dynamics(self, start: torch.Tensor, end: torch.Tensor) -> Gaussian:

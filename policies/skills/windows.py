@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from policies.data.replay import examples
+from policies.policy import Observation
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 from robot.errors import DatasetError, PixelarmError
@@ -20,48 +21,71 @@ class SkillBatch:
     """B stretches of H actions.
 
     Attributes:
-        states: ``(B, H + 1, F)`` float32, before each action and after the last one, in the contract's units; the
-            episode's last state is repeated after its end.
+        states: ``(B, H + 1, P)`` float32, proprioception before each action and after the last one, in the contract's
+            units; the episode's last one is repeated after its end.
         actions: ``(B, H, A)`` float32; the last one is repeated.
         valid: ``(B, H)`` bool, which of those are examples of the same episode.
+        drawn: ``(B, K)`` int64, steps of each stretch that were drawn at random, 0 to H - 1.
+        pictures: of each camera ``(B, 2 + K, C, H, W)`` uint8: before the first action, after the last one, and before
+            those of the steps drawn. Empty of a contract without cameras.
     """
 
     states: torch.Tensor
     actions: torch.Tensor
     valid: torch.Tensor
+    drawn: torch.Tensor
+    pictures: dict[str, torch.Tensor]
 
     def __len__(self) -> int:
         return len(self.states)
 
     def to(self, device: torch.device) -> SkillBatch:
-        return SkillBatch(self.states.to(device), self.actions.to(device), self.valid.to(device))
+        return SkillBatch(
+            self.states.to(device),
+            self.actions.to(device),
+            self.valid.to(device),
+            self.drawn.to(device),
+            {name: images.to(device) for name, images in self.pictures.items()},
+        )
 
 
 class SkillWindows(Dataset[SkillBatch]):
     """A stretch from every moment of some episodes whose action is an example to follow.
 
+    Pictures are kept in memory as they are, each once: 25 kB a moment of two cameras of 64 pixels.
+
     Args:
-        contract: of states alone.
+        contract: with proprioception; cameras are read if it has some.
         horizon: H, actions of a stretch.
+        drawn: K, how many steps of each stretch are drawn at random. What is drawn follows from the rows of a batch.
 
     Raises:
-        PixelarmError: there are cameras, or nothing else.
+        PixelarmError: there is no proprioception.
         DatasetError: an episode is shorter than a stretch.
     """
 
-    def __init__(self, contract: Contract, episodes: Sequence[Episode], horizon: int) -> None:
-        require_states(contract)
+    def __init__(self, contract: Contract, episodes: Sequence[Episode], horizon: int, drawn: int) -> None:
+        require_proprio(contract)
         for i, episode in enumerate(episodes):
             if len(episode) < horizon:
                 raise DatasetError(
                     f"episode {i} of the demonstrations has {len(episode)} actions, and a skill has "
                     f"algo.horizon={horizon}: leave it out, or set a shorter horizon"
                 )
-        self.horizon = horizon
+        self.horizon, self.drawn = horizon, drawn
+        self._fields = {entry.name: entry.size for entry in contract.proprio}
+        self._pictures = {
+            camera.name: torch.from_numpy(
+                np.concatenate(
+                    [np.zeros((0, *camera.shape), np.uint8), *(e.observations[camera.name] for e in episodes)]
+                )
+            )
+            for camera in contract.cameras
+        }  # (N, H, W, C)
         names, size = [entry.name for entry in contract.proprio], sum(entry.size for entry in contract.proprio)
         rows = [np.concatenate([e.observations[name] for name in names], axis=1) for e in episodes]
         ends = np.cumsum([len(row) for row in rows])
-        self.states = torch.from_numpy(np.concatenate([np.zeros((0, size), np.float32), *rows]))  # (N, F)
+        self.states = torch.from_numpy(np.concatenate([np.zeros((0, size), np.float32), *rows]))  # (N, P)
         last = [np.full(len(row), end - 1) for row, end in zip(rows, ends)]
         self._last = np.concatenate([np.zeros(0, np.int64), *last])  # of each state, its episode's last one
         # an action for each state; those of last states are never read
@@ -78,15 +102,28 @@ class SkillWindows(Dataset[SkillBatch]):
         first = self._rows[np.asarray(rows, np.int64)]
         last = self._last[first][:, None]
         at = first[:, None] + np.arange(self.horizon + 1)
-        acting = np.minimum(at[:, :-1], last - 1)
+        acting, within = np.minimum(at[:, :-1], last - 1), np.minimum(at, last)
+        drawn = np.random.default_rng(first).integers(0, self.horizon, (len(first), self.drawn))
+        shown = np.concatenate([within[:, [0, -1]], np.take_along_axis(within, drawn, axis=1)], axis=1)
         return SkillBatch(
-            states=self.states[torch.from_numpy(np.minimum(at, last))],
+            states=self.states[torch.from_numpy(within)],
             actions=torch.from_numpy(self._actions[acting]),
             valid=torch.from_numpy((at[:, :-1] < last) & self._follow[acting]),
+            drawn=torch.from_numpy(drawn),
+            pictures=self._shown(torch.from_numpy(shown)),
         )
 
+    def _shown(self, at: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Of each camera ``(*at.shape, C, H, W)``."""
+        return {name: images[at].movedim(-1, -3) for name, images in self._pictures.items()}
+
+    def observations(self, start: int, end: int) -> Observation:
+        """What a policy sees at those moments, as ``policies.policy`` has it."""
+        values = self.states[start:end].split(list(self._fields.values()), dim=1)
+        return {**self._shown(torch.arange(start, min(end, len(self.states)))), **dict(zip(self._fields, values))}
+
     def all_states(self) -> torch.Tensor:
-        """The state before each action that is an example to follow, ``(N, F)``."""
+        """Proprioception before each action that is an example to follow, ``(N, P)``."""
         return self.states[torch.from_numpy(self._rows)]
 
     def all_actions(self) -> torch.Tensor:
@@ -94,20 +131,18 @@ class SkillWindows(Dataset[SkillBatch]):
         return torch.from_numpy(self._actions[self._rows])
 
     def left(self) -> torch.Tensor:
-        """Of every state, the control steps to its episode's end, ``(N,)`` float32."""
+        """Of every moment, the control steps to its episode's end, ``(N,)`` float32."""
         return torch.from_numpy((self._last - np.arange(len(self._last))).astype(np.float32))
 
     def ahead(self) -> torch.Tensor:
-        """Of every state, the one ``horizon`` control steps later in the same episode, or its last one; ``(N, F)``."""
-        at = np.minimum(np.arange(len(self._last)) + self.horizon, self._last)
-        return self.states[torch.from_numpy(at)]
+        """Of every moment, the one ``horizon`` control steps later in its episode, or the last one; ``(N,)`` int64."""
+        return torch.from_numpy(np.minimum(np.arange(len(self._last)) + self.horizon, self._last))
 
 
-def require_states(contract: Contract) -> None:
-    """Raise PixelarmError of a contract with cameras, or with nothing to observe."""
-    if contract.cameras or not contract.proprio:
-        what = f"the cameras {', '.join(c.name for c in contract.cameras)}" if contract.cameras else "nothing"
+def require_proprio(contract: Contract) -> None:
+    """Raise PixelarmError of a contract without proprioception: a skill is told by it and the actions."""
+    if not contract.proprio:
         raise PixelarmError(
-            f"skills are learned from states alone, and this policy of {contract.task} observes {what}: set "
-            "task.observe=states, which the kitchen's tasks have"
+            f"skills are learned from an arm's state beside what its cameras see, and the contract of {contract.task} "
+            "has no proprioception"
         )

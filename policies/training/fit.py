@@ -80,7 +80,7 @@ def _fit(
             save(cfg, folder / "policy", policy, 0, None)
             save(cfg, folder / "last", policy, 0, None)
         return
-    validation = Validation(cfg, env, folder, log)
+    validation = Validation(cfg, env, folder, log, windows)
     checkpoints = Checkpoints(_checkpoints(folder), cfg.trainer.checkpoint_every)
     callbacks = [Metrics(log, cfg.trainer.log_every), validation, RandomStreams(), checkpoints]
     trainer = _trainer(cfg, fabric, folder, callbacks)
@@ -88,6 +88,7 @@ def _fit(
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
         trainer.fit(module, loader, ckpt_path=last)
     if fabric.is_global_zero:
+        look_up(module.best, cfg, windows)
         save(cfg, folder / "last", module.best, int(module.updates), None)
         if not np.isfinite(validation.best):  # never validated: the last policy is the policy
             save(cfg, folder / "policy", module.best, int(module.updates), None)
@@ -142,9 +143,14 @@ def prepare(policy: Any, cfg: TrainConfig, demos: list[Episode]) -> Dataset[Any]
             policy.widen(rows)
     elif hasattr(policy, "measure"):
         policy.measure(rows)
+    look_up(policy, cfg, rows)
+    return rows
+
+
+def look_up(policy: Any, cfg: TrainConfig, rows: Dataset[Any]) -> None:
+    """Have a policy that looks demonstrations up keep them as its weights have them now."""
     if cfg.recipe.look_up and hasattr(policy, "look_up"):
         policy.look_up(rows)
-    return rows
 
 
 class Metrics(Callback):
@@ -184,8 +190,8 @@ class Validation(Callback):
     far, the later one of equals, and ends the run when ``trainer.patience`` validations in a row were perfect.
     """
 
-    def __init__(self, cfg: TrainConfig, env: TaskEnv, folder: Path, log: RunLog) -> None:
-        self.cfg, self.env, self.folder, self.run_log = cfg, env, folder, log
+    def __init__(self, cfg: TrainConfig, env: TaskEnv, folder: Path, log: RunLog, rows: Dataset[Any]) -> None:
+        self.cfg, self.env, self.folder, self.run_log, self.rows = cfg, env, folder, log, rows
         self.best, self.perfect = -np.inf, 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -206,6 +212,7 @@ class Validation(Callback):
 
     def _judge(self, module: Fit, step: int) -> None:
         policy: Any = copy.deepcopy(module.best).to("cpu").eval()  # as it will act when it is deployed
+        look_up(policy, self.cfg, self.rows)
         seeds = range(VALIDATION_SEED, VALIDATION_SEED + self.cfg.trainer.eval_episodes)
         found = evaluate(self.env, GreedyPolicy(policy), seeds, after_steps=0, quiet=True)
         record = found.record(self.env.metric)

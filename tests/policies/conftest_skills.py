@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from policies.config import EncoderConfig
 from policies.skills.config import FistConfig
 from policies.skills.fist import Fist
-from robot.contract import Action, Contract, Proprio
+from robot.contract import Action, Camera, Contract, Proprio
 from robot.dataset.episodes import Episode
 
 
@@ -42,6 +43,18 @@ def walk(steps: int, number: int = 0) -> Episode:
     )
 
 
+def filmed_walk(steps: int, number: int = 0) -> Episode:
+    """The same with a camera, whose pictures are as bright as the number of the step, plus a hundred for each walk."""
+    episode = walk(steps, number)
+    bright = (np.arange(steps + 1) + 100 * number).astype(np.uint8)
+    pictures = np.broadcast_to(bright[:, None, None, None], (steps + 1, 32, 32, 3)).copy()
+    return dataclasses.replace(
+        episode,
+        contract=dataclasses.replace(episode.contract, cameras=(Camera("agentview", 32, 32),)),
+        observations={"agentview": pictures, **episode.observations},
+    )
+
+
 def tiny(**options) -> FistConfig:
     small = {
         "horizon": 3,
@@ -52,14 +65,16 @@ def tiny(**options) -> FistConfig:
         "embedding": 4,
         "nudge": 0.0,
         "haste": 0.0,
+        "encoder": EncoderConfig(convs="tiny", feature_size=6, proprio_size=4),
     }
     return dataclasses.replace(FistConfig(), **{**small, **options})
 
 
-def walker(**options) -> Fist:
-    """It has looked at two walks of 5 and 7 steps."""
-    made = Fist(walking_contract(), tiny(**options), seed=0)
-    rows = made.rows([walk(5), walk(7, 1)])
+def walker(step=walk, **options) -> Fist:
+    """It has looked at two walks of 5 and 7 steps; with ``step=filmed_walk``, through a camera, too."""
+    walks = [step(5), step(7, 1)]
+    made = Fist(walks[0].contract, tiny(**options), seed=0)
+    rows = made.rows(walks)
     made.measure(rows)
     made.look_up(rows)
     return made

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest_skills import tiny, walk, walker, walking_contract
+from conftest_skills import filmed_walk, tiny, walk, walker, walking_contract
 
 from policies.export.onnx import TOLERANCE, check_parity, to_onnx
 from policies.skills.fist import Fist, displaced, joints_in
@@ -51,7 +51,7 @@ def test_pairs_beyond_an_episodes_end_are_no_positives(monkeypatch):
     monkeypatch.setattr(policy.distance, "loss", lambda start, later: seen.append((start, later)) or start.sum())
     policy.loss(policy.rows([walk(5)]).__getitems__(range(5)))
     ((start, later),) = seen
-    step = 0.01 / policy.normalizer.std[0]
+    step = 0.01 / policy.eyes.normalizer.std[0]
     assert len(start) == 3 and torch.allclose(later[:, 0] - start[:, 0], (3 * step).expand(3), atol=1e-4)
 
 
@@ -66,16 +66,16 @@ def test_contrast_of_states_that_all_look_alike_is_the_log_of_their_number():
 def test_it_looks_up_a_state_that_it_has_seen_and_goes_where_that_led(distance):
     policy = walker(distance=distance)
     for row, (x, y, ahead) in {1: (0.01, 0, 0.04), 4: (0.04, 0, 0.05), 6 + 2: (0.02, 1, 0.05)}.items():
-        found = policy.nearest(policy.normalizer(observed(x, y)))
+        found = policy.nearest(policy.eyes.normalizer(observed(x, y)))
         assert found.tolist() == [row]
-        goal = policy.ahead[found] * policy.normalizer.std + policy.normalizer.mean
+        goal = policy.ahead[found] * policy.eyes.normalizer.std + policy.eyes.normalizer.mean
         assert torch.allclose(goal[0, :2], torch.tensor([ahead, float(y)]), atol=1e-6)
 
 
 def test_the_distance_follows_the_weights():
     """What was embedded before an update is not used after it."""
     policy = walker(distance="learned")
-    state = policy.normalizer(observed(0.02, 1))
+    state = policy.eyes.normalizer(observed(0.02, 1))
     policy.nearest(state)
     policy.loss(policy.rows([walk(5)]).__getitems__([0, 1]))
     with torch.no_grad():
@@ -129,7 +129,7 @@ def test_options_that_mean_nothing_are_refused(option, words):
 def test_of_states_about_as_near_it_takes_the_one_with_less_to_go():
     """Between walks 0 (5 steps, y = 0) and 1 (7 steps, y = 1) at x = 2 cm: 3 and 5 steps are left."""
     policy = walker(distance="euclidean")
-    scaled = policy.normalizer(observed(0.02, 0.51))  # a little nearer to walk 1
+    scaled = policy.eyes.normalizer(observed(0.02, 0.51))  # a little nearer to walk 1
     assert policy.nearest(scaled).tolist() == [6 + 2]
     policy.cfg.haste = 10.0
     assert policy.left.tolist() == [5, 4, 3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0]
@@ -153,3 +153,50 @@ def test_a_displaced_arm_is_brought_back_within_a_step():
 def test_nudges_without_joints_are_refused():
     with pytest.raises(PixelarmError, match="set algo.nudge=0"):
         Fist(walking_contract(), tiny(nudge=0.02), seed=0)
+
+
+# ------------------------------------------------------------------------------------------------------- from pictures
+def test_from_pictures_the_encoder_learns_with_the_skills():
+    policy = walker(filmed_walk, augmentation=[{"shift": {"pixels": 2}}])
+    assert policy.eyes.size == 6 + 4 and policy.skill.recurrent.input_size == 4 + 4  # proprioception and actions
+    rows = policy.rows([filmed_walk(5), filmed_walk(7, 1)])
+    torch.manual_seed(0)
+    losses = policy.loss(rows.__getitems__(range(12)))
+    losses["loss"].backward()
+    convs = policy.eyes.encoder.convs[0][0].weight
+    assert convs.grad.abs().sum() > 0 and all(torch.isfinite(value) for value in losses.values())
+    torch.manual_seed(0)
+    again = policy.loss(rows.__getitems__(range(12)))
+    assert all(torch.equal(losses[name], again[name]) for name in losses)  # views follow torch's own stream
+
+
+def test_what_is_looked_up_is_seen_as_the_encoder_sees_it_now():
+    policy = walker(filmed_walk)
+    rows = policy.rows([filmed_walk(5), filmed_walk(7, 1)])
+    before = policy.seen
+    assert torch.allclose(before, policy.eyes(rows.observations(0, 14)))
+    assert torch.equal(policy.ahead[[0, 4, 6]], before[[3, 5, 9]])
+    with torch.no_grad():
+        policy.eyes.trunk.pixels[0].weight.mul_(-1.0)
+    policy.look_up(rows)
+    assert not torch.allclose(before, policy.seen) and torch.equal(policy.ahead[0], policy.seen[3])
+
+
+def test_from_pictures_it_is_exported_too():
+    policy = walker(filmed_walk)
+    exported = bundle.Policy(to_onnx(policy), policy.contract, {})
+    rng = np.random.default_rng(0)
+    seen = [
+        {
+            "agentview": rng.integers(0, 255, (32, 32, 3), np.uint8),
+            "eef_pos": rng.normal(size=3).astype(np.float32),
+            "object_state": np.zeros(1, np.float32),
+        }
+        for _ in range(20)
+    ]
+    assert check_parity(exported, policy, seen) <= TOLERANCE
+
+
+def test_an_arm_that_pictures_show_is_not_displaced():
+    with pytest.raises(PixelarmError, match=r"which pictures would contradict.*set algo.nudge=0"):
+        walker(filmed_walk, nudge=0.02)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from policies.evaluation.evaluate import load_actor
@@ -82,18 +83,18 @@ def test_skills_that_are_not_tuned_stay_as_they_are(skills, data, tmp_path):
     adapt(words)
     before, after = tensors(skills), tensors(tmp_path / "run")
     looked_up = {"seen", "ahead", "left"}
-    assert all((before[name] == after[name]).all() for name in before.keys() - looked_up - {"normalizer.std"})
+    assert all((before[name] == after[name]).all() for name in before.keys() - looked_up - {"eyes.normalizer.std"})
     assert len(after["seen"]) == sum(len(read_episode(f)) + 1 for f in sorted((data / "target").glob("episode_*")))
 
 
 def test_fine_tuning_keeps_the_scales_and_moves_the_weights(skills, adapted):
     before, after = tensors(skills), tensors(adapted)
-    for name in ("normalizer.mean", "actions.mean", "actions.std"):
+    for name in ("eyes.normalizer.mean", "actions.mean", "actions.std"):
         assert (before[name] == after[name]).all()
-    moved = before["normalizer.std"] > 0.0501
-    assert (before["normalizer.std"] == after["normalizer.std"])[moved].all() and moved[:7].all()
+    moved = before["eyes.normalizer.std"] > 0.0501
+    assert (before["eyes.normalizer.std"] == after["eyes.normalizer.std"])[moved].all() and moved[:7].all()
     # the kettle's y, the second of its seven numbers: it stood still, and moves by some 35 cm now
-    assert not moved[24] and after["normalizer.std"][24] > 0.1
+    assert not moved[24] and after["eyes.normalizer.std"][24] > 0.1
     assert (before["skill.decoder.0.weight"] != after["skill.decoder.0.weight"]).any()
     config = read_json(adapted / "policy" / "policy.json")["config"]
     assert (config["algo"]["hidden"], config["algo"]["layers"]) == (8, 1)  # the skills', not asked for again
@@ -153,6 +154,30 @@ def test_states_are_learned_from_data_with_pictures_of_any_size(data, tmp_path):
     demos = tmp_path / "target"
     adapt([f"skills={run}", f"demos={demos}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY])
     assert not load_actor(tmp_path / "run")[1].cameras
+
+
+def test_skills_from_pictures_look_up_what_the_tuned_encoder_sees(data, tmp_path):
+    """What the policy holds are the features of its own weights, not of those that fine-tuning began with."""
+    for role in ("pretraining", "target"):
+        (tmp_path / role).mkdir()
+        rng = np.random.default_rng(0)
+        for path in sorted((data / role).glob("episode_*")):
+            episode = filmed(read_episode(path), 32)
+            for camera in ("agentview", "eye_in_hand"):
+                episode.observations[camera][:] = rng.integers(0, 255, episode.observations[camera].shape, np.uint8)
+            write_episode(tmp_path / role / path.name, episode)
+    options = ["experiment=fist_pixels", *NETWORK]
+    pretrain([f"data={tmp_path}", f"run={tmp_path / 'skills'}", "recipe.fit_updates=2", *TINY, *options])
+    words = [f"skills={tmp_path / 'skills'}", f"demos={tmp_path / 'target'}", f"run={tmp_path / 'run'}"]
+    adapt([*words, "recipe.fit_updates=3", *TINY])
+    act, contract, _ = load_actor(tmp_path / "run")
+    assert [camera.height for camera in contract.cameras] == [32, 32]
+    policy = act.policy
+    demos = [read_episode(path) for path in sorted((tmp_path / "target").glob("episode_*"))]
+    rows = policy.rows(demos)
+    with torch.no_grad():
+        assert torch.allclose(policy.seen[:20], policy.eyes(rows.observations(0, 20)), atol=1e-5)
+    assert len(tensors(tmp_path / "skills")["seen"]) == 0 and len(policy.seen) == sum(len(demo) + 1 for demo in demos)
 
 
 def test_pictures_are_of_the_size_that_was_recorded_unless_given():
