@@ -88,7 +88,7 @@ class SimArm:
         self._lock = threading.RLock()  # guards the world and the fields below
         self._gripper = -1.0
         self._moving: Target | None = None  # joint velocities that are being followed
-        self._moved_s = 0.0  # simulated time when they came
+        self._begun_s = self._moved_s = 0.0  # simulated time when they came, and when they were said last
         self._accept_ns = 0  # commands answering older observations are ignored
         self._sim_s = 0.0  # simulated time since start
         self._ready = threading.Event()
@@ -203,11 +203,23 @@ class SimArm:
             return {field: known[field] for field in fields}
 
     def _move(self, target: Target) -> None:
-        self.world.follow(target)
-        if target.kind == JOINT_VELOCITY:
-            self._moving, self._moved_s = target, self._sim_s
+        """Follow a target. Joint velocities that are said again, as an arbiter does a hundred times a second, are the
+        same command until a control period is over: servos go on to where they were sent when it came, as they do in
+        the environment. Begun anew each time, they would lead the arm at about twice the speed.
+        """
+        if target.kind != JOINT_VELOCITY:
+            self.world.follow(target)
+        elif not self._said_again(target):
+            self.world.follow(target)
+            self._moving, self._begun_s = target, self._sim_s
+        self._moved_s = self._sim_s
         if self.episodes:
             self.episodes.on_command(self._sim_s)
+
+    def _said_again(self, target: Target) -> bool:
+        if self._moving is None or self._sim_s - self._begun_s > self.world.contract.period_s - 0.5 * SLICE_S:
+            return False
+        return bool(np.array_equal(target.joint_velocities, self._moving.joint_velocities))
 
     def _end_motion(self) -> None:
         """What drivers do with velocities when nobody speaks any more."""

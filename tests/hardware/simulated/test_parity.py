@@ -17,7 +17,7 @@ pytest.importorskip("mujoco")
 
 from loop_rig import FakeClock, FakeWorker
 
-from hardware.simulated.arm import SimArm
+from hardware.simulated.arm import SLICE_S, SimArm
 from robot import profile, rotations
 from robot.actions import JOINT_POSITION, KINDS, POSE, PROPRIO, Target
 from robot.contract import Action, Contract, Proprio
@@ -179,6 +179,38 @@ def test_targets_of_environment_and_loop_are_the_same(case: str) -> None:
     np.testing.assert_allclose(end, trained_end, rtol=0, atol=1e-9)
     assert set(rehearsal.loop.limits.counts().values()) == {0}
     assert np.abs(end - rehearsal.start)[rehearsal.world.arm.qpos].max() > 0.05
+
+
+@pytest.mark.parametrize("case", ["joint velocities", "servos"])
+def test_velocities_said_a_hundred_times_a_second_are_those_said_once_a_period(case: str) -> None:
+    """As an arbiter does, which says the newest target at its own rate."""
+    name, kind, _ = CASES[case]
+    task = task_of(name, kind)
+    world = build_world(task)
+    reset_world(world, task, SEED)
+    arm = SimArm(world, task, None, now_ns=lambda: 0)  # type: ignore[arg-type]
+    slices = round(task.contract.period_s / SLICE_S)
+    for step, action in enumerate(actions_for(task.contract)):
+        for within in range(slices):
+            arm._sim_s = (step * slices + within) * SLICE_S
+            assert arm.command(0, gripper=float(action[-1]), joint_velocities=action[:-1].astype(float))
+            world.advance(round(SLICE_S / world.timestep))
+    np.testing.assert_allclose(world.data.qpos, through_the_environment(task_of(name, kind))[1], rtol=0, atol=1e-9)
+
+
+def test_a_velocity_that_goes_on_leads_servos_on() -> None:
+    """Said for two periods, it is begun anew after the first; and another velocity begins at once."""
+    task = task_of(*CASES["servos"][:2])
+    world = build_world(task)
+    reset_world(world, task, SEED)
+    arm, recorder = SimArm(world, task, None, now_ns=lambda: 0), Recorder(world)  # type: ignore[arg-type]
+    begun = []
+    for count in range(20):  # of 10 ms; a period is 80
+        arm._sim_s = count * SLICE_S
+        before = len(recorder.targets)
+        arm.command(0, joint_velocities=np.full(7, 0.2 if count < 18 else 0.3))
+        begun += [count] if len(recorder.targets) > before else []
+    assert begun == [0, 8, 16, 18]
 
 
 def test_there_is_a_case_of_every_kind() -> None:
