@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from policies.networks.layers import mlp
-from policies.skills.config import FistConfig
+from policies.skills.config import FistConfig, SkillConfig
 
 LOG_STD = (-5.0, 2.0)  # bounds of log standard deviations
 
@@ -45,9 +45,8 @@ class Gaussian:
 class SkillModel(nn.Module):
     """The three networks, over normalised states ``(..., F)`` and actions ``(..., A)``."""
 
-    def __init__(self, state: int, action: int, cfg: FistConfig) -> None:
+    def __init__(self, state: int, action: int, cfg: SkillConfig) -> None:
         super().__init__()
-        self.cfg = cfg
         self.recurrent = nn.LSTM(state + action, cfg.recurrent, batch_first=True)
         self.posterior_head = nn.Linear(cfg.recurrent, 2 * cfg.latent)
         self.decoder = mlp(state + cfg.latent, cfg.hidden, action, cfg.layers)

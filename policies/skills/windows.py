@@ -97,9 +97,9 @@ class SkillWindows(Dataset[SkillBatch]):
         """Of every state, the control steps to its episode's end, ``(N,)`` float32."""
         return torch.from_numpy((self._last - np.arange(len(self._last))).astype(np.float32))
 
-    def ahead(self) -> torch.Tensor:
-        """Of every state, the one ``horizon`` control steps later in the same episode, or its last one; ``(N, F)``."""
-        at = np.minimum(np.arange(len(self._last)) + self.horizon, self._last)
+    def ahead(self, steps: int) -> torch.Tensor:
+        """Of every state, the one so many control steps later in the same episode, or its last one; ``(N, F)``."""
+        at = np.minimum(np.arange(len(self._last)) + steps, self._last)
         return self.states[torch.from_numpy(at)]
 
 

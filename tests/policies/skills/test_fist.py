@@ -6,7 +6,8 @@ import torch
 from conftest_skills import tiny, walk, walker, walking_contract
 
 from policies.export.onnx import TOLERANCE, check_parity, to_onnx
-from policies.skills.fist import Fist, displaced, joints_in
+from policies.skills.fist import Fist
+from policies.skills.policy import displaced, joints_in
 from policies.skills.skill import Distance, Gaussian
 from robot import bundle
 from robot.errors import PixelarmError
