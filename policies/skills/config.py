@@ -73,6 +73,37 @@ class FistConfig(SkillConfig):
         return found
 
 
+@dataclass
+class PlayLmpConfig(SkillConfig):
+    """Play-LMP (policies/skills/play_lmp.py)."""
+
+    family: str = "play_lmp"  # of policies (policies/families.py)
+    shortest: int = 8  # control steps of the shortest stretch; how many one has is drawn anew in every update
+    horizon: int = 16  # of the longest stretch
+    # while it acts, control steps from the demonstration's state that is nearest to the present one to the goal
+    goal_ahead: int = 10
+    kl_weight: float = 1e-3  # of KL(recognition || proposal), beside the actions' error; beta in the paper
+    # of the first action's error with the proposal's own plan in place of the recognition's, which is how the policy
+    # acts; 0: as in the paper
+    proposal_weight: float = 1.0
+    # by which a looked-up state is held to be further away for each control step that its demonstration took from there
+    # to its end, in the unit of the scaled state
+    haste: float = 0.006
+
+    def problems(self) -> list[str]:
+        """What does not fit together, in words."""
+        found = super().problems() + at_least_one(self, "shortest")
+        found += not_negative(self, "kl_weight", "proposal_weight", "haste")
+        if self.shortest > self.horizon:
+            found.append(f"algo.shortest must be at most algo.horizon, which is {self.horizon}, got {self.shortest}")
+        elif not self.shortest <= self.goal_ahead <= self.horizon:
+            found.append(
+                f"algo.goal_ahead must be from algo.shortest={self.shortest} to algo.horizon={self.horizon}, as far as "
+                f"goals are in training, got {self.goal_ahead}"
+            )
+        return found
+
+
 def at_least_one(cfg: SkillConfig, *names: str) -> list[str]:
     """A problem for each of these options that is below 1."""
     return [f"algo.{n} must be at least 1, got {getattr(cfg, n)}" for n in names if getattr(cfg, n) < 1]

@@ -1,4 +1,4 @@
-"""What all policies that act through skills share: how states and actions are scaled, what an error is, how they act."""
+"""What all policies of skills share: how states and actions are scaled, what an error is, and how they act."""
 
 from __future__ import annotations
 

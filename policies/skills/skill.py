@@ -37,28 +37,40 @@ class Gaussian:
         """KL(self || N(0, I)) in nats, ``(...)``."""
         return (0.5 * (self.mean**2 + (2 * self.log_std).exp() - 1.0) - self.log_std).sum(dim=-1)
 
+    def kl_to(self, other: Gaussian) -> torch.Tensor:
+        """KL(self || other) in nats, ``(...)``; gradients flow into both."""
+        wide, away = (2 * (self.log_std - other.log_std)).exp(), (self.mean - other.mean) * (-other.log_std).exp()
+        return (0.5 * (wide + away**2 - 1.0) + other.log_std - self.log_std).sum(dim=-1)
+
     def nll(self, z: torch.Tensor) -> torch.Tensor:
         """Negative log-likelihood of ``z`` in nats but for a constant, ``(...)``."""
         return (0.5 * ((z - self.mean) * (-self.log_std).exp()) ** 2 + self.log_std).sum(dim=-1)
 
 
 class SkillModel(nn.Module):
-    """The three networks, over normalised states ``(..., F)`` and actions ``(..., A)``."""
+    """The three networks, over normalised states ``(..., F)`` and actions ``(..., A)``.
 
-    def __init__(self, state: int, action: int, cfg: SkillConfig) -> None:
+    Args:
+        goal: numbers that the decoder sees beside the state, which it is then given in one with it.
+    """
+
+    def __init__(self, state: int, action: int, cfg: SkillConfig, goal: int = 0) -> None:
         super().__init__()
         self.recurrent = nn.LSTM(state + action, cfg.recurrent, batch_first=True)
         self.posterior_head = nn.Linear(cfg.recurrent, 2 * cfg.latent)
-        self.decoder = mlp(state + cfg.latent, cfg.hidden, action, cfg.layers)
+        self.decoder = mlp(state + goal + cfg.latent, cfg.hidden, action, cfg.layers)
         self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
 
-    def posterior(self, states: torch.Tensor, actions: torch.Tensor) -> Gaussian:
-        """q(z) of stretches: states ``(B, H, F)`` before each of the actions ``(B, H, A)``."""
+    def posterior(self, states: torch.Tensor, actions: torch.Tensor, steps: torch.Tensor | None = None) -> Gaussian:
+        """q(z) of stretches: states ``(B, H, F)`` before each of the actions ``(B, H, A)``; of those, the first
+        ``steps`` ``(B,)`` int64, or all.
+        """
         read, _ = self.recurrent(torch.cat([states, actions], dim=-1))
-        return Gaussian(self.posterior_head(read[:, -1]))
+        last = read[:, -1] if steps is None else read[torch.arange(len(read), device=read.device), steps - 1]
+        return Gaussian(self.posterior_head(last))
 
     def inverse_dynamics(self, start: torch.Tensor, end: torch.Tensor) -> Gaussian:
-        """p(z) of what leads from states ``(B, F)`` to states ``(B, F)`` H control steps later."""
+        """p(z) of what leads from states ``(B, F)`` to states ``(B, F)`` H, or some, control steps later."""
         return Gaussian(self.inverse(torch.cat([start, end], dim=-1)))
 
     def decode(self, states: torch.Tensor, z: torch.Tensor) -> torch.Tensor:

@@ -43,19 +43,23 @@ class SkillWindows(Dataset[SkillBatch]):
     Args:
         contract: of states alone.
         horizon: H, actions of a stretch.
+        least: name and value of the option that says how few actions an episode may have; by default H.
 
     Raises:
         PixelarmError: there are cameras, or nothing else.
-        DatasetError: an episode is shorter than a stretch.
+        DatasetError: an episode has fewer.
     """
 
-    def __init__(self, contract: Contract, episodes: Sequence[Episode], horizon: int) -> None:
+    def __init__(
+        self, contract: Contract, episodes: Sequence[Episode], horizon: int, least: tuple[str, int] | None = None
+    ) -> None:
         require_states(contract)
+        option, fewest = least or ("horizon", horizon)
         for i, episode in enumerate(episodes):
-            if len(episode) < horizon:
+            if len(episode) < fewest:
                 raise DatasetError(
                     f"episode {i} of the demonstrations has {len(episode)} actions, and a skill has "
-                    f"algo.horizon={horizon}: leave it out, or set a shorter horizon"
+                    f"algo.{option}={fewest}: leave it out, or learn skills with a smaller algo.{option}"
                 )
         self.horizon = horizon
         names, size = [entry.name for entry in contract.proprio], sum(entry.size for entry in contract.proprio)

@@ -54,8 +54,8 @@ fine-tuned to the demonstrations.
   recipe.batch_size=N   demonstrated moments of one update (default: the recipe's, 256 for fist)
   algo.OPTION=VALUE     of the fine-tuning: learning_rate (default: 1e-3), schedule, warmup_updates, weight_decay, clip,
                         ema_decay (default: the recipe's)
-                        of the policy, where its family has them: execute, nudge, haste, distance (default: as the
-                        skills have them). The rest of algo. stays as the skills have it
+                        of the policy, where its family has them: execute, nudge, haste, distance, goal_ahead
+                        (default: as the skills have them). The rest of algo. stays as the skills have it
   trainer=cpu           learn on the processor (default: on a GPU if there is one); trainer.threads=1: on one core
   other options         those of `pixelarm train`; `pixelarm train --help` lists them
 
@@ -69,7 +69,7 @@ example, from nothing to a measured policy:
   pixelarm eval runs/kettle --episodes 50"""
 FINE_TUNING = ("recipe.fit_updates=4000", "algo.learning_rate=1e-3")  # defaults of `pixelarm adapt`
 MINIMISING = tuple(field.name for field in dataclasses.fields(OptimiserConfig))  # of algo: as the recipe has them
-FREE = (*MINIMISING, "distance", "haste", "nudge", "execute")  # of algo, what adapting may change
+FREE = (*MINIMISING, "distance", "haste", "nudge", "execute", "goal_ahead")  # of algo, what adapting may change
 
 
 def pretrain(argv: list[str]) -> int:
