@@ -57,6 +57,7 @@ LEARNERS: dict[str, Learner] = {
     ),
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
     "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
+    "sailor": Learner("SAILOR", "sailor", TUNED),
 }
 
 

@@ -104,6 +104,37 @@ class PlayLmpConfig(SkillConfig):
         return found
 
 
+@dataclass
+class SailorConfig(SkillConfig):
+    """SAILOR (policies/skills/sailor.py). The weights of the skills' losses are the published ones."""
+
+    retrieves = True  # it learns from data of the skills again when it is adapted: recipe.prior_data
+
+    family: str = "sailor"  # of policies (policies/families.py)
+    prior_weight: float = 1e-5  # of KL(posterior || N(0, I)), beside the actions' error
+    slowness_weight: float = (
+        1e-3  # of the squared distance between the skills of stretches that begin soon after another
+    )
+    slowness_steps: int = 5  # control steps between those at most
+    inverse_weight: float = 0.1  # of the squared error of the skill that two states H steps apart let one expect
+    time_weight: float = 1e-6  # of the squared error, in control steps, of the time that two skills let one expect
+    time_steps: int = 50  # control steps between those at most
+    # share of the stretches of recipe.prior_data that the policy learns from beside the demonstrations: those whose
+    # skills are nearest to one of the demonstrations'
+    retrieved: float = 0.1
+    # of the first action's error with the policy's own skill in place of the posterior's, which is how it acts; 0: as
+    # in the paper
+    acting_weight: float = 1.0
+
+    def problems(self) -> list[str]:
+        """What does not fit together, in words."""
+        found = super().problems() + at_least_one(self, "slowness_steps", "time_steps")
+        found += not_negative(self, "prior_weight", "slowness_weight", "inverse_weight", "time_weight", "acting_weight")
+        if not 0.0 < self.retrieved <= 1.0:
+            found.append(f"algo.retrieved must be more than 0 and at most 1, got {self.retrieved}")
+        return found
+
+
 def at_least_one(cfg: SkillConfig, *names: str) -> list[str]:
     """A problem for each of these options that is below 1."""
     return [f"algo.{n} must be at least 1, got {getattr(cfg, n)}" for n in names if getattr(cfg, n) < 1]

@@ -47,8 +47,8 @@ class Gaussian:
         return (0.5 * ((z - self.mean) * (-self.log_std).exp()) ** 2 + self.log_std).sum(dim=-1)
 
 
-class SkillModel(nn.Module):
-    """The three networks, over normalised states ``(..., F)`` and actions ``(..., A)``.
+class SkillVae(nn.Module):
+    """Posterior and decoder, over normalised states ``(..., F)`` and actions ``(..., A)``.
 
     Args:
         goal: numbers that the decoder sees beside the state, which it is then given in one with it.
@@ -59,7 +59,6 @@ class SkillModel(nn.Module):
         self.recurrent = nn.LSTM(state + action, cfg.recurrent, batch_first=True)
         self.posterior_head = nn.Linear(cfg.recurrent, 2 * cfg.latent)
         self.decoder = mlp(state + goal + cfg.latent, cfg.hidden, action, cfg.layers)
-        self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
 
     def posterior(self, states: torch.Tensor, actions: torch.Tensor, steps: torch.Tensor | None = None) -> Gaussian:
         """q(z) of stretches: states ``(B, H, F)`` before each of the actions ``(B, H, A)``; of those, the first
@@ -69,15 +68,23 @@ class SkillModel(nn.Module):
         last = read[:, -1] if steps is None else read[torch.arange(len(read), device=read.device), steps - 1]
         return Gaussian(self.posterior_head(last))
 
-    def inverse_dynamics(self, start: torch.Tensor, end: torch.Tensor) -> Gaussian:
-        """p(z) of what leads from states ``(B, F)`` to states ``(B, F)`` H, or some, control steps later."""
-        return Gaussian(self.inverse(torch.cat([start, end], dim=-1)))
-
     def decode(self, states: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Actions ``(B, A)`` in states ``(B, F)``, or ``(B, H, A)`` in ``(B, H, F)``, of skills ``(B, latent)``."""
         if states.dim() == 3:
             z = z[:, None].expand(-1, states.shape[1], -1)
         return self.decoder(torch.cat([states, z], dim=-1))
+
+
+class SkillModel(SkillVae):
+    """The three networks."""
+
+    def __init__(self, state: int, action: int, cfg: SkillConfig, goal: int = 0) -> None:
+        super().__init__(state, action, cfg, goal)
+        self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
+
+    def inverse_dynamics(self, start: torch.Tensor, end: torch.Tensor) -> Gaussian:
+        """p(z) of what leads from states ``(B, F)`` to states ``(B, F)`` H, or some, control steps later."""
+        return Gaussian(self.inverse(torch.cat([start, end], dim=-1)))
 
 
 class Distance(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,6 +89,12 @@ class SkillWindows(Dataset[SkillBatch]):
             actions=torch.from_numpy(self._actions[acting]),
             valid=torch.from_numpy((at[:, :-1] < last) & self._follow[acting]),
         )
+
+    def only(self, rows: np.ndarray) -> SkillWindows:
+        """Some of these stretches, ``(M,)`` int64 of their rows."""
+        some = copy.copy(self)
+        some._rows = self._rows[rows]
+        return some
 
     def all_states(self) -> torch.Tensor:
         """The state before each action that is an example to follow, ``(N, F)``."""
