@@ -45,7 +45,11 @@ class RecipeConfig:
     fit_updates: int = 0  # updates of a policy that is fitted to demonstrations, in families without an online agent
     # run of `pixelarm pretrain` whose weights and scales a policy that is fitted begins with; fit_updates may then be 0
     skills: str = ""
-    # the demonstrations become part of a policy that looks them up when it acts (FIST); False: to pretrain it
+    # folder of the data that those skills were learned from, of a policy that learns from some of them again (SAILOR);
+    # `pixelarm adapt` has it from the skills' run
+    prior_data: str = ""
+    # the demonstrations become part of a policy that looks them up when it acts (FIST), or a policy over skills learns
+    # from them (SAILOR); False: to pretrain it
     look_up: bool = True
     # environment steps (decisions of the policy) online, of all actors and devices together; or give frames
     steps: int = 0

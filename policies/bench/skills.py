@@ -60,6 +60,8 @@ LEARNERS: dict[str, Learner] = {
         "FIST, learned distance, without haste", "fist", TUNED, ("algo.distance=learned", "algo.haste=0")
     ),
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
+    "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
+    "sailor": Learner("SAILOR", "sailor", TUNED),
 }
 
 

@@ -10,32 +10,21 @@ DISTANCES = ("learned", "euclidean")
 
 
 @dataclass
-class FistConfig(SightConfig):
-    """FIST (policies/skills/fist.py). It is asked at every control step, from one observation."""
+class SkillConfig(SightConfig):
+    """What these families share. Their policies are asked at every control step, from one observation."""
 
-    family: str = "fist"  # of policies (policies/families.py)
+    family: str = ""  # of policies (policies/families.py)
     history: int = 1  # observations the policy sees; only 1
-    horizon: int = 10  # control steps of a skill, and how far the retrieved state lies ahead
+    horizon: int = 10  # control steps of a skill
     latent: int = 10  # numbers of a skill
-    hidden: int = 256  # width of the decoder's, the inverse dynamics' and the distance's layers
-    layers: int = 3  # of them
+    hidden: int = 256  # width of all layers but the posterior's
+    layers: int = 3  # of each network
     recurrent: int = 64  # width of the posterior's LSTM
     decoded: int = 2  # steps of each stretch, drawn at random, whose actions the posterior's skill is to give back
-    prior_weight: float = 5e-4  # of KL(posterior || N(0, I)), beside the actions' error; beta in the paper
-    # of the first action's error with the inverse dynamics' own skill in place of the posterior's, which is how the
-    # policy acts; 0: as in the paper
-    inverse_weight: float = 1.0
-    # rad, standard deviation of what joint positions are displaced by in that term; the joint velocity of the label
-    # takes the displacement back within one control step. 0: as in the paper. Of joint velocities, without cameras
+    # rad, standard deviation of what joint positions are displaced by where the policy learns as it acts; the joint
+    # velocity of the label takes the displacement back within one control step. 0: as in the papers. Of joint
+    # velocities, without cameras
     nudge: float = 0.02
-    # by which a looked-up state is held to be further away for each control step that its demonstration took from there
-    # to its end: of states that are about as near, the one of the swifter demonstration. In the distance's own unit:
-    # embeddings of the learned one have length 1, where this default is far too much. 0: as in the paper
-    haste: float = 0.006
-    # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
-    distance: str = "euclidean"
-    embedding: int = 32  # numbers of a state in the learned distance
-    temperature: float = 0.1  # of the learned distance's softmax
     # least standard deviation that the state is divided by, in its own units: an object that never moved in the
     # pretraining data is not blown up when it does
     state_floor: float = 0.05
@@ -48,23 +37,114 @@ class FistConfig(SightConfig):
 
     def problems(self) -> list[str]:
         """What does not fit together, in words."""
-        found = [
-            f"algo.{name} must be at least 1, got {getattr(self, name)}"
-            for name in ("horizon", "latent", "hidden", "layers", "recurrent", "embedding", "decoded")
-            if getattr(self, name) < 1
-        ]
-        found += [
-            f"algo.{name} must be more than 0, got {getattr(self, name)}"
-            for name in ("temperature", "state_floor", "action_floor")
-            if not getattr(self, name) > 0.0
-        ]
-        found += [
-            f"algo.{name} must not be negative, got {getattr(self, name)}"
-            for name in ("prior_weight", "inverse_weight", "two_valued_weight", "nudge", "haste")
-            if getattr(self, name) < 0.0
-        ]
-        if self.distance not in DISTANCES:
-            found.append(f"algo.distance must be one of {', '.join(DISTANCES)}, got {self.distance!r}")
+        found = at_least_one(self, "horizon", "latent", "hidden", "layers", "recurrent", "decoded")
+        found += more_than_nothing(self, "state_floor", "action_floor")
+        found += not_negative(self, "two_valued_weight", "nudge")
         if self.history != 1:
             found.append(f"algo.history must be 1: a skill is chosen from one state, got {self.history}")
         return found
+
+
+@dataclass
+class FistConfig(SkillConfig):
+    """FIST (policies/skills/fist.py)."""
+
+    family: str = "fist"  # of policies (policies/families.py)
+    horizon: int = 10  # control steps of a skill, and how far the retrieved state lies ahead
+    prior_weight: float = 5e-4  # of KL(posterior || N(0, I)), beside the actions' error; beta in the paper
+    # of the first action's error with the inverse dynamics' own skill in place of the posterior's, which is how the
+    # policy acts; 0: as in the paper
+    inverse_weight: float = 1.0
+    # by which a looked-up state is held to be further away for each control step that its demonstration took from there
+    # to its end: of states that are about as near, the one of the swifter demonstration. In the distance's own unit:
+    # embeddings of the learned one have length 1, where this default is far too much. 0: as in the paper
+    haste: float = 0.006
+    # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
+    distance: str = "euclidean"
+    embedding: int = 32  # numbers of a state in the learned distance
+    temperature: float = 0.1  # of the learned distance's softmax
+
+    def problems(self) -> list[str]:
+        """What does not fit together, in words."""
+        found = super().problems() + at_least_one(self, "embedding") + more_than_nothing(self, "temperature")
+        found += not_negative(self, "prior_weight", "inverse_weight", "haste")
+        if self.distance not in DISTANCES:
+            found.append(f"algo.distance must be one of {', '.join(DISTANCES)}, got {self.distance!r}")
+        return found
+
+
+@dataclass
+class PlayLmpConfig(SkillConfig):
+    """Play-LMP (policies/skills/play_lmp.py)."""
+
+    family: str = "play_lmp"  # of policies (policies/families.py)
+    shortest: int = 8  # control steps of the shortest stretch; how many one has is drawn anew in every update
+    horizon: int = 16  # of the longest stretch
+    # while it acts, control steps from the demonstration's state that is nearest to the present one to the goal
+    goal_ahead: int = 10
+    kl_weight: float = 1e-3  # of KL(recognition || proposal), beside the actions' error; beta in the paper
+    # of the first action's error with the proposal's own plan in place of the recognition's, which is how the policy
+    # acts; 0: as in the paper
+    proposal_weight: float = 1.0
+    # by which a looked-up state is held to be further away for each control step that its demonstration took from there
+    # to its end, in the unit of the scaled state
+    haste: float = 0.006
+
+    def problems(self) -> list[str]:
+        """What does not fit together, in words."""
+        found = super().problems() + at_least_one(self, "shortest")
+        found += not_negative(self, "kl_weight", "proposal_weight", "haste")
+        if self.shortest > self.horizon:
+            found.append(f"algo.shortest must be at most algo.horizon, which is {self.horizon}, got {self.shortest}")
+        elif not self.shortest <= self.goal_ahead <= self.horizon:
+            found.append(
+                f"algo.goal_ahead must be from algo.shortest={self.shortest} to algo.horizon={self.horizon}, as far as "
+                f"goals are in training, got {self.goal_ahead}"
+            )
+        return found
+
+
+@dataclass
+class SailorConfig(SkillConfig):
+    """SAILOR (policies/skills/sailor.py). The weights of the skills' losses are the published ones."""
+
+    retrieves = True  # it learns from data of the skills again when it is adapted: recipe.prior_data
+
+    family: str = "sailor"  # of policies (policies/families.py)
+    prior_weight: float = 1e-5  # of KL(posterior || N(0, I)), beside the actions' error
+    slowness_weight: float = (
+        1e-3  # of the squared distance between the skills of stretches that begin soon after another
+    )
+    slowness_steps: int = 5  # control steps between those at most
+    inverse_weight: float = 0.1  # of the squared error of the skill that two states H steps apart let one expect
+    time_weight: float = 1e-6  # of the squared error, in control steps, of the time that two skills let one expect
+    time_steps: int = 50  # control steps between those at most
+    # share of the stretches of recipe.prior_data that the policy learns from beside the demonstrations: those whose
+    # skills are nearest to one of the demonstrations'
+    retrieved: float = 0.1
+    # of the first action's error with the policy's own skill in place of the posterior's, which is how it acts; 0: as
+    # in the paper
+    acting_weight: float = 1.0
+
+    def problems(self) -> list[str]:
+        """What does not fit together, in words."""
+        found = super().problems() + at_least_one(self, "slowness_steps", "time_steps")
+        found += not_negative(self, "prior_weight", "slowness_weight", "inverse_weight", "time_weight", "acting_weight")
+        if not 0.0 < self.retrieved <= 1.0:
+            found.append(f"algo.retrieved must be more than 0 and at most 1, got {self.retrieved}")
+        return found
+
+
+def at_least_one(cfg: SkillConfig, *names: str) -> list[str]:
+    """A problem for each of these options that is below 1."""
+    return [f"algo.{n} must be at least 1, got {getattr(cfg, n)}" for n in names if getattr(cfg, n) < 1]
+
+
+def more_than_nothing(cfg: SkillConfig, *names: str) -> list[str]:
+    """A problem for each of these options that is not above 0."""
+    return [f"algo.{n} must be more than 0, got {getattr(cfg, n)}" for n in names if not getattr(cfg, n) > 0.0]
+
+
+def not_negative(cfg: SkillConfig, *names: str) -> list[str]:
+    """A problem for each of these options that is below 0."""
+    return [f"algo.{n} must not be negative, got {getattr(cfg, n)}" for n in names if getattr(cfg, n) < 0.0]

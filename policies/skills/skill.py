@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from policies.networks.layers import mlp
-from policies.skills.config import FistConfig
+from policies.skills.config import FistConfig, SkillConfig
 
 LOG_STD = (-5.0, 2.0)  # bounds of log standard deviations
 
@@ -37,40 +37,58 @@ class Gaussian:
         """KL(self || N(0, I)) in nats, ``(...)``."""
         return (0.5 * (self.mean**2 + (2 * self.log_std).exp() - 1.0) - self.log_std).sum(dim=-1)
 
+    def kl_to(self, other: Gaussian) -> torch.Tensor:
+        """KL(self || other) in nats, ``(...)``; gradients flow into both."""
+        wide, away = (2 * (self.log_std - other.log_std)).exp(), (self.mean - other.mean) * (-other.log_std).exp()
+        return (0.5 * (wide + away**2 - 1.0) + other.log_std - self.log_std).sum(dim=-1)
+
     def nll(self, z: torch.Tensor) -> torch.Tensor:
         """Negative log-likelihood of ``z`` in nats but for a constant, ``(...)``."""
         return (0.5 * ((z - self.mean) * (-self.log_std).exp()) ** 2 + self.log_std).sum(dim=-1)
 
 
-class SkillModel(nn.Module):
-    """The three networks, over states ``(..., F)``, scaled proprioception ``(..., P)`` and actions ``(..., A)``.
+class SkillVae(nn.Module):
+    """Posterior and decoder, over states ``(..., F)``, scaled proprioception ``(..., P)`` and actions ``(..., A)``.
 
-    Without cameras the two are the same. With them the posterior still reads proprioception and actions alone: what an
-    arm did shows in these, and pictures of every step of a stretch would be four fifths of an update's work.
+    Without cameras the first two are the same. With them the posterior still reads proprioception and actions alone:
+    what an arm did shows in these, and pictures of every step of a stretch would be four fifths of an update's work.
+
+    Args:
+        goal: numbers that the decoder sees beside the state, which it is then given in one with it.
+        proprio: P, if it is not F.
     """
 
-    def __init__(self, state: int, proprio: int, action: int, cfg: FistConfig) -> None:
+    def __init__(self, state: int, action: int, cfg: SkillConfig, goal: int = 0, proprio: int | None = None) -> None:
         super().__init__()
-        self.cfg = cfg
-        self.recurrent = nn.LSTM(proprio + action, cfg.recurrent, batch_first=True)
+        self.recurrent = nn.LSTM((state if proprio is None else proprio) + action, cfg.recurrent, batch_first=True)
         self.posterior_head = nn.Linear(cfg.recurrent, 2 * cfg.latent)
-        self.decoder = mlp(state + cfg.latent, cfg.hidden, action, cfg.layers)
-        self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
+        self.decoder = mlp(state + goal + cfg.latent, cfg.hidden, action, cfg.layers)
 
-    def posterior(self, proprio: torch.Tensor, actions: torch.Tensor) -> Gaussian:
-        """q(z) of stretches: proprioception ``(B, H, P)`` before each of the actions ``(B, H, A)``."""
+    def posterior(self, proprio: torch.Tensor, actions: torch.Tensor, steps: torch.Tensor | None = None) -> Gaussian:
+        """q(z) of stretches: proprioception ``(B, H, P)`` before each of the actions ``(B, H, A)``; of those, the first
+        ``steps`` ``(B,)`` int64, or all.
+        """
         read, _ = self.recurrent(torch.cat([proprio, actions], dim=-1))
-        return Gaussian(self.posterior_head(read[:, -1]))
-
-    def inverse_dynamics(self, start: torch.Tensor, end: torch.Tensor) -> Gaussian:
-        """p(z) of what leads from states ``(B, F)`` to states ``(B, F)`` H control steps later."""
-        return Gaussian(self.inverse(torch.cat([start, end], dim=-1)))
+        last = read[:, -1] if steps is None else read[torch.arange(len(read), device=read.device), steps - 1]
+        return Gaussian(self.posterior_head(last))
 
     def decode(self, states: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Actions ``(B, A)`` in states ``(B, F)``, or ``(B, H, A)`` in ``(B, H, F)``, of skills ``(B, latent)``."""
         if states.dim() == 3:
             z = z[:, None].expand(-1, states.shape[1], -1)
         return self.decoder(torch.cat([states, z], dim=-1))
+
+
+class SkillModel(SkillVae):
+    """The three networks."""
+
+    def __init__(self, state: int, action: int, cfg: SkillConfig, goal: int = 0, proprio: int | None = None) -> None:
+        super().__init__(state, action, cfg, goal, proprio)
+        self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
+
+    def inverse_dynamics(self, start: torch.Tensor, end: torch.Tensor) -> Gaussian:
+        """p(z) of what leads from states ``(B, F)`` to states ``(B, F)`` H, or some, control steps later."""
+        return Gaussian(self.inverse(torch.cat([start, end], dim=-1)))
 
 
 class Distance(nn.Module):

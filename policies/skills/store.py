@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from policies.config import TrainConfig
-from policies.runs.checkpoint import read_policy, reading
+from policies.runs.checkpoint import read_json, read_policy, reading
+from policies.runs.provenance import made_with
 from robot.contract import Contract
-from robot.errors import ContractMismatch, PixelarmError
+from robot.dataset.episodes import episode_files
+from robot.errors import ContractMismatch, DatasetError, PixelarmError
+from robot.files import write_json
+
+ABOUT = "skills.json"  # in a run of skills: what data they are from
 
 
 def read_skills(run: Path) -> tuple[dict[str, Any], TrainConfig, Contract]:
@@ -45,3 +51,54 @@ def load_skills(policy: Any, run: Path) -> None:
         raise PixelarmError(f"the skills of {run} are of the family {config.algo.family}, not {policy.cfg.family}")
     with reading(run, "its weights do not fit these options: adapt with those that the skills were learned with"):
         policy.load_state_dict(tensors)
+
+
+# ------------------------------------------------------------------------------------------ what they were learned from
+def write_data_of(run: Path, data: Path, episodes: int, held_out: str) -> None:
+    """Keep in a run of skills that they were learned from the first ``episodes`` of a dataset."""
+    about = {"data": str(data), "episodes": episodes, "digest": digest(data, episodes), "held_out": held_out or None}
+    write_json(run / ABOUT, {**about, **made_with()})
+
+
+def data_of(run: Path) -> dict[str, Any]:
+    """What ``write_data_of`` has kept: "data", "episodes", "digest", "held_out".
+
+    Raises:
+        PixelarmError: nothing, or not all of it.
+    """
+    about = read_json(run / ABOUT) if (run / ABOUT).exists() else {}
+    if not {"data", "episodes", "digest"} <= about.keys():
+        raise PixelarmError(
+            f"skills={run} does not say which data it was learned from ({ABOUT}), and this policy learns from some of "
+            "them again; learn the skills with `pixelarm pretrain`"
+        )
+    return about
+
+
+def require_data_of(run: Path, folder: Path) -> None:
+    """Refuse a folder that is not, or no longer, the data of a run of skills; a copy of them elsewhere is.
+
+    Raises:
+        DatasetError: there are none, fewer, or others.
+    """
+    about = data_of(run)
+    there, wanted = len(episode_files(folder)), about["episodes"]
+    if there < wanted:
+        raise DatasetError(
+            f"recipe.prior_data={folder} holds {there} of the {wanted} episodes that the skills of {run} were learned "
+            "from, and this policy learns from some of them again: say where they are with recipe.prior_data=FOLDER"
+        )
+    if digest(folder, wanted) != about["digest"]:
+        raise DatasetError(
+            f"recipe.prior_data={folder} is not what the skills of {run} were learned from: its first {wanted} "
+            "episodes are others, or were changed since. Say where those are with recipe.prior_data=FOLDER, or learn "
+            "skills from these"
+        )
+
+
+def digest(folder: Path, episodes: int) -> str:
+    """SHA-256 of the first ``episodes`` files of a dataset, hexadecimal."""
+    found = hashlib.sha256()
+    for path in episode_files(folder)[:episodes]:
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,15 @@ class SkillBatch:
         )
 
 
+def join(first: SkillBatch, second: SkillBatch) -> SkillBatch:
+    """The stretches of both."""
+    rows = ("states", "actions", "valid", "drawn")
+    pictures = {name: torch.cat([seen, second.pictures[name]]) for name, seen in first.pictures.items()}
+    return SkillBatch(
+        **{name: torch.cat([getattr(first, name), getattr(second, name)]) for name in rows}, pictures=pictures
+    )
+
+
 class SkillWindows(Dataset[SkillBatch]):
     """A stretch from every moment of some episodes whose action is an example to follow.
 
@@ -58,19 +68,28 @@ class SkillWindows(Dataset[SkillBatch]):
         contract: with proprioception; cameras are read if it has some.
         horizon: H, actions of a stretch.
         drawn: K, how many steps of each stretch are drawn at random. What is drawn follows from the rows of a batch.
+        least: name and value of the option that says how few actions an episode may have; by default H.
 
     Raises:
         PixelarmError: there is no proprioception.
-        DatasetError: an episode is shorter than a stretch.
+        DatasetError: an episode has fewer.
     """
 
-    def __init__(self, contract: Contract, episodes: Sequence[Episode], horizon: int, drawn: int) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        episodes: Sequence[Episode],
+        horizon: int,
+        drawn: int = 0,
+        least: tuple[str, int] | None = None,
+    ) -> None:
         require_proprio(contract)
+        option, fewest = least or ("horizon", horizon)
         for i, episode in enumerate(episodes):
-            if len(episode) < horizon:
+            if len(episode) < fewest:
                 raise DatasetError(
                     f"episode {i} of the demonstrations has {len(episode)} actions, and a skill has "
-                    f"algo.horizon={horizon}: leave it out, or set a shorter horizon"
+                    f"algo.{option}={fewest}: leave it out, or learn skills with a smaller algo.{option}"
                 )
         self.horizon, self.drawn = horizon, drawn
         self._fields = {entry.name: entry.size for entry in contract.proprio}
@@ -122,6 +141,12 @@ class SkillWindows(Dataset[SkillBatch]):
         values = self.states[start:end].split(list(self._fields.values()), dim=1)
         return {**self._shown(torch.arange(start, min(end, len(self.states)))), **dict(zip(self._fields, values))}
 
+    def only(self, rows: np.ndarray) -> SkillWindows:
+        """Some of these stretches, ``(M,)`` int64 of their rows."""
+        some = copy.copy(self)
+        some._rows = self._rows[rows]
+        return some
+
     def all_states(self) -> torch.Tensor:
         """Proprioception before each action that is an example to follow, ``(N, P)``."""
         return self.states[torch.from_numpy(self._rows)]
@@ -134,9 +159,9 @@ class SkillWindows(Dataset[SkillBatch]):
         """Of every moment, the control steps to its episode's end, ``(N,)`` float32."""
         return torch.from_numpy((self._last - np.arange(len(self._last))).astype(np.float32))
 
-    def ahead(self) -> torch.Tensor:
-        """Of every moment, the one ``horizon`` control steps later in its episode, or the last one; ``(N,)`` int64."""
-        return torch.from_numpy(np.minimum(np.arange(len(self._last)) + self.horizon, self._last))
+    def ahead(self, steps: int) -> torch.Tensor:
+        """Of every moment, the one so many control steps later in its episode, or the last one; ``(N,)`` int64."""
+        return torch.from_numpy(np.minimum(np.arange(len(self._last)) + steps, self._last))
 
 
 def require_proprio(contract: Contract) -> None:
@@ -145,4 +170,14 @@ def require_proprio(contract: Contract) -> None:
         raise PixelarmError(
             f"skills are learned from an arm's state beside what its cameras see, and the contract of {contract.task} "
             "has no proprioception"
+        )
+
+
+def require_states(contract: Contract) -> None:
+    """Raise PixelarmError of a contract with cameras, which some families cannot read yet."""
+    if contract.cameras:
+        raise PixelarmError(
+            f"these skills are learned from states alone, and this policy of {contract.task} observes the cameras "
+            f"{', '.join(c.name for c in contract.cameras)}: set task.observe=states, which the kitchen's tasks have, "
+            "or take experiment=fist_pixels"
         )

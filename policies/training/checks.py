@@ -14,6 +14,7 @@ from policies.rollout.channel import MOST_SLOTS
 from policies.runs.find import all_options, flatten
 from policies.runtime.compiling import MODES
 from policies.schedules import schedule
+from policies.skills.store import require_data_of
 from robot.dataset import recording
 from robot.dataset.episodes import Episode, episode_files
 from robot.errors import PixelarmError
@@ -129,6 +130,26 @@ def _problems_of_fitting(cfg: TrainConfig) -> list[str]:
     for field in ("demos",) if cfg.recipe.skills else ("demos", "fit_updates"):
         if getattr(cfg.recipe, field) < 1:
             problems.append(f"algo.family={name} is fitted to demonstrations: recipe.{field} must be at least 1")
+    return problems + _problems_of_retrieving(cfg)
+
+
+def _problems_of_retrieving(cfg: TrainConfig) -> list[str]:
+    """Of a policy that learns from some of its skills' data again, and of prior data that nobody would read."""
+    recipe, name = cfg.recipe, cfg.algo.family
+    retrieves = getattr(cfg.algo, "retrieves", False) and recipe.skills and recipe.look_up
+    if recipe.prior_data and not retrieves:
+        why = "looks nothing up" if not recipe.look_up else "has no skills" if not recipe.skills else f"is of {name}"
+        return [f"recipe.prior_data would do nothing for a policy that {why}: leave it out"]
+    problems = []
+    if retrieves and not recipe.prior_data:
+        problems.append(
+            f"algo.family={name} learns from some of the skills' data again: recipe.prior_data must name their folder"
+        )
+    if retrieves and recipe.fit_updates < 1:
+        problems.append(
+            f"algo.family={name} chooses skills by a policy that is learned while it is adapted: recipe.fit_updates "
+            "must be at least 1"
+        )
     return problems
 
 
@@ -139,8 +160,10 @@ def _problems_of_parts(cfg: TrainConfig, processes: int) -> list[str]:
         problems.append(
             "recipe.fit_updates is for families that are fitted to demonstrations; an agent has clone_updates"
         )
-    if recipe.skills or not recipe.look_up:
-        problems.append("recipe.skills and recipe.look_up are for families that are fitted to demonstrations")
+    if recipe.skills or recipe.prior_data or not recipe.look_up:
+        problems.append(
+            "recipe.skills, recipe.prior_data and recipe.look_up are for families that are fitted to demonstrations"
+        )
     clones = schedule(recipe.bc_weight, 0) > 0
     needs_demos = [n for n in ("pretrain_updates", "clone_updates") if getattr(recipe, n)]
     if (needs_demos or clones) and recipe.demos < 1:
@@ -185,7 +208,9 @@ def _problems_of_parts(cfg: TrainConfig, processes: int) -> list[str]:
 
 
 def check_places(cfg: TrainConfig) -> None:
-    """Refuse, before anything is built, a dataset with too few episodes and a replay folder that takes no files."""
+    """Refuse, before anything is built, a dataset with too few episodes, a replay folder that takes no files, and prior
+    data that are not those of the skills.
+    """
     if cfg.recipe.replay_folder:
         require_folder(Path(cfg.recipe.replay_folder))
     wanted, found = cfg.recipe.demos, len(episode_files(cfg.demos))
@@ -199,6 +224,8 @@ def check_places(cfg: TrainConfig) -> None:
             f"or record more: pixelarm collect --task {cfg.task.name} --episodes {wanted - found} "
             f"--image-size {cfg.task.image_size} --append --out {cfg.demos}"
         )
+    if cfg.recipe.prior_data:
+        require_data_of(Path(cfg.recipe.skills), Path(cfg.recipe.prior_data))
 
 
 def other_demos(cfg: TrainConfig) -> str:

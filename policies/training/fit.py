@@ -41,12 +41,14 @@ from policies.runs import checkpoint
 from policies.runs.checkpoint_io import FolderCheckpoints, RandomStreams
 from policies.runs.metrics import RunLog
 from policies.runs.provenance import made_with
-from policies.skills.store import load_skills
+from policies.skills.store import data_of, load_skills, read_skills
 from policies.training.checks import require_same_config
-from robot.dataset.episodes import Episode
+from robot.contract import Contract
+from robot.dataset.episodes import Episode, read_dataset
 from robot.errors import PixelarmError
 from robot.files import write_text
 from sim.envs.task_env import TaskEnv
+from sim.kitchen.states import has_states, read_states
 
 
 def fit(cfg: TrainConfig, fabric: Fabric, env: TaskEnv, demos: list[Episode], folder: Path) -> None:
@@ -144,6 +146,8 @@ def prepare(policy: Any, cfg: TrainConfig, demos: list[Episode]) -> Dataset[Any]
     elif hasattr(policy, "measure"):
         policy.measure(rows)
     look_up(policy, cfg, rows)
+    if cfg.recipe.look_up and hasattr(policy, "retrieve"):
+        return policy.retrieve(rows, policy.rows(_prior_data(cfg)) if cfg.recipe.skills else None)
     return rows
 
 
@@ -151,6 +155,20 @@ def look_up(policy: Any, cfg: TrainConfig, rows: Dataset[Any]) -> None:
     """Have a policy that looks demonstrations up keep them as its weights have them now."""
     if cfg.recipe.look_up and hasattr(policy, "look_up"):
         policy.look_up(rows)
+
+
+def _prior_data(cfg: TrainConfig) -> list[Episode]:
+    """The episodes that skills were learned from; ``check_places`` has seen that they are those."""
+    skills = Path(cfg.recipe.skills)
+    _, _, contract = read_skills(skills)
+    return read_episodes(cfg.recipe.prior_data, contract.recorded())[: data_of(skills)["episodes"]]
+
+
+def read_episodes(folder: str | Path, contract: Contract) -> list[Episode]:
+    """The episodes of a dataset, as a policy with ``contract`` observes them; of true states, made of the positions
+    beside them. Raises DatasetError or ContractMismatch as ``robot.dataset.episodes.read_dataset``.
+    """
+    return read_states(folder, contract) if has_states(contract) else read_dataset(folder, expect=contract)
 
 
 class Metrics(Callback):

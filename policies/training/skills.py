@@ -8,14 +8,12 @@ from pathlib import Path
 
 from policies.config import TrainConfig
 from policies.imitation.config import OptimiserConfig
-from policies.runs.provenance import made_with
-from policies.skills.store import read_skills
+from policies.skills.store import data_of, read_skills, write_data_of
 from policies.training.options import own_options, required, seed_of, wants_help
 from policies.training.train import compose, resumable, train
 from robot.contract import Contract
 from robot.dataset.episodes import Header, episode_files, read_headers
 from robot.errors import DatasetError, PixelarmError
-from robot.files import write_json
 from sim.envs.task_world import build_world
 from sim.kitchen.held_out import require_held_out
 from sim.kitchen.making import MADE
@@ -52,10 +50,13 @@ fine-tuned to the demonstrations.
   recipe.demos=N        how many demonstrations are used, from the first on (default: 10, or all if there are fewer)
   recipe.fit_updates=N  updates of the fine-tuning (default: 4000); 0: the skills stay as they are
   recipe.batch_size=N   demonstrated moments of one update (default: the recipe's, 256 for fist)
+  recipe.prior_data=FOLDER  of sailor, which learns from some of the skills' data again: where they are now (default:
+                        where they were; that they are the same is checked)
   algo.OPTION=VALUE     of the fine-tuning: learning_rate (default: 1e-3), schedule, warmup_updates, weight_decay, clip,
                         ema_decay (default: the recipe's)
-                        of the policy, where its family has them: execute, nudge, haste, distance (default: as the
-                        skills have them). The rest of algo. stays as the skills have it
+                        of the policy, where its family has them: execute, nudge, haste, distance, goal_ahead,
+                        retrieved, acting_weight (default: as the skills have them). The rest of algo. stays as the
+                        skills have it
   trainer=cpu           learn on the processor (default: on a GPU if there is one); trainer.threads=1: on one core
   other options         those of `pixelarm train`; `pixelarm train --help` lists them
 
@@ -69,7 +70,16 @@ example, from nothing to a measured policy:
   pixelarm eval runs/kettle --episodes 50"""
 FINE_TUNING = ("recipe.fit_updates=4000", "algo.learning_rate=1e-3")  # defaults of `pixelarm adapt`
 MINIMISING = tuple(field.name for field in dataclasses.fields(OptimiserConfig))  # of algo: as the recipe has them
-FREE = (*MINIMISING, "distance", "haste", "nudge", "execute")  # of algo, what adapting may change
+FREE = (
+    *MINIMISING,
+    "distance",
+    "haste",
+    "nudge",
+    "execute",
+    "goal_ahead",
+    "retrieved",
+    "acting_weight",
+)  # of algo, what adapting may change
 
 
 def pretrain(argv: list[str]) -> int:
@@ -94,8 +104,7 @@ def learn_skills(argv: Sequence[str]) -> Path:
     cfg = pretraining(data, mine.get("experiment", "fist"), seed_of(mine), others)
     held_out = require_untouched(Path(cfg.demos), read_headers(cfg.demos), mine.get("held_out", ""))
     run = train(cfg)
-    about = {"data": cfg.demos, "episodes": cfg.recipe.demos, "held_out": held_out or None, **made_with()}
-    write_json(run / "skills.json", about)
+    write_data_of(run, Path(cfg.demos), cfg.recipe.demos, held_out)
     return run
 
 
@@ -179,11 +188,14 @@ def adapting(skills: Path, demos: Path, seed: int, options: Sequence[str]) -> Tr
         )
     task = dataclasses.replace(contract, task=headers[0].contract.task)
     name = f"run=runs/adapted-{skills.name}-{task.task}-seed{seed}"
+    prior = []
+    if getattr(theirs.algo, "retrieves", False) and not any(text.startswith("recipe.prior_data=") for text in options):
+        prior = [f"recipe.prior_data={data_of(skills)['data']}"]
     cfg = compose_for(
         task,
         [
             f"experiment={theirs.experiment}", f"seed={seed}", f"demos={demos}", f"recipe.skills={skills}",
-            f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *options,
+            f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *prior, *options,
         ]
     )  # fmt: skip
     given = {name.removeprefix("algo.") for name in own}

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -24,10 +24,6 @@ from policies.policy import family_of
 from policies.training.compose import compose, our_words, part_options, register_families, typed
 from robot.errors import ContractMismatch, DatasetError, PixelarmError, StrayEpisodes
 from robot.files import Claim, require_folder, write_text
-
-if TYPE_CHECKING:
-    from robot.contract import Contract
-    from robot.dataset.episodes import Episode
 
 __all__ = ["compose", "main", "train"]
 
@@ -146,7 +142,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     from policies.runs.metrics import RunLog
     from policies.runtime.allocator import keep_freed_memory
     from policies.training.checks import check_recording, other_demos
-    from policies.training.fit import fit
+    from policies.training.fit import fit, read_episodes
     from policies.training.online import Run
     from policies.training.prior import read_prior
     from policies.training.settle import settle
@@ -157,7 +153,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     keep_freed_memory()
     env = make_env(cfg.task)
     try:  # episodes hold single observations, whatever a policy stacks
-        demos = _demonstrations(cfg, env.contract.recorded()) if cfg.recipe.demos else []
+        demos = read_episodes(cfg.demos, env.contract.recorded()) if cfg.recipe.demos else []
     except StrayEpisodes:  # it says which files to move away: nothing need be recorded
         raise
     except (DatasetError, ContractMismatch) as error:
@@ -191,14 +187,6 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
         run.collector.close()
         run.log.close()
         env.close()
-
-
-def _demonstrations(cfg: TrainConfig, contract: Contract) -> list[Episode]:
-    """The episodes of ``cfg.demos``, as a policy observes them; of true states, made of the positions beside them."""
-    from robot.dataset.episodes import read_dataset
-    from sim.kitchen.states import has_states, read_states
-
-    return read_states(cfg.demos, contract) if has_states(contract) else read_dataset(cfg.demos, expect=contract)
 
 
 @contextmanager

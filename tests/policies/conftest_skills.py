@@ -1,11 +1,13 @@
 """States of a point that walks, in episodes of given lengths."""
 
 import dataclasses
+from typing import TypeVar
 
 import numpy as np
+import torch
 
 from policies.config import EncoderConfig
-from policies.skills.config import FistConfig
+from policies.skills.config import FistConfig, SkillConfig
 from policies.skills.fist import Fist
 from robot.contract import Action, Camera, Contract, Proprio
 from robot.dataset.episodes import Episode
@@ -55,19 +57,30 @@ def filmed_walk(steps: int, number: int = 0) -> Episode:
     )
 
 
+SMALL = {"horizon": 3, "latent": 2, "hidden": 8, "layers": 1, "recurrent": 8, "nudge": 0.0}
+SEES = EncoderConfig(convs="tiny", feature_size=6, proprio_size=4)
+Options = TypeVar("Options", bound=SkillConfig)
+
+
+def small(family: type[Options], **options) -> Options:
+    return dataclasses.replace(family(), **{**SMALL, "encoder": SEES, **options})
+
+
 def tiny(**options) -> FistConfig:
-    small = {
-        "horizon": 3,
-        "latent": 2,
-        "hidden": 8,
-        "layers": 1,
-        "recurrent": 8,
-        "embedding": 4,
-        "nudge": 0.0,
-        "haste": 0.0,
-        "encoder": EncoderConfig(convs="tiny", feature_size=6, proprio_size=4),
-    }
-    return dataclasses.replace(FistConfig(), **{**small, **options})
+    return small(FistConfig, **{"embedding": 4, "haste": 0.0, **options})
+
+
+def observed(x: float, y: float = 0.0) -> dict[str, torch.Tensor]:
+    return {"eef_pos": torch.tensor([[x, y, 0.0]]), "object_state": torch.zeros(1, 1)}
+
+
+def anywhere(number: int) -> list[dict[str, np.ndarray]]:
+    """Observations of noise."""
+    rng = np.random.default_rng(0)
+    return [
+        {"eef_pos": rng.normal(size=3).astype(np.float32), "object_state": np.zeros(1, np.float32)}
+        for _ in range(number)
+    ]
 
 
 def walker(step=walk, **options) -> Fist:

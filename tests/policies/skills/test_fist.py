@@ -3,18 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from conftest_skills import filmed_walk, tiny, walk, walker, walking_contract
+from conftest_skills import anywhere, filmed_walk, observed, tiny, walk, walker, walking_contract
 
 from policies.export.onnx import TOLERANCE, check_parity, to_onnx
-from policies.skills.fist import Fist, displaced, joints_in
+from policies.skills.fist import Fist
+from policies.skills.policy import displaced, joints_in
 from policies.skills.skill import Distance, Gaussian
 from robot import bundle
 from robot.errors import PixelarmError
 from sim.tasks.kitchen import Kitchen
-
-
-def observed(x: float, y: float = 0.0) -> dict[str, torch.Tensor]:
-    return {"eef_pos": torch.tensor([[x, y, 0.0]]), "object_state": torch.zeros(1, 1)}
 
 
 def test_a_gaussians_divergence_and_likelihood_by_hand():
@@ -102,11 +99,7 @@ def test_what_is_looked_up_is_saved_with_the_weights():
 def test_it_is_exported_with_what_it_looks_up():
     policy = walker()
     exported = bundle.Policy(to_onnx(policy), policy.contract, {})
-    rng = np.random.default_rng(0)
-    seen = [
-        {"eef_pos": rng.normal(size=3).astype(np.float32), "object_state": np.zeros(1, np.float32)} for _ in range(20)
-    ]
-    assert check_parity(exported, policy, seen) <= TOLERANCE
+    assert check_parity(exported, policy, anywhere(20)) <= TOLERANCE
     # other demonstrations, other answers: the constants are those of the policy
     others = walker()
     others.look_up(others.rows([walk(9, 3)]))

@@ -29,7 +29,7 @@ def test_no_window_and_no_pair_is_glued_of_two_episodes():
     batch = rows.__getitems__(range(len(rows)))
     assert (batch.states[..., 1] == batch.states[:, :1, 1]).all()
     assert batch.states[:, 0, 1].tolist() == [0] * 5 + [1] * 3 + [2] * 9
-    ahead = rows.states[rows.ahead()]
+    ahead = rows.states[rows.ahead(3)]
     assert (ahead[:, 1] == rows.states[:, 1]).all()
     assert np.allclose(100 * ahead[:, 0], [3, 4, 5, 5, 5, 5, 3, 3, 3, 3, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9])
 
