@@ -85,7 +85,7 @@ def _fit(
     validation = Validation(cfg, env, folder, log, windows)
     checkpoints = Checkpoints(_checkpoints(folder), cfg.trainer.checkpoint_every)
     callbacks = [Metrics(log, cfg.trainer.log_every), validation, RandomStreams(), checkpoints]
-    trainer = _trainer(cfg, fabric, folder, callbacks)
+    trainer = _trainer(cfg, fabric, folder, callbacks, all_learn=not hasattr(policy, "retrieve") or cfg.recipe.look_up)
     with warnings.catch_warnings(), _interruptible():
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
         trainer.fit(module, loader, ckpt_path=last)
@@ -275,8 +275,12 @@ class Launched(LightningEnvironment):
         return True
 
 
-def _trainer(cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence[Callback]) -> lightning.Trainer:
+def _trainer(
+    cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence[Callback], all_learn: bool
+) -> lightning.Trainer:
+    """``all_learn``: every weight has a gradient, not so of skills whose policy is learned later."""
     several = fabric.world_size > 1
+    together = DDPStrategy(cluster_environment=Launched(), find_unused_parameters=not all_learn)
     clip = optimiser_options(cfg.algo).clip
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it greets with devices and tips
     return lightning.Trainer(
@@ -284,7 +288,7 @@ def _trainer(cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence
         max_epochs=-1,
         accelerator=cfg.trainer.accelerator,
         devices=fabric.world_size,
-        strategy=DDPStrategy(cluster_environment=Launched()) if several else "auto",
+        strategy=together if several else "auto",
         precision=cfg.trainer.precision,
         gradient_clip_val=clip or None,
         callbacks=list(callbacks),

@@ -4,6 +4,8 @@ skills were learned from: found again when it is adapted, refused when they are 
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +181,14 @@ def test_without_skills_it_learns_from_the_demonstrations_alone(data, tmp_path, 
     low, high = np.array(contract.action.low), np.array(contract.action.high)
     found = act({entry.name: np.zeros(entry.size, np.float32) for entry in contract.proprio})
     assert np.all(found >= low) and np.all(found <= high)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_two_processes_learn_skills_together(data, tmp_path):
+    """Of SAILOR's weights those of the policy have no gradient yet; the processes do not wait for it."""
+    command = [sys.executable, "-m", "robot.cli", "pretrain", "experiment=sailor", f"data={data}", "trainer.devices=2"]
+    command += [f"run={tmp_path / 'run'}", "recipe.fit_updates=3", *TINY, *NETWORK]
+    done = subprocess.run(command, timeout=300, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert not tensors(tmp_path / "run")["adapted"]
