@@ -29,7 +29,7 @@ from policies.imitation.normalizers import ActionNormalizer
 from policies.imitation.policy import Deployed, Eyes, mean_of_valid
 from policies.policy import Observation
 from policies.skills.config import FistConfig
-from policies.skills.skill import Distance, SkillModel
+from policies.skills.skill import Distance, Gaussian, SkillModel
 from policies.skills.windows import SkillBatch, SkillWindows, require_proprio
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
@@ -190,11 +190,23 @@ class Fist(nn.Module):
         away = (self.embed(states)[:, None] - self.embedded[None]).square().sum(dim=-1)
         return (away + self.cfg.haste * self.left).argmin(dim=1)
 
+    def choose(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """In states ``(B, F)`` the rows ``(B,)`` of ``seen`` that are looked up, and the skills ``(B, latent)``
+        that lead to where those led.
+        """
+        rows = self.nearest(states)
+        return rows, self.skill.inverse_dynamics(states, self.ahead[rows]).mean
+
+    def done_in(self, proprio: torch.Tensor, actions: torch.Tensor) -> Gaussian:
+        """Posterior of the skill that was done in stretches: proprioception ``(B, H, P)`` before each of the actions
+        ``(B, H, A)``, both in the contract's units.
+        """
+        return self.skill.posterior(self._scaled(proprio), self.actions.to_network(actions))
+
     def forward(self, observations: Observation) -> torch.Tensor:
         """Actions ``(B, 1, A)`` in the contract's units."""
         state = self.eyes(observations).float()
-        goal = self.ahead[self.nearest(state)]
-        z = self.skill.inverse_dynamics(state, goal).mean
+        _, z = self.choose(state)
         return self.actions.to_physical(self.skill.decode(state, z))[:, None]
 
     @torch.no_grad()
