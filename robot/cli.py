@@ -76,11 +76,7 @@ COMMANDS: dict[str, Command] = {
         ("sim",),
     ),
     "train": Command(
-        "policies.training.train:main",
-        "train a policy from pixels",
-        "experiment=ferm task=lift seed=1",
-        LEARN,
-        ("train",),
+        "policies.training.train:main", "train a policy", "experiment=ferm task=lift seed=1", LEARN, ("train",)
     ),
     "pretrain": Command(
         "policies.training.skills:pretrain",
@@ -130,6 +126,9 @@ COMMANDS: dict[str, Command] = {
         "RUN",
         LEARN,
         ("train",),
+    ),
+    "reuse": Command(
+        "policies.reuse.command:main", "what a FIST policy looks up, step by step, on a page", "RUN", LEARN, ("train",)
     ),
     "export": Command(
         "policies.export.onnx:main",

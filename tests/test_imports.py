@@ -232,6 +232,7 @@ ROOMS = {
         "evaluation export",
         "training",
         "bench demo diagnose",
+        "reuse",
     ],
 }
 

@@ -36,19 +36,17 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def require_own(out: Path) -> None:
-    """Refuse a place that holds anything but an earlier diagnosis.
+def require_own(out: Path, result: str = RESULT, what: str = "a diagnosis") -> None:
+    """Refuse a place that holds anything but an earlier one of what is to be written, told by its file ``result``.
 
     Raises:
         PixelarmError: it does; or it is a file.
     """
     if out.exists() and not out.is_dir():
         raise PixelarmError(f"{out} is a file, and a folder is to be written there: choose another place with --out")
-    if not out.exists() or (out / RESULT).exists() or not any(out.iterdir()):
+    if not out.exists() or (out / result).exists() or not any(out.iterdir()):
         return
-    raise PixelarmError(
-        f"{out} holds something else than a diagnosis (it has no {RESULT}): choose another place with --out"
-    )
+    raise PixelarmError(f"{out} holds something else than {what} (it has no {result}): choose another place with --out")
 
 
 def result(subject: Subject, examined: Examined, found: list[findings.Finding]) -> dict[str, object]:

@@ -5,7 +5,7 @@ The source of each limit stands beside it, and again in docs/how-to/diagnose.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.diagnose.census import DROPPED, MISSED, NEVER, NOT_RELEASED, PUT_DOWN, SHORT, TIME
@@ -163,10 +163,10 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-def judge(numbers: Mapping[str, float | None]) -> list[Finding]:
+def judge(numbers: Mapping[str, float | None], rules: Sequence[Rule] = RULES) -> list[Finding]:
     """A finding for each rule whose number is there, in the order of the rules."""
     found = []
-    for rule in RULES:
+    for rule in rules:
         value = numbers.get(rule.key)
         if value is None:
             continue

@@ -18,16 +18,23 @@ INK, BLUE, ORANGE, GREEN, RED, GREY = "#222", "#2b6cb0", "#c05621", "#2f855a", "
 
 def axes_of(width: float = 6.4, height: float = 3.2) -> tuple[Figure, Any]:
     """A figure of one plot, in inches, and the plot."""
+    figure, panels = panels_of(width, height)
+    return figure, panels[0, 0]
+
+
+def panels_of(width: float, height: float, rows: int = 1, columns: int = 1, **shape: Any) -> tuple[Figure, Any]:
+    """A figure of several plots, in inches, and the plots ``(rows, columns)``; ``shape`` as of ``plt.subplots``."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e2e8f0", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return figure, axes
+    figure, panels = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **shape)
+    for axes in panels.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#e2e8f0", linewidth=0.8)
+        axes.set_axisbelow(True)
+    return figure, panels
 
 
 def section(title: str, body: str, words: str = "") -> str:

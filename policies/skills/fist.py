@@ -25,7 +25,7 @@ from policies.policy import Observation
 from policies.skills.config import FistConfig
 from policies.skills.lookup import LooksUp
 from policies.skills.policy import SkillPolicy
-from policies.skills.skill import Distance, SkillModel
+from policies.skills.skill import Distance, Gaussian, SkillModel
 from policies.skills.windows import SkillBatch, SkillWindows
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
@@ -103,9 +103,21 @@ class Fist(LooksUp, SkillPolicy):
         """States ``(B, F)`` to where their Euclidean distance is the one that looks up."""
         return self.distance(states) if self.cfg.distance == "learned" else states
 
+    def choose(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """In states ``(B, F)`` the rows ``(B,)`` of ``seen`` that are looked up, and the skills ``(B, latent)``
+        that lead to where those led.
+        """
+        rows = self.nearest(states)
+        return rows, self.skill.inverse_dynamics(states, self.ahead[rows]).mean
+
+    def done_in(self, proprio: torch.Tensor, actions: torch.Tensor) -> Gaussian:
+        """Posterior of the skill that was done in stretches: proprioception ``(B, H, P)`` before each of the actions
+        ``(B, H, A)``, both in the contract's units.
+        """
+        return self.skill.posterior(self.scaled(proprio), self.actions.to_network(actions))
+
     def forward(self, observations: Observation) -> torch.Tensor:
         """Actions ``(B, 1, A)`` in the contract's units."""
         state = self.eyes(observations).float()
-        goal = self.ahead[self.nearest(state)]
-        z = self.skill.inverse_dynamics(state, goal).mean
+        _, z = self.choose(state)
         return self.actions.to_physical(self.skill.decode(state, z))[:, None]

@@ -74,12 +74,15 @@ class Painter:
 
     def frames(self, episode: Episode, camera: str) -> Iterator[np.ndarray]:
         """``(size, size, 3)`` uint8 at each observation."""
+        for row in states_of(episode, self.world):
+            yield self.picture(row, camera)
+
+    def picture(self, qpos: np.ndarray, camera: str) -> np.ndarray:
+        """``(size, size, 3)`` uint8 of one state, positions ``(nq,)``."""
         if camera not in self._behind:
             raise UnknownName("camera", camera, self._behind)
-        qpos = states_of(episode, self.world)
-        for row in qpos:
-            self.world.data.qpos[:] = row
-            yield self.world.render_view(self._behind[camera], self.size, self.size)
+        self.world.data.qpos[:] = qpos
+        return self.world.render_view(self._behind[camera], self.size, self.size)
 
 
 def states_of(episode: Episode, world: World) -> np.ndarray:

@@ -1,0 +1,103 @@
+"""`pixelarm reuse` on a tiny FIST policy of the kitchen: what it writes, what it leaves alone, what it refuses."""
+
+import re
+
+import pytest
+
+from policies.reuse.command import main
+from policies.runs.checkpoint import read_json
+from policies.training.skills import adapt, pretrain
+from robot.errors import PixelarmError
+from sim.kitchen.folder import jobs_of, make_split
+
+pytestmark = pytest.mark.train
+
+TINY = ["recipe.batch_size=8", "recipe.fit_updates=3", "trainer=cpu", "trainer.threads=1"]
+SUBTASKS = ["microwave", "kettle", "slide_cabinet", "hinge_cabinet"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Data of two and two demonstrations, skills of FIST, and a policy of them."""
+    folder = tmp_path_factory.mktemp("reuse")
+    data, skills, run = folder / "no-kettle", folder / "skills", folder / "run"
+    assert len(list(make_split(jobs_of("no-kettle", data, 2, 2, 3), "no-kettle", 1))) == 4
+    small = ["algo.hidden=8", "algo.layers=1", "algo.recurrent=8"]
+    assert pretrain([f"data={data}", f"run={skills}", *TINY, *small]) == 0
+    assert adapt([f"skills={skills}", f"demos={data / 'target'}", f"run={run}", *TINY]) == 0
+    return folder
+
+
+def files(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_is_shown_and_left_as_it_was(made, capsys):
+    before = files(made)
+    assert main([str(made / "run"), "--episodes", "2", "--steps", "12"]) == 0
+    said = capsys.readouterr().out
+    assert {path: data for path, data in files(made).items() if path.parent.name != "reuse"} == before
+    found = read_json(made / "run" / "reuse" / "reuse.json")
+    assert found["format"] == "pixelarm-reuse/1" and found["horizon"] == 10 and found["notes"] == []
+    assert [one["seed"] for one in found["episodes"]] == [10_000, 10_001]
+    for one in found["episodes"]:
+        assert one["steps"] == len(one["moment"]) == len(one["distance"]) == len(one["skill"]) == 12
+        assert list(one["completed"]) == SUBTASKS and not any(one["completed"].values())
+        assert set(one["demonstration"]) <= {0, 1} and sum(one["shares"]) == pytest.approx(1.0)
+        ends = [found["demonstrations"][number] for number in one["demonstration"]]
+        assert all(0 <= moment <= end for moment, end in zip(one["moment"], ends))
+    # both demonstrations do all four, in the order of the task
+    assert all(sorted(one, key=one.get) == SUBTASKS for one in found["demonstrated"]["completed"])
+    assert found["numbers"]["completed"] == 0.0 and found["numbers"]["pace"] is None
+    assert found["skills"]["stretches"]["demonstrations"] == sum(length - 9 for length in found["demonstrations"])
+    assert found["skills"]["stretches"]["data"] > 0
+    assert all(one["sentence"] in said for one in found["findings"] if not one["ok"])
+    assert "completed subtasks, share of all" in said and re.search(r"10001 +0 of 4 +12 ", said)
+
+
+def test_the_page_holds_everything_in_one_file(made, tmp_path):
+    assert main([str(made / "run"), "--episodes", "1", "--steps", "9", "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"index.html", "reuse.json"}
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert re.findall(r"<h2>([^<]*)</h2>", page) == [
+        "Findings", "Episodes", "Subtasks", "Demonstrations", "Skills", "Scene 10000", "Everything measured",
+    ]  # fmt: skip
+    assert page.count("<img") == 3 + 3 * 8  # two figures of the scene and one of all, and a strip of three rows
+    (tmp_path / "out" / "reuse.json").unlink()
+    with pytest.raises(PixelarmError, match="holds something else than such a report"):
+        main([str(made / "run"), "--out", str(tmp_path / "out")])
+
+
+def test_what_is_no_longer_there_is_said_or_asked_for(made, tmp_path, capsys):
+    """The data may be missing, and a note says so; the demonstrations may not."""
+    elsewhere = tmp_path / "elsewhere"
+    (made / "no-kettle").rename(elsewhere)
+    try:
+        few = ["--episodes", "1", "--steps", "3", "--out", str(tmp_path / "out")]
+        with pytest.raises(PixelarmError, match="target, the demonstrations .* is not there: name .* with --demos"):
+            main([str(made / "run"), *few])
+        assert main([str(made / "run"), *few, "--demos", str(elsewhere / "target")]) == 0
+        assert "pretraining, the data that the skills were learned from, is not there" in capsys.readouterr().out
+        assert main([str(made / "run"), *few, "--demos", str(elsewhere / "target"), "--data", str(elsewhere)]) == 0
+        assert read_json(tmp_path / "out" / "reuse.json")["notes"] == []
+        with pytest.raises(PixelarmError, match="are not the .* states that this policy looks up"):
+            main([str(made / "run"), *few, "--demos", str(elsewhere / "pretraining")])
+    finally:
+        elsewhere.rename(made / "no-kettle")
+
+
+def test_what_reuses_nothing_is_refused(made, tmp_path):
+    cloned = tmp_path / "cloned"
+    options = ["experiment=chunk_bc_states", "algo.hidden=8", *TINY]
+    pretrain([f"data={made / 'no-kettle'}", f"run={cloned}", *options])
+    with pytest.raises(PixelarmError, match="of the family chunk_bc, which looks no demonstrations up"):
+        main([str(cloned)])
+    with pytest.raises(PixelarmError, match="holds skills alone, without demonstrations to look up: `pixelarm adapt"):
+        main([str(made / "skills")])
+    with pytest.raises(PixelarmError, match="is no run of `pixelarm adapt`"):
+        main([str(made)])
+    with pytest.raises(PixelarmError, match="nowhere does not exist"):
+        main([str(tmp_path / "nowhere")])
+    with pytest.raises(PixelarmError, match="--episodes must be at least 1, got 0"):
+        main([str(made / "run"), "--episodes", "0"])
