@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from rclpy.qos import QoSProfile
 
 NICE = -10  # of a process that must not wait for others: before all that is normal, and behind the system's own
+GROUPED = Path("/proc/sys/kernel/sched_autogroup_enabled")
+SESSION = Path("/proc/self/autogroup")  # "/autogroup-7 nice 0", of this process's session
 RANGE, OLD_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"
 
 
@@ -61,13 +63,30 @@ def settle_discovery(network: bool = False) -> None:
 
 def go_first() -> None:
     """Let this thread, and those that it starts from now on, go before others that want the same core, where the system
-    allows it: as root, or within the user's limit ``nice``."""
+    allows it: as root, or within the user's limit ``nice``.
+
+    Linux shares cores between sessions first where it groups processes by session (autogroup, the default of most
+    desktops: man 7 sched), and nice then counts within one session only. There the session of this process, such as the
+    terminal that it was started in, goes before other sessions.
+    """
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, min(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
+    if _session_nice() > NICE:
+        with suppress(OSError):
+            SESSION.write_text(str(NICE))
 
 
 def goes_first() -> bool:
-    return os.getpriority(os.PRIO_PROCESS, 0) <= NICE
+    return os.getpriority(os.PRIO_PROCESS, 0) <= NICE and _session_nice() <= NICE
+
+
+def _session_nice() -> int:
+    """The nice value of this process's session; ``NICE`` where the system does not group by session."""
+    try:
+        grouped = GROUPED.read_text().strip() == "1"
+        return int(SESSION.read_text().split()[-1]) if grouped else NICE
+    except (OSError, ValueError, IndexError):
+        return NICE
 
 
 def where() -> str:

@@ -74,6 +74,34 @@ def test_a_process_goes_first_where_it_may() -> None:
     assert priority("pass") in ("-10 True", f"{os.getpriority(os.PRIO_PROCESS, 0)} False")
 
 
+@pytest.mark.parametrize(("grouped", "after", "first"), [("1", "-10", "True"), ("0", "/autogroup-7 nice 0", "True")])
+def test_where_sessions_share_the_cores_the_session_goes_first(
+    tmp_path: Path, grouped: str, after: str, first: str
+) -> None:
+    """A kernel with autogroup, and one that has it switched off, as files."""
+    switch, session = tmp_path / "enabled", tmp_path / "autogroup"
+    switch.write_text(grouped + "\n")
+    session.write_text("/autogroup-7 nice 0")
+    paths = (
+        f"from pathlib import Path; runtime.GROUPED = Path({str(switch)!r}); runtime.SESSION = Path({str(session)!r})"
+    )
+    nice, said = priority(paths).split()
+    if nice != "-10":
+        pytest.skip("this user may not take a priority")
+    assert said == first and session.read_text() == after
+
+
+def test_a_session_that_may_not_go_first_is_said(tmp_path: Path) -> None:
+    """Nice alone does not count between sessions."""
+    switch, session = tmp_path / "enabled", tmp_path / "autogroup"
+    switch.write_text("1\n")
+    session.mkdir()  # cannot be written
+    paths = (
+        f"from pathlib import Path; runtime.GROUPED = Path({str(switch)!r}); runtime.SESSION = Path({str(session)!r})"
+    )
+    assert priority(f"{paths}; runtime._session_nice = lambda: 0").split()[1] == "False"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a process up to a user without rights")
 def test_a_user_without_the_limit_keeps_the_usual_priority() -> None:
     assert priority("os.setuid(65534)") == f"{os.getpriority(os.PRIO_PROCESS, 0)} False"
