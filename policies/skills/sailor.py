@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from policies.imitation.policy import mean_of_valid
 from policies.networks.layers import mlp
@@ -143,7 +144,7 @@ class Sailor(SkillPolicy):
     def _skills_of(self, windows: SkillWindows) -> tuple[np.ndarray, torch.Tensor]:
         """The whole stretches' rows ``(N,)`` int64, and their skills ``(N, latent)``."""
         device, rows, skills = self.normalizer.mean.device, [], []
-        for first in range(0, len(windows), AT_ONCE):
+        for first in tqdm(range(0, len(windows), AT_ONCE), desc="skills of what is compared", leave=False):
             at = np.arange(first, min(first + AT_ONCE, len(windows)))
             batch = windows.__getitems__(at)  # type: ignore[arg-type]
             whole = batch.valid[:, : self.cfg.horizon].all(dim=1)

@@ -157,6 +157,11 @@ def test_prior_data_that_nobody_would_read_are_refused(data, tmp_path, options, 
         run_recipe(cfg)
 
 
+def test_agents_that_learn_online_have_no_prior_data(data, tmp_path):
+    with pytest.raises(PixelarmError, match="recipe.skills, recipe.prior_data and recipe.look_up are for families"):
+        run_recipe(compose(["experiment=curl", f"run={tmp_path}", "recipe.prior_data=somewhere"]))
+
+
 def test_prior_data_that_are_not_named_are_asked_for(skills, data, tmp_path):
     cfg = compose(["experiment=sailor", f"recipe.skills={skills['sailor']}", f"run={tmp_path}", f"demos={data}"])
     with pytest.raises(PixelarmError, match="recipe.prior_data must name their folder"):
