@@ -17,6 +17,7 @@ from policies.policy import Policy
 from policies.rollout.acting import BundledPolicy, GreedyPolicy, load_policy
 from policies.runs.checkpoint import read_json
 from policies.runs.provenance import git_commit, hardware, versions
+from policies.skills.fist import Fist
 from robot import bundle, profile
 from robot.contract import Contract
 from robot.errors import BundleError, PixelarmError
@@ -29,7 +30,7 @@ TOLERANCE = 1e-4  # largest accepted difference between ONNX Runtime and torch, 
 def to_onnx(policy: Policy) -> bytes:
     """The deployed policy as ONNX, with the contract's names."""
     network, contract = policy.deployed().eval(), policy.contract
-    example = _random_observation(contract, np.random.default_rng(0))
+    example = random_observation(contract, np.random.default_rng(0))
     arrays = tuple(torch.from_numpy(value)[None].expand(contract.history, *value.shape) for value in example.values())
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -73,7 +74,7 @@ def sample_observations(
 ) -> list[dict[str, np.ndarray]]:
     """Observations to compare on: some seen in the task under random actions, and some of pure noise."""
     env, rng = make_env_for(contract, config), np.random.default_rng(seed)
-    found = [_random_observation(contract, rng) for _ in range(16)]
+    found = [random_observation(contract, rng) for _ in range(16)]
     for episode in range(episodes):
         observation, _ = env.reset(seed=seed + episode)
         for _ in range(10):
@@ -83,7 +84,8 @@ def sample_observations(
     return found
 
 
-def _random_observation(contract: Contract, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def random_observation(contract: Contract, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Images of noise, and proprioception of N(0, 1), of one moment."""
     observation: dict[str, np.ndarray] = {
         c.name: rng.integers(0, 256, c.shape, dtype=np.uint8) for c in contract.cameras
     }
@@ -93,7 +95,7 @@ def _random_observation(contract: Contract, rng: np.random.Generator) -> dict[st
 def latency_ms(policy: bundle.Policy, calls: int = 200) -> dict[str, float]:
     """Inference time of one call on this machine."""
     answer = BundledPolicy(policy).answer
-    seen = [_random_observation(policy.contract, np.random.default_rng(0))] * policy.contract.history
+    seen = [random_observation(policy.contract, np.random.default_rng(0))] * policy.contract.history
     times = []
     for _ in range(calls + 20):
         start = time.perf_counter()
@@ -120,7 +122,11 @@ def export(run: Path, out: Path, evaluation: dict[str, Any] | None = None) -> tu
         "seed": config.seed,
         "config": asdict(config),
         "trained": {key: about.get(key) for key in ("step", "robot_minutes", "validation", "git")},
-        "data": {"demonstrations": config.recipe.demos, "contract_hash": made.contract.hash},
+        "data": {
+            "demonstrations": config.recipe.demos,
+            "contract_hash": made.contract.hash,
+            "states_looked_up": len(made.seen) if isinstance(made, Fist) else 0,
+        },
         "success": evaluation,
         "parity": {"largest_difference": difference, "tolerance": TOLERANCE, "unit": "share of an action's half range"},
         "latency_ms": {**latency_ms(policy), "hardware": hardware()},
