@@ -56,6 +56,8 @@ LEARNERS: dict[str, Learner] = {
         "FIST, learned distance, without haste", "fist", TUNED, ("algo.distance=learned", "algo.haste=0")
     ),
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
+    "bet": Learner("BeT, pretrained and fine-tuned", "bet_states", TUNED),
+    "vqbet": Learner("VQ-BeT, pretrained and fine-tuned", "vqbet_states", TUNED),
 }
 
 

@@ -83,7 +83,7 @@ def _fit(
     validation = Validation(cfg, env, folder, log)
     checkpoints = Checkpoints(_checkpoints(folder), cfg.trainer.checkpoint_every)
     callbacks = [Metrics(log, cfg.trainer.log_every), validation, RandomStreams(), checkpoints]
-    trainer = _trainer(cfg, fabric, folder, callbacks)
+    trainer = _trainer(cfg, fabric, folder, callbacks, in_phases=hasattr(policy, "begin"))
     with warnings.catch_warnings(), _interruptible():
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
         trainer.fit(module, loader, ckpt_path=last)
@@ -250,8 +250,12 @@ class Launched(LightningEnvironment):
         return True
 
 
-def _trainer(cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence[Callback]) -> lightning.Trainer:
+def _trainer(
+    cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence[Callback], in_phases: bool
+) -> lightning.Trainer:
+    """``in_phases``: not every weight is in the loss of every update."""
     several = fabric.world_size > 1
+    together = DDPStrategy(cluster_environment=Launched(), find_unused_parameters=in_phases)
     clip = optimiser_options(cfg.algo).clip
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it greets with devices and tips
     return lightning.Trainer(
@@ -259,7 +263,7 @@ def _trainer(cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence
         max_epochs=-1,
         accelerator=cfg.trainer.accelerator,
         devices=fabric.world_size,
-        strategy=DDPStrategy(cluster_environment=Launched()) if several else "auto",
+        strategy=together if several else "auto",
         precision=cfg.trainer.precision,
         gradient_clip_val=clip or None,
         callbacks=list(callbacks),
