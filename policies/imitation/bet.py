@@ -27,7 +27,7 @@ from policies.imitation.bc import errors
 from policies.imitation.config import BetConfig
 from policies.imitation.policy import ImitationPolicy, mean_of_valid
 from policies.networks.categorical import draw, focal_loss
-from policies.networks.layers import full_precision
+from policies.networks.layers import full_precision, zero
 from policies.networks.transformer import Transformer
 from policies.networks.vq import kmeans, nearest
 from robot.contract import Contract
@@ -52,7 +52,7 @@ class Bet(ImitationPolicy):
             self.options = cfg
             self.transformer = Transformer(self.eyes.size, contract.history, cfg.transformer)
             self.bin_head = nn.Linear(cfg.transformer.width, cfg.bins)
-            self.offset_head = nn.Linear(cfg.transformer.width, cfg.bins * contract.action.size)
+            self.offset_head = zero(nn.Linear(cfg.transformer.width, cfg.bins * contract.action.size))
         self.register_buffer("centres", torch.zeros(cfg.bins, contract.action.size))
 
     def rows(self, episodes: Sequence[Episode]) -> Windows:

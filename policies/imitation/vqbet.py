@@ -35,7 +35,7 @@ from policies.imitation.bc import errors
 from policies.imitation.config import VqBetConfig
 from policies.imitation.policy import ImitationPolicy, mean_of_valid
 from policies.networks.categorical import draw, focal_loss
-from policies.networks.layers import full_precision, mlp
+from policies.networks.layers import full_precision, mlp, zero
 from policies.networks.transformer import Transformer
 from policies.networks.vq import ResidualQuantiser, perplexity
 from robot.contract import Contract
@@ -69,7 +69,7 @@ class VqBet(ImitationPolicy):
             self.transformer = Transformer(self.eyes.size, contract.history, cfg.transformer)
             self.first_head = nn.Linear(width, cfg.codes)
             self.second_head = nn.Linear(width, cfg.codes * cfg.codes)
-            self.offset_heads = nn.Linear(width, BOOKS * cfg.codes * numbers)
+            self.offset_heads = zero(nn.Linear(width, BOOKS * cfg.codes * numbers))
         self.register_buffer("settled", torch.zeros((), dtype=torch.bool))
 
     def rows(self, episodes: Sequence[Episode]) -> Windows:
