@@ -33,6 +33,15 @@ class EncoderConfig:
 
 
 @dataclass
+class TransformerConfig:
+    """A causal transformer over the observations of a history (policies/networks/transformer.py)."""
+
+    layers: int = 3  # blocks of attention and a layer for each token
+    heads: int = 4  # of the attention; they share the width equally
+    width: int = 96  # numbers of a token
+
+
+@dataclass
 class RecipeConfig:
     """The order of a run: pre-train, clone, learn online."""
 

@@ -58,12 +58,14 @@ class Policy(Protocol):
 class FittedPolicy(Policy, Protocol):
     """A policy that learns from demonstrations alone; also an ``nn.Module``.
 
-    It may have five more methods: ``rows(episodes)``, the dataset whose batches ``loss`` takes, by default
+    It may have six more methods: ``rows(episodes)``, the dataset whose batches ``loss`` takes, by default
     ``policies.data.windows.Windows``; ``measure(rows)``, which takes the statistics of what inputs and outputs are
     scaled by, once before the first update; ``widen(rows)``, which after pretraining scales by new rows what stood
-    still before; ``look_up(rows)``, of a policy that demonstrations are a part of; and ``retrieve(rows, prior)``, of
-    one that also learns from some of the rows that its skills were learned from (``prior``; None of a policy without
-    skills), which returns the dataset to fit it to instead.
+    still before; ``look_up(rows)``, of a policy that demonstrations are a part of; ``retrieve(rows, prior)``, of one
+    that also learns from some of the rows that its skills were learned from (``prior``; None of a policy without
+    skills), which returns the dataset to fit it to instead; and ``begin(made, updates)``, of one that learns in phases,
+    which hears before each update how many of how many were made. Weights that are in no phase's loss stay as they are
+    in it.
     """
 
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:

@@ -219,7 +219,8 @@ class SimArm:
     def _said_again(self, target: Target) -> bool:
         if self._moving is None or self._sim_s - self._begun_s > self.world.contract.period_s - 0.5 * SLICE_S:
             return False
-        return bool(np.array_equal(target.joint_velocities, self._moving.joint_velocities))
+        said, before = target.joint_velocities, self._moving.joint_velocities
+        return said is not None and before is not None and np.array_equal(said, before)
 
     def _end_motion(self) -> None:
         """What drivers do with velocities when nobody speaks any more."""

@@ -62,6 +62,8 @@ LEARNERS: dict[str, Learner] = {
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
     "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
     "sailor": Learner("SAILOR", "sailor", TUNED),
+    "bet": Learner("BeT, pretrained and fine-tuned", "bet_states", TUNED),
+    "vqbet": Learner("VQ-BeT, pretrained and fine-tuned", "vqbet_states", TUNED),
 }
 
 

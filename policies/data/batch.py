@@ -22,7 +22,8 @@ class Batch:
         reward: ``(B,)`` float32, sum of gamma^i r_i over those n steps.
         discount: ``(B,)`` float32, gamma^n; 0 where the task ended there (a time limit is no end).
         imitate: ``(D,)`` bool, D <= B: which of the first D rows show an action to imitate. D is 0 where none may be.
-        actions: ``(B, K, A)`` float32, the action and those after it, where sequences are looked up.
+        actions: ``(B, K, A)`` float32, the action and those after it, where sequences are looked up; windows may have
+            some before it, too.
         valid: ``(B, K)`` bool, which of those lie within their episode.
         ahead_obs: as ``obs``, some steps on, where an auxiliary loss looks ahead.
         ahead_valid: ``(B,)`` bool, whether the episode goes on that far.

@@ -18,20 +18,23 @@ from robot.dataset.episodes import Episode
 class Windows(Dataset[Batch]):
     """Every moment of some episodes whose action is an example to follow.
 
-    A row's ``obs`` ends at its moment, stacked as ``contract.history`` says. ``actions`` ``(B, chunk, A)`` begin there;
-    ``valid`` ``(B, chunk)`` says which of them are examples of the same episode. After its end the last one is
-    repeated, and not valid; neither is what a policy did where a person took over from it.
+    A row's ``obs`` ends at its moment, stacked as ``contract.history`` says. ``actions`` ``(B, past + chunk, A)`` begin
+    ``past`` control steps before it; ``valid`` ``(B, past + chunk)`` says which of them are examples of the same
+    episode. Before its beginning the first one is repeated, after its end the last, and not valid; neither is what a
+    policy did where a person took over from it.
 
     Args:
         contract: with the policy's history and chunk.
+        past: actions before the moment, for policies that answer to each observation of their history.
     """
 
-    def __init__(self, contract: Contract, episodes: Sequence[Episode]) -> None:
-        self.chunk = contract.chunk
-        self.memory = Replay(contract, sum(len(e) + 1 for e in episodes), Lookup(sequence=contract.chunk))
+    def __init__(self, contract: Contract, episodes: Sequence[Episode], past: int = 0) -> None:
+        self.chunk, self.past = contract.chunk, past
+        self.memory = Replay(contract, sum(len(e) + 1 for e in episodes), Lookup())
         for episode in episodes:
             self.memory.add_episode(episode)
         self._follow = np.concatenate([examples(e) for e in episodes]) if episodes else np.zeros(0, bool)
+        self._age = np.concatenate([np.arange(len(e)) for e in episodes]) if episodes else np.zeros(0, int)
         self._left = np.concatenate([np.arange(len(e), 0, -1) for e in episodes]) if episodes else np.zeros(0, int)
         self._rows = np.flatnonzero(self._follow)
         actions = [contract.clip_action(e.actions) for e in episodes]  # as the memory has them
@@ -43,15 +46,11 @@ class Windows(Dataset[Batch]):
     def __getitems__(self, rows: Sequence[int]) -> Batch:
         at = self._rows[np.asarray(rows, np.int64)]
         batch = self.memory.gather(self.memory.transitions()[at])
-        actions = batch.action[:, None] if batch.actions is None else batch.actions
-        return replace(batch, actions=actions, valid=torch.from_numpy(self._valid(at)))
-
-    def _valid(self, at: np.ndarray) -> np.ndarray:
-        """``(B, chunk)`` bool, of moments ``at`` counted over all episodes."""
-        steps = np.arange(self.chunk)
-        within = steps < self._left[at][:, None]
-        later = np.where(within, at[:, None] + steps, at[:, None])
-        return within & self._follow[later]
+        steps = np.arange(-self.past, self.chunk)
+        within = np.clip(steps, -self._age[at][:, None], self._left[at][:, None] - 1)  # of the same episode
+        acting = at[:, None] + within
+        valid = (within == steps) & self._follow[acting]
+        return replace(batch, actions=torch.from_numpy(self._actions[acting]), valid=torch.from_numpy(valid))
 
     def all_actions(self) -> torch.Tensor:
         """Every action that is an example to follow, ``(N, A)`` float32."""

@@ -40,14 +40,19 @@ class ChunkBc(ImitationPolicy):
 
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
         features, wanted, valid = self.learned_from(batch)
-        answer = self.chunk(features)
-        classes = self.actions.two_valued
-        motion = mean_of((answer - wanted).abs(), ~classes)
-        grip = mean_of(F.binary_cross_entropy_with_logits(answer, wanted.clamp(0.0, 1.0), reduction="none"), classes)
+        motion, grip = errors(self.chunk(features), wanted, self.actions.two_valued)
         losses = {"motion_loss": mean_of_valid(motion, valid), "two_valued_loss": mean_of_valid(grip, valid)}
         return {"loss": losses["motion_loss"] + self.weight * losses["two_valued_loss"], **losses}
 
 
+def errors(answer: torch.Tensor, wanted: torch.Tensor, two_valued: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of actions ``(..., A)`` as the network has them, the mean absolute error of motions ``(...)``, and the mean
+    cross-entropy of two-valued numbers, whose log-odds are answered, ``(...)``.
+    """
+    grip = F.binary_cross_entropy_with_logits(answer, wanted.clamp(0.0, 1.0), reduction="none")
+    return mean_of((answer - wanted).abs(), ~two_valued), mean_of(grip, two_valued)
+
+
 def mean_of(values: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-    """Mean ``(B, chunk)`` of ``values`` ``(B, chunk, A)`` over the numbers of ``which`` ``(A,)`` bool; 0 of none."""
+    """Mean ``(...)`` of ``values`` ``(..., A)`` over the numbers of ``which`` ``(A,)`` bool; 0 of none."""
     return (values * which).sum(dim=-1) / which.sum().clamp(min=1)

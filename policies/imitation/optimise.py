@@ -51,6 +51,8 @@ class Fit(lightning.LightningModule):
         torch.manual_seed(int(stream >> np.uint64(1)))  # also of its GPUs
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate(self.options, made, self.total)
+        if hasattr(self.policy, "begin"):
+            self.policy.begin(made, self.total)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         losses = self.policy.loss(batch)

@@ -1,4 +1,5 @@
-"""Values as probabilities over a fixed row of atoms (C51, Bellemare et al. 2017, arXiv 1707.06887).
+"""Values as probabilities over a fixed row of atoms (C51, Bellemare et al. 2017, arXiv 1707.06887), and classes: their
+focal loss, and one that is drawn.
 
 Logits and probabilities have the atoms last; ``support`` ``(atoms,)`` holds the atoms' values, evenly spaced.
 """
@@ -56,3 +57,26 @@ def bellman(
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Nats ``(...)`` from the probabilities ``target`` to the distributions of ``logits``, ``(..., atoms)`` each."""
     return -(target * logits.log_softmax(dim=-1)).sum(dim=-1)
+
+
+def focal_loss(logits: torch.Tensor, target: torch.Tensor, gamma: float) -> torch.Tensor:
+    """-(1 - p)^gamma log p in nats, p the probability of the true class (Lin et al. 2017, arXiv 1708.02002).
+
+    Classes that are told well already weigh less than with the cross-entropy, which it is at ``gamma`` 0.
+
+    Args:
+        logits: ``(..., classes)``.
+        target: ``(...)`` int64.
+
+    Returns:
+        ``(...)``.
+    """
+    log_p = logits.log_softmax(dim=-1).gather(-1, target[..., None])[..., 0]
+    return -((1.0 - log_p.exp()) ** gamma) * log_p
+
+
+def draw(logits: torch.Tensor) -> torch.Tensor:
+    """One class ``(B,)`` int64 of each row of ``logits`` ``(B, classes)``, by its probability, from torch's own
+    stream.
+    """
+    return torch.multinomial(logits.softmax(dim=-1), 1)[:, 0]

@@ -20,6 +20,14 @@ def mlp(inputs: int, hidden: int, outputs: int, layers: int = 2, layer_norm: boo
     return nn.Sequential(*parts, nn.Linear(hidden, outputs))
 
 
+@torch.no_grad()
+def zero(layer: nn.Linear) -> nn.Linear:
+    """The layer, whose every answer is 0 until it learns another."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def full_precision(values: torch.Tensor) -> torch.autocast:
     """A context in which layers compute in float32 whatever ``trainer.precision`` says:
     the heads, small and read as numbers.

@@ -85,7 +85,8 @@ def _fit(
     validation = Validation(cfg, env, folder, log, windows)
     checkpoints = Checkpoints(_checkpoints(folder), cfg.trainer.checkpoint_every)
     callbacks = [Metrics(log, cfg.trainer.log_every), validation, RandomStreams(), checkpoints]
-    trainer = _trainer(cfg, fabric, folder, callbacks, all_learn=not hasattr(policy, "retrieve") or cfg.recipe.look_up)
+    partly = hasattr(policy, "begin") or (hasattr(policy, "retrieve") and not cfg.recipe.look_up)
+    trainer = _trainer(cfg, fabric, folder, callbacks, partly)
     with warnings.catch_warnings(), _interruptible():
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
         trainer.fit(module, loader, ckpt_path=last)
@@ -276,11 +277,13 @@ class Launched(LightningEnvironment):
 
 
 def _trainer(
-    cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence[Callback], all_learn: bool
+    cfg: TrainConfig, fabric: Fabric, folder: Path, callbacks: Sequence[Callback], partly: bool
 ) -> lightning.Trainer:
-    """``all_learn``: every weight has a gradient, not so of skills whose policy is learned later."""
+    """``partly``: not every weight is in the loss of every update, as of a policy that learns in phases, or of skills
+    whose policy is learned later.
+    """
     several = fabric.world_size > 1
-    together = DDPStrategy(cluster_environment=Launched(), find_unused_parameters=not all_learn)
+    together = DDPStrategy(cluster_environment=Launched(), find_unused_parameters=partly)
     clip = optimiser_options(cfg.algo).clip
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it greets with devices and tips
     return lightning.Trainer(

@@ -166,7 +166,7 @@ def options() -> set[str]:
     found = {f"{group}" for group in ("algo.actor", "algo.critic", "algo.exploration")}
     for name, group in (("TaskConfig", "task"), ("RecipeConfig", "recipe"), ("TrainerConfig", "trainer")):
         found |= {full for full, _ in made.flat_options(name, group)}
-    fitted = ("ChunkBcConfig", "FistConfig", "PlayLmpConfig", "SailorConfig")
+    fitted = ("ChunkBcConfig", "BetConfig", "VqBetConfig", "FistConfig", "PlayLmpConfig", "SailorConfig")
     for name in ("ActorCriticConfig", "CqnAsConfig", *fitted):
         found |= {full for full, _ in made.flat_options(name, "algo")}
     for group, registry in PARTS.items():
@@ -193,6 +193,8 @@ def test_every_option_says_what_it_means() -> None:
         "ActorCriticConfig": "algo",
         "CqnAsConfig": "algo",
         "ChunkBcConfig": "algo",
+        "BetConfig": "algo",
+        "VqBetConfig": "algo",
         "FistConfig": "algo",
         "PlayLmpConfig": "algo",
         "SailorConfig": "algo",

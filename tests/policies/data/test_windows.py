@@ -65,3 +65,15 @@ def test_draws_are_the_same_again_and_another_process_has_others():
     first, again = (list(Draws(100, 8, seed=1, updates=3)) for _ in range(2))
     other = list(Draws(100, 8, seed=1, updates=3, rank=1))
     assert first == again and all(a != b for a, b in zip(first, other)) and first[0] != first[1]
+
+
+def test_actions_of_each_observation_of_the_history():
+    """Two before the moment: before an episode's beginning its first action is repeated, where it does not count."""
+    data = Windows(replace(tiny_contract(3), chunk=2), episodes(3, 2), past=2)
+    batch = data.__getitems__([0, 1, 2, 3])
+    steps = (batch.actions[:, :, 0] * 1000).round().int().tolist()
+    assert steps == [[0, 0, 0, 1], [0, 0, 1, 2], [0, 1, 2, 2], [10, 10, 10, 11]]
+    assert batch.valid.tolist() == [
+        [False, False, True, True], [False, True, True, True], [True, True, True, False], [False, False, True, True],
+    ]  # fmt: skip
+    assert torch.equal(batch.actions[:, 2], batch.action)

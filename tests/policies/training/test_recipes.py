@@ -35,7 +35,9 @@ def contract_of(cfg: TrainConfig) -> Contract:
     return replace(tiny, cameras=tuple(replace(c, height=size, width=size) for c in tiny.cameras))
 
 
-FITTED = ("chunk_bc", "chunk_bc_states", "fist", "play_lmp", "sailor")  # tested elsewhere
+FITTED = (
+    "chunk_bc", "chunk_bc_states", "bet_states", "vqbet_states", "fist", "fist_pixels", "play_lmp", "sailor"
+)  # tested elsewhere  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in FITTED])
