@@ -2,7 +2,8 @@
 
 All policies are exported, and run by ONNX Runtime with one thread in one process that is pinned to one core. They take
 turns: in each round every policy is asked once, in an order drawn anew, so what else the machine does meets all of them
-alike, and differences are of the same round. Warm-up rounds are not counted.
+alike, and differences are of the same round. Each finds the caches as the one before it left them, as a policy does
+that is asked a few times a second. Warm-up rounds are not counted.
 
 A decision begins with arrays of raw observations and ends with a chunk of actions. Images and proprioception are drawn
 at random: these networks do the same work whatever the numbers are. Cameras, the driver and the safety limits are not

@@ -193,6 +193,8 @@ def _episodes(subject: Subject) -> Iterator[Episode]:
     states = States() if has_states(contract) else None
     for path in tqdm(episode_files(folder), desc="reading what the skills are from", unit="episode"):
         episode = read_episode(path)
+        if states is None:
+            contract.require_equal(episode.contract, here="the skills", there=str(path))
         yield states.observed(episode, contract, path) if states else episode
 
 

@@ -31,6 +31,11 @@ def colour_of_subtask(subtask: str) -> str:
     return COLOURS[names.index(subtask)] if subtask in names else "#cbd5e0"
 
 
+def percent(share: float) -> str:
+    """A share in words, which are "0%" of nothing alone."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
 def look_ups(found: Examined, episode: Played) -> Figure:
     """Above, over an episode's control steps, the moment that was looked up, in its demonstration's colour, with the
     skill's horizon ahead of it; below, its distance.
@@ -42,8 +47,8 @@ def look_ups(found: Examined, episode: Played) -> Figure:
     used = [int(number) for number in np.argsort(-np.bincount(demonstration), kind="stable") if number in demonstration]
     for number in sorted(used):
         mine = demonstration == number
-        label = f"{number} ({mine.mean():.0%})" if number in used[:LEGEND] else None
-        top.vlines(steps[mine], moment[mine], goal[mine], color=colour_of(number), alpha=0.25, lw=1.2)
+        label = f"{number} ({percent(mine.mean())})" if number in used[:LEGEND] else None
+        top.vlines(steps[mine], moment[mine], goal[mine], color=colour_of(number), alpha=0.4, lw=1.2)
         top.scatter(steps[mine], moment[mine], s=9, color=colour_of(number), label=label, zorder=3)
     back = 1 + np.flatnonzero((demonstration[1:] == demonstration[:-1]) & (np.diff(moment) < -found.horizon))
     if len(back):

@@ -117,7 +117,7 @@ def demonstration_rows(found: Examined) -> list[dict[str, str]]:
         {
             "demonstration": str(number),
             "steps": str(len(found.library.episodes[number])),
-            **{f"scene {seed}": f"{each[number]:.0%}" for seed, each in of.items()},
+            **{f"scene {seed}": figures.percent(each[number]) for seed, each in of.items()},
         }
         for number in range(count)
     ]

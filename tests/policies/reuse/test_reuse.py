@@ -1,14 +1,19 @@
 """`pixelarm reuse` on a tiny FIST policy of the kitchen: what it writes, what it leaves alone, what it refuses."""
 
+import dataclasses
 import re
 
+import numpy as np
 import pytest
 
 from policies.reuse.command import main
 from policies.runs.checkpoint import read_json
 from policies.training.skills import adapt, pretrain
+from policies.training.train import compose, train
+from robot.dataset.episodes import read_episode, write_episode
 from robot.errors import PixelarmError
 from sim.kitchen.folder import jobs_of, make_split
+from sim.tasks.kitchen import Kitchen
 
 pytestmark = pytest.mark.train
 
@@ -85,6 +90,30 @@ def test_what_is_no_longer_there_is_said_or_asked_for(made, tmp_path, capsys):
             main([str(made / "run"), *few, "--demos", str(elsewhere / "pretraining")])
     finally:
         elsewhere.rename(made / "no-kettle")
+
+
+def test_a_policy_of_pictures_is_shown_too(made, tmp_path):
+    """Fitted to its demonstrations alone, of 20 steps each: there are no skills' data."""
+    cameras = tuple(dataclasses.replace(c, height=32, width=32) for c in Kitchen().contract.cameras)
+    for number in range(2):
+        whole = read_episode(made / "no-kettle" / "target" / f"episode_{number:06d}.hdf5")
+        pictures = {c.name: np.full((21, *c.shape), 90 * number, np.uint8) for c in cameras}
+        proprio = {entry.name: whole.observations[entry.name][:21] for entry in whole.contract.proprio}
+        episode = dataclasses.replace(
+            whole, contract=dataclasses.replace(whole.contract, cameras=cameras),
+            observations={**pictures, **proprio}, actions=whole.actions[:20], rewards=whole.rewards[:20],
+            terminated=whole.terminated[:20], stamps=whole.stamps[:21],
+            simulation={"qpos": whole.simulation["qpos"][:21], "subtask": whole.simulation["subtask"][:20]},
+        )  # fmt: skip
+        (tmp_path / "demos").mkdir(exist_ok=True)
+        write_episode(tmp_path / "demos" / f"episode_{number:06d}.hdf5", episode)
+    network = ["algo.hidden=8", "algo.layers=1", "algo.recurrent=8", "algo.encoder.feature_size=8"]
+    where = [f"demos={tmp_path / 'demos'}", f"run={tmp_path / 'run'}", "recipe.demos=2", "task.image_size=32"]
+    train(compose(["experiment=fist_pixels", f"task={episode.contract.task}", *where, *network, *TINY]))
+    assert main([str(tmp_path / "run"), "--episodes", "1", "--steps", "3"]) == 0
+    found = read_json(tmp_path / "run" / "reuse" / "reuse.json")
+    assert found["notes"] == ["this policy was fitted to its demonstrations alone: no skills were learned before"]
+    assert found["skills"]["stretches"] == {"data": 0, "demonstrations": 22} and found["episodes"][0]["steps"] == 3
 
 
 def test_what_reuses_nothing_is_refused(made, tmp_path):
