@@ -71,7 +71,7 @@ def test_only_the_true_bins_offset_learns():
     assert 0 < len(bins) < 4 and torch.equal(moved.nonzero()[:, 0], bins)
 
 
-@pytest.mark.parametrize(("see", "updates"), [(tiny_contract, 40), (lambda: replace(tiny_contract(), cameras=()), 150)])
+@pytest.mark.parametrize(("see", "updates"), [(tiny_contract, 70), (lambda: replace(tiny_contract(), cameras=()), 150)])
 def test_it_learns_what_it_is_shown(see, updates):
     policy, rows = small(see())
     losses = fit(policy, rows, updates)
