@@ -43,7 +43,8 @@ class RecipeConfig:
     pretrain_updates: int = 0  # updates of those losses
     clone_updates: int = 0  # behaviour-cloning warm start
     fit_updates: int = 0  # updates of a policy that is fitted to demonstrations, in families without an online agent
-    # run of `pixelarm pretrain` whose weights and scales a policy that is fitted begins with; fit_updates may then be 0
+    # run of `pixelarm pretrain` whose weights and scales a policy that is fitted begins with; fit_updates may then be
+    # 0. Of an agent that decides on skills (SPiRL): what it decides on, also of `pixelarm adapt`
     skills: str = ""
     # the demonstrations become part of a policy that looks them up when it acts (FIST); False: to pretrain it
     look_up: bool = True

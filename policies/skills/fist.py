@@ -27,7 +27,7 @@ from policies.imitation.policy import Deployed, mean_of_valid
 from policies.networks.normalizers import ProprioNormalizer
 from policies.policy import Observation
 from policies.skills.config import FistConfig
-from policies.skills.skill import Distance, SkillModel
+from policies.skills.skill import Distance, Gaussian, SkillModel
 from policies.skills.windows import SkillBatch, SkillWindows, require_states
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
@@ -126,6 +126,9 @@ class Fist(nn.Module):
         }
         total = losses["reconstruction"] + losses["inverse_nll"] + losses["contrast"]
         total = total + self.cfg.prior_weight * losses["kl"] + self.cfg.inverse_weight * losses["inverse_error"]
+        if self.skill.prior is not None:
+            losses["prior_nll"] = Gaussian(self.skill.prior(start)).nll(z.detach()).mean() / self.cfg.latent
+            total = total + losses["prior_nll"]
         return {"loss": total, **losses}
 
     def _as_it_acts(self, batch: SkillBatch, end: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,11 +4,13 @@
     decoder          a_k = pi(s_k, z)                          closed loop: it sees the state at each of the H steps
     inverse skill    p(z | s_0, s_H)                           what it would take to come from one state to another
     dynamics
+    prior            p(z | s_0)                                what is done in such a state (SPiRL, arXiv 2010.11944)
 
     loss = error of pi(s_k, z ~ q)  +  beta KL(q || N(0, I))  -  log p(z' | s_0, s_H)  +  w error of pi(s_k, mean of p)
 
 z' is a sample of q without a gradient: the inverse dynamics follow the posterior, and do not shape it. The last term is
 not in the paper. When the policy acts, z is the mean of p; trained as it is used, p need not only be near q but good.
+The prior, where ``algo.state_prior`` wants one, follows the posterior alike: - log p(z' | s_0) is added.
 """
 
 from __future__ import annotations
@@ -31,11 +33,20 @@ class Gaussian:
         self.log_std = log_std.clamp(*LOG_STD)
 
     def sample(self) -> torch.Tensor:
-        return self.mean + self.log_std.exp() * torch.randn_like(self.mean)
+        return self.at(torch.randn_like(self.mean))
+
+    def at(self, noise: torch.Tensor) -> torch.Tensor:
+        """A sample, of standard normal ``noise`` of the same shape."""
+        return self.mean + self.log_std.exp() * noise
 
     def kl_to_unit(self) -> torch.Tensor:
         """KL(self || N(0, I)) in nats, ``(...)``."""
         return (0.5 * (self.mean**2 + (2 * self.log_std).exp() - 1.0) - self.log_std).sum(dim=-1)
+
+    def kl_to(self, other: Gaussian) -> torch.Tensor:
+        """KL(self || other) in nats, ``(...)``."""
+        spread, away = 2 * (self.log_std - other.log_std), (self.mean - other.mean) * (-other.log_std).exp()
+        return (0.5 * (spread.exp() + away**2 - 1.0 - spread)).sum(dim=-1)
 
     def nll(self, z: torch.Tensor) -> torch.Tensor:
         """Negative log-likelihood of ``z`` in nats but for a constant, ``(...)``."""
@@ -43,7 +54,7 @@ class Gaussian:
 
 
 class SkillModel(nn.Module):
-    """The three networks, over normalised states ``(..., F)`` and actions ``(..., A)``."""
+    """The networks, over normalised states ``(..., F)`` and actions ``(..., A)``; ``prior`` is None without one."""
 
     def __init__(self, state: int, action: int, cfg: FistConfig) -> None:
         super().__init__()
@@ -52,6 +63,7 @@ class SkillModel(nn.Module):
         self.posterior_head = nn.Linear(cfg.recurrent, 2 * cfg.latent)
         self.decoder = mlp(state + cfg.latent, cfg.hidden, action, cfg.layers)
         self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
+        self.prior = mlp(state, cfg.hidden, 2 * cfg.latent, cfg.layers) if cfg.state_prior else None
 
     def posterior(self, states: torch.Tensor, actions: torch.Tensor) -> Gaussian:
         """q(z) of stretches: states ``(B, H, F)`` before each of the actions ``(B, H, A)``."""
