@@ -19,6 +19,7 @@ SUITES: dict[str, str] = {
     "learner": "policies.bench.learner:main",
     "kitchen": "sim.bench.kitchen:main",
     "skills": "policies.bench.skills:main",
+    "spirl": "policies.bench.spirl:main",
     "cameras": "robot.commands.cameras:main",
 }
 
