@@ -52,7 +52,8 @@ class RecipeConfig:
     pretrain_updates: int = 0  # updates of those losses
     clone_updates: int = 0  # behaviour-cloning warm start
     fit_updates: int = 0  # updates of a policy that is fitted to demonstrations, in families without an online agent
-    # run of `pixelarm pretrain` whose weights and scales a policy that is fitted begins with; fit_updates may then be 0
+    # run of `pixelarm pretrain` whose weights and scales a policy that is fitted begins with; fit_updates may then be
+    # 0. Of an agent that decides on skills (SPiRL): what it decides on, also of `pixelarm adapt`
     skills: str = ""
     # folder of the data that those skills were learned from, of a policy that learns from some of them again (SAILOR);
     # `pixelarm adapt` has it from the skills' run

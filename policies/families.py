@@ -3,7 +3,7 @@
 from policies.imitation.config import BetConfig, ChunkBcConfig, VqBetConfig
 from policies.policy import POLICIES, Family
 from policies.rl.config import ActorCriticConfig, CqnAsConfig
-from policies.skills.config import FistConfig, PlayLmpConfig, SailorConfig
+from policies.skills.config import FistConfig, PlayLmpConfig, SailorConfig, SpirlConfig
 
 POLICIES["actor_critic"] = Family(
     ActorCriticConfig, "policies.rl.choice:make_policy", "policies.rl.actor_critic:ActorCritic"
@@ -15,3 +15,4 @@ POLICIES["vqbet"] = Family(VqBetConfig, "policies.imitation.vqbet:VqBet")
 POLICIES["fist"] = Family(FistConfig, "policies.skills.fist:Fist")
 POLICIES["play_lmp"] = Family(PlayLmpConfig, "policies.skills.play_lmp:PlayLmp")
 POLICIES["sailor"] = Family(SailorConfig, "policies.skills.sailor:Sailor")
+POLICIES["spirl"] = Family(SpirlConfig, "policies.skills.spirl:SpirlPolicy", "policies.skills.spirl:Spirl")

@@ -20,6 +20,7 @@ SUITES: dict[str, str] = {
     "kitchen": "sim.bench.kitchen:main",
     "skills": "policies.bench.skills:main",
     "latency": "policies.bench.latency:main",
+    "spirl": "policies.bench.spirl:main",
     "cameras": "robot.commands.cameras:main",
 }
 

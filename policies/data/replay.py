@@ -34,6 +34,7 @@ class Lookup:
     ahead: int = 0  # control steps to ``ahead_obs``; 0: none
     floor: bool = False  # give what the rest of an episode that ended paid
     proposals: bool = False  # keep a frozen prior's action with each frame
+    decision: int = 0  # numbers of what was decided in each frame; 0: it was the contract's action
 
 
 class Replay:
@@ -60,7 +61,7 @@ class Replay:
         self.contract, self.capacity, self.lookup = contract, capacity, lookup or Lookup()
         self._images = {c.name: _frames(folder, c.name, (capacity, *c.shape), reuse) for c in contract.cameras}
         self._proprio = {p.name: np.zeros((capacity, p.size), np.float32) for p in contract.proprio}
-        self._action = np.zeros((capacity, contract.action.size), np.float32)
+        self._action = np.zeros((capacity, self.lookup.decision or contract.action.size), np.float32)
         self._reward = np.zeros(capacity, np.float32)
         self._terminated = np.zeros(capacity, bool)
         self._imitate = np.zeros(capacity, bool)

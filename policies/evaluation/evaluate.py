@@ -63,16 +63,16 @@ class Evaluation:
     def record(self, metric: str) -> dict[str, Any]:
         """What a training log keeps: the metric's value under its own name, and n."""
         found = {"metric": metric, "steps": float(np.mean([o.steps for o in self.outcomes]))}
-        if metric == "return":
-            return {**found, "return": self.mean_return, "n": len(self.outcomes)}
-        return {**found, **self.once.to_dict()}
+        if metric == "success":
+            return {**found, **self.once.to_dict()}
+        return {**found, metric: self.mean_return, "n": len(self.outcomes)}
 
     def words(self, metric: str) -> str:
-        if metric == "return":
-            returns = [o.total for o in self.outcomes]
-            bounds = f"lowest {min(returns):.1f}, highest {max(returns):.1f}"
-            return f"return {self.mean_return:.1f} ({bounds}, n = {len(returns)})"
-        return str(self.once)
+        if metric == "success":
+            return str(self.once)
+        returns = [o.total for o in self.outcomes]
+        bounds = f"lowest {min(returns):.1f}, highest {max(returns):.1f}"
+        return f"{metric} {self.mean_return:.1f} ({bounds}, n = {len(returns)})"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -87,20 +87,27 @@ class Evaluation:
 
 def so_far(outcomes: Sequence[Outcome], metric: str) -> str:
     """A progress bar's words."""
-    if metric == "return":
-        return f"return {np.mean([o.total for o in outcomes]):.0f}"
+    if metric != "success":
+        return f"{metric} {np.mean([o.total for o in outcomes]):.0f}"
     return f"{sum(o.success_once for o in outcomes)} of {len(outcomes)}"
 
 
 def rollout(
-    env: TaskEnv, act: ActionOf, seed: int, after_steps: int = AFTER_STEPS, film: list[np.ndarray] | None = None
+    env: TaskEnv,
+    act: ActionOf,
+    seed: int,
+    after_steps: int = AFTER_STEPS,
+    film: list[np.ndarray] | None = None,
+    limit: int = 0,
 ) -> Outcome:
-    """Play one episode. ``act`` maps an observation to an action in contract units."""
+    """Play one episode, of at most ``limit`` control steps, or of the task's own limit. ``act`` maps an observation to
+    an action in contract units.
+    """
     observation, info = env.reset(seed=seed)
     if hasattr(act, "reset"):
         act.reset()  # a policy that remembers forgets the episode before
     success, first, step, total = bool(info["success"]), None, 0, 0.0
-    last = env.max_steps
+    last = limit = limit or env.max_steps
     while step < last:
         if film is not None:
             film.append(env.render())
@@ -113,7 +120,7 @@ def rollout(
             last = step + after_steps
     if film is not None:
         film.append(env.render())
-    return Outcome(seed, first is not None, success, first if first is not None else env.max_steps, total)
+    return Outcome(seed, first is not None, success, first if first is not None else limit, total)
 
 
 def evaluate(
@@ -125,15 +132,18 @@ def evaluate(
     films: int = 0,
     title: str = "",
     quiet: bool = False,
+    limit: int = 0,
 ) -> Evaluation:
-    """Play every seed; keep the films of the first ``films`` successes and of as many failures."""
+    """Play every seed; keep the films of the first ``films`` successes and of as many failures. ``limit`` as of
+    ``rollout``.
+    """
     outcomes: list[Outcome] = []
     kept: dict[int, list[np.ndarray]] = {}
     count = {True: 0, False: 0}
     with tqdm(seeds, desc=title or "evaluate", unit="episode", disable=quiet, leave=bool(title)) as bar:
         for seed in bar:
             film: list[np.ndarray] | None = [] if films and min(count.values()) < films else None
-            outcome = rollout(env, act, seed, after_steps, film)
+            outcome = rollout(env, act, seed, after_steps, film, limit)
             outcomes.append(outcome)
             if film and count[outcome.success_once] < films:
                 kept[seed] = film

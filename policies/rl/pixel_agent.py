@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class PixelAgent(ABC):
     trunk: nn.Module  # the critics' pixel trunk
     learning: PixelPolicy  # the policy that explores
     policy: PixelPolicy  # the one that is evaluated and exported: it may be an average of the other
+    measures: ClassVar[bool] = True  # proprioception is scaled by what the first data show
 
     def __init__(self, contract: Contract, cfg: PixelAgentConfig, fabric: Fabric, seed: int, compile: str) -> None:
         self.contract, self.cfg, self.fabric, self.device = contract, cfg, fabric, fabric.device

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from policies.imitation.config import SightConfig
 
 DISTANCES = ("learned", "euclidean")
+DECIDES = ("skills", "actions")
 
 
 @dataclass
@@ -52,6 +54,8 @@ class FistConfig(SkillConfig):
     family: str = "fist"  # of policies (policies/families.py)
     horizon: int = 10  # control steps of a skill, and how far the retrieved state lies ahead
     prior_weight: float = 5e-4  # of KL(posterior || N(0, I)), beside the actions' error; beta in the paper
+    # learn the prior p(z | s) of a skill from one state beside it, which SPiRL needs (policies/skills/spirl.py)
+    state_prior: bool = False
     # of the first action's error with the inverse dynamics' own skill in place of the posterior's, which is how the
     # policy acts; 0: as in the paper
     inverse_weight: float = 1.0
@@ -148,3 +152,55 @@ def more_than_nothing(cfg: SkillConfig, *names: str) -> list[str]:
 def not_negative(cfg: SkillConfig, *names: str) -> list[str]:
     """A problem for each of these options that is below 0."""
     return [f"algo.{n} must not be negative, got {getattr(cfg, n)}" for n in names if getattr(cfg, n) < 0.0]
+
+
+@dataclass
+class SpirlConfig:
+    """SPiRL (policies/skills/spirl.py): soft actor-critic that decides on skills, or on actions, from states."""
+
+    family: str = "spirl"  # of policies (policies/families.py)
+    history: int = 1  # observations the policy sees; only 1
+    # skills: those of recipe.skills, each for its horizon, held to their prior | actions: one at each control step,
+    # with entropy, which is plain soft actor-critic (arXiv 1812.05905)
+    decides: str = "skills"
+    skills_algo: Any = None  # options of the run that recipe.skills names; filled in from there
+    # width of the critics' layers, and of the actor's, which has those of the prior where it decides on skills
+    hidden: int = 256
+    layers: int = 3  # of them
+    bound: float = 2.0  # of each number of a skill
+    # nats that the policy may be away from the prior, KL(pi || p), summed over the numbers of a skill; where it decides
+    # on actions, mean log-likelihood of them in [-1, 1]: minus the target entropy, and so usually their number
+    target_divergence: float = 5.0
+    alpha: float = 0.1  # weight of the divergence at first; it adapts
+    alpha_rate: float = 3e-4  # Adam's, of log alpha
+    learning_rate: float = 3e-4  # Adam's, of actor and critics
+    discount: float = 0.99  # per decision
+    target_rate: float = 0.005  # soft update (Polyak averaging) of the target critics
+    time_limit: str = "bootstrap"  # bootstrap | terminal | drop: what it means that the clock cut an own episode
+
+    def problems(self) -> list[str]:
+        """What does not fit together, in words."""
+        found = []
+        for name, valid in (("decides", DECIDES), ("time_limit", ("bootstrap", "terminal", "drop"))):
+            if getattr(self, name) not in valid:
+                found.append(f"algo.{name} must be one of {', '.join(valid)}, got {getattr(self, name)!r}")
+        found += [
+            f"algo.{name} must be at least 1, got {getattr(self, name)}"
+            for name in ("hidden", "layers")
+            if getattr(self, name) < 1
+        ]
+        found += [
+            f"algo.{name} must be more than 0, got {getattr(self, name)}"
+            for name in ("bound", "alpha", "alpha_rate", "learning_rate", "target_rate")
+            if not getattr(self, name) > 0.0
+        ]
+        found += [
+            f"algo.{name} must be at most 1, got {getattr(self, name)}"
+            for name in ("discount", "target_rate")
+            if not getattr(self, name) <= 1.0
+        ]
+        if not self.discount >= 0.0:
+            found.append(f"algo.discount must not be negative, got {self.discount}")
+        if self.history != 1:
+            found.append(f"algo.history must be 1: a skill is chosen from one state, got {self.history}")
+        return found

@@ -41,7 +41,7 @@ class Fist(LooksUp, SkillPolicy):
             torch.manual_seed(seed)
             super().__init__(contract, cfg, Eyes(contract, cfg))
             proprio = len(self.normalizer.mean)
-            self.skill = SkillModel(self.size, contract.action.size, cfg, proprio=proprio)
+            self.skill = SkillModel(self.size, contract.action.size, cfg, proprio=proprio, prior=cfg.state_prior)
             self.distance = Distance(self.size, cfg)
         self.remember(self.size, cfg.embedding, cfg.horizon)
 
@@ -68,6 +68,9 @@ class Fist(LooksUp, SkillPolicy):
         }
         total = losses["reconstruction"] + losses["inverse_nll"] + losses["contrast"]
         total = total + self.cfg.prior_weight * losses["kl"] + self.cfg.inverse_weight * losses["inverse_error"]
+        if self.skill.prior is not None:
+            losses["prior_nll"] = Gaussian(self.skill.prior(start)).nll(z.detach()).mean() / self.cfg.latent
+            total = total + losses["prior_nll"]
         return {"loss": total, **losses}
 
     def _states(self, batch: SkillBatch, proprio: torch.Tensor) -> tuple[torch.Tensor, ...]:

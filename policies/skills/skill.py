@@ -4,11 +4,13 @@
     decoder          a_k = pi(s_k, z)                          closed loop: it sees the state at each of the H steps
     inverse skill    p(z | s_0, s_H)                           what it would take to come from one state to another
     dynamics
+    prior            p(z | s_0)                                what is done in such a state (SPiRL, arXiv 2010.11944)
 
     loss = error of pi(s_k, z ~ q)  +  beta KL(q || N(0, I))  -  log p(z' | s_0, s_H)  +  w error of pi(s_k, mean of p)
 
 z' is a sample of q without a gradient: the inverse dynamics follow the posterior, and do not shape it. The last term is
 not in the paper. When the policy acts, z is the mean of p; trained as it is used, p need not only be near q but good.
+The prior, where ``algo.state_prior`` wants one, follows the posterior alike: - log p(z' | s_0) is added.
 """
 
 from __future__ import annotations
@@ -30,8 +32,12 @@ class Gaussian:
         self.mean, log_std = numbers.chunk(2, dim=-1)
         self.log_std = log_std.clamp(*LOG_STD)
 
+    def at(self, noise: torch.Tensor) -> torch.Tensor:
+        """A sample, of standard normal ``noise`` of the same shape."""
+        return self.mean + self.log_std.exp() * noise
+
     def sample(self) -> torch.Tensor:
-        return self.mean + self.log_std.exp() * torch.randn_like(self.mean)
+        return self.at(torch.randn_like(self.mean))
 
     def kl_to_unit(self) -> torch.Tensor:
         """KL(self || N(0, I)) in nats, ``(...)``."""
@@ -80,11 +86,20 @@ class SkillVae(nn.Module):
 
 
 class SkillModel(SkillVae):
-    """The three networks."""
+    """The three networks, and with ``prior`` that of p(z | s), which is None without."""
 
-    def __init__(self, state: int, action: int, cfg: SkillConfig, goal: int = 0, proprio: int | None = None) -> None:
+    def __init__(
+        self,
+        state: int,
+        action: int,
+        cfg: SkillConfig,
+        goal: int = 0,
+        proprio: int | None = None,
+        prior: bool = False,
+    ) -> None:
         super().__init__(state, action, cfg, goal, proprio)
         self.inverse = mlp(2 * state, cfg.hidden, 2 * cfg.latent, cfg.layers)
+        self.prior = mlp(state, cfg.hidden, 2 * cfg.latent, cfg.layers) if prior else None
 
     def inverse_dynamics(self, start: torch.Tensor, end: torch.Tensor) -> Gaussian:
         """p(z) of what leads from states ``(B, F)`` to states ``(B, F)`` H, or some, control steps later."""

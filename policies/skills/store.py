@@ -10,12 +10,15 @@ from typing import Any
 from policies.config import TrainConfig
 from policies.runs.checkpoint import read_json, read_policy, reading
 from policies.runs.provenance import made_with
+from policies.skills.config import FistConfig
 from robot.contract import Contract
 from robot.dataset.episodes import episode_files
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
 from robot.files import write_json
 
 ABOUT = "skills.json"  # in a run of skills: what data they are from
+
+LEARN = "`pixelarm pretrain experiment=spirl_skills`"
 
 
 def read_skills(run: Path) -> tuple[dict[str, Any], TrainConfig, Contract]:
@@ -39,18 +42,45 @@ def load_skills(policy: Any, run: Path) -> None:
         ContractMismatch: they observe or do something else; the task and ``execute`` alone may be others.
     """
     tensors, config, contract = read_skills(run)
-    theirs = dataclasses.replace(contract, task=policy.contract.task, execute=policy.contract.execute)
+    _require_same(policy.contract, contract, run)
+    if config.algo.family != policy.cfg.family:
+        raise PixelarmError(f"the skills of {run} are of the family {config.algo.family}, not {policy.cfg.family}")
+    with reading(run, "its weights do not fit these options: adapt with those that the skills were learned with"):
+        policy.load_state_dict(tensors)
+
+
+def read_decisions(run: Path, contract: Contract) -> tuple[dict[str, Any], FistConfig]:
+    """Weights, scales and options of skills to decide on, for a policy with ``contract``.
+
+    Raises:
+        PixelarmError: there are none, or they have no prior.
+        ContractMismatch: as ``load_skills``.
+    """
+    tensors, config, theirs = read_skills(run)
+    if not isinstance(config.algo, FistConfig):
+        raise PixelarmError(
+            f"recipe.skills={run} is of the family {config.algo.family}, which has no skills to decide on: give a run "
+            f"of {LEARN}"
+        )
+    _require_same(contract, theirs, run)
+    if not config.algo.state_prior:
+        raise PixelarmError(
+            f"the skills of {run} have no prior p(z | s), from which the policy is not to stray: learn others with "
+            f"{LEARN}, or with algo.state_prior=true"
+        )
+    return tensors, config.algo
+
+
+def _require_same(mine: Contract, theirs: Contract, run: Path) -> None:
+    """Raise ContractMismatch of skills that observe or do something else; the task and ``execute`` may differ."""
+    theirs = dataclasses.replace(theirs, task=mine.task, execute=mine.execute)
     try:
-        policy.contract.require_equal(theirs, here="this policy", there=f"the skills of {run}")
+        mine.require_equal(theirs, here="this policy", there=f"the skills of {run}")
     except ContractMismatch as error:
         raise ContractMismatch(
             f"{error}\nskills can be reused for another task, but not for other observations, "
             "actions or rates: pretrain others"
         ) from error
-    if config.algo.family != policy.cfg.family:
-        raise PixelarmError(f"the skills of {run} are of the family {config.algo.family}, not {policy.cfg.family}")
-    with reading(run, "its weights do not fit these options: adapt with those that the skills were learned with"):
-        policy.load_state_dict(tensors)
 
 
 # ------------------------------------------------------------------------------------------ what they were learned from

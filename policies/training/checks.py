@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from policies.rollout.channel import MOST_SLOTS
 from policies.runs.find import all_options, flatten
 from policies.runtime.compiling import MODES
 from policies.schedules import schedule
+from policies.skills.config import SpirlConfig
 from policies.skills.store import require_data_of
 from robot.dataset import recording
 from robot.dataset.episodes import Episode, episode_files
@@ -86,6 +87,10 @@ ONLINE = (
 )  # fmt: skip
 # options of TrainerConfig that only they read
 ACTING = ("compile", "num_envs", "asynchronous", "pace", "publish_every", "frames_waiting")
+# options of RecipeConfig that an agent reads that decides on skills or actions
+DECIDING = (
+    "skills", "steps", "updates_per_step", "learning_starts", "batch_size", "replay_capacity", "random_steps",
+)  # fmt: skip
 ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")  # Lightning Fabric's
 
 
@@ -95,6 +100,8 @@ def check_recipe(cfg: TrainConfig, processes: int = 1) -> None:
     problems = _problems_of_values(cfg)
     if not problems and family_of(cfg.algo).agent is None:
         problems = _problems_of_fitting(cfg)
+    elif not problems and isinstance(cfg.algo, SpirlConfig):
+        problems = _problems_of_deciding(cfg, cfg.algo, processes)
     elif not problems:
         problems = [*_problems_of_parts(cfg, processes), *_problems_of_actors(cfg, processes)]
     if problems:
@@ -150,6 +157,34 @@ def _problems_of_retrieving(cfg: TrainConfig) -> list[str]:
             f"algo.family={name} chooses skills by a policy that is learned while it is adapted: recipe.fit_updates "
             "must be at least 1"
         )
+    return problems
+
+
+def _problems_of_deciding(cfg: TrainConfig, algo: SpirlConfig, processes: int) -> list[str]:
+    """Of an agent that decides on skills or actions: what it would not read must be left out."""
+    recipe, trainer, problems = cfg.recipe, cfg.trainer, []
+    ignored = [
+        f"recipe.{f.name}"
+        for f in fields(RecipeConfig)
+        if f.name not in DECIDING and getattr(recipe, f.name) != getattr(RecipeConfig(), f.name)
+    ]
+    ignored += [f"trainer.{name}" for name in ACTING if getattr(trainer, name) != getattr(TrainerConfig, name)]
+    if ignored:
+        problems.append(
+            f"algo.family={algo.family} learns from reward in one environment: {', '.join(ignored)} would do nothing, "
+            "leave them out"
+        )
+    if processes > 1:
+        problems.append(f"algo.family={algo.family} learns on one device: trainer.devices must be 1, got {processes}")
+    if algo.decides == "skills" and not recipe.skills:
+        problems.append(
+            "recipe.skills must name what `pixelarm pretrain experiment=spirl_skills` learned; without skills, "
+            "experiment=sac_states decides on actions"
+        )
+    if algo.decides == "actions" and recipe.skills:
+        problems.append("recipe.skills would do nothing where algo.decides=actions: leave it out")
+    if recipe.random_steps < 2:
+        problems.append(f"recipe.random_steps must be at least 2: the first steps explore, got {recipe.random_steps}")
     return problems
 
 

@@ -27,10 +27,9 @@ from policies.evaluation.evaluate import VALIDATION_SEED, evaluate
 from policies.policy import family_of
 from policies.registry import parse
 from policies.rl import pretraining as pretrain
-from policies.rl.pixel_agent import PixelAgent
-from policies.rollout.acting import GreedyPolicy
 from policies.rollout.async_collector import Asynchronous
 from policies.rollout.collectors import Collector, InTurn, Prior, Recorder, SideBySide
+from policies.rollout.decisions import DecisionInTurn, as_it_learned, decides
 from policies.rollout.person import Person
 from policies.runs import checkpoint, snapshots
 from policies.runs.metrics import RunLog
@@ -51,6 +50,7 @@ class Run:
 
     Args:
         prior: weights of another run's policy, for an agent with ``prior="run"``.
+        skills: weights of pretrained skills, for an agent that decides on them.
     """
 
     def __init__(
@@ -61,16 +61,18 @@ class Run:
         demos: list[Episode],
         folder: Path,
         prior: dict[str, torch.Tensor] | None = None,
+        skills: dict[str, torch.Tensor] | None = None,
     ) -> None:
         self.cfg, self.fabric, self.env, self.folder = cfg, fabric, env, folder
         recipe, contract = cfg.recipe, env.contract
         rank = fabric.global_rank
         self.rng = np.random.default_rng([cfg.seed, rank])
-        self.agent: PixelAgent = family_of(cfg.algo).make_agent(
-            contract, cfg.algo, fabric, cfg.seed, cfg.trainer.compile
-        )
+        # a PixelAgent, or Spirl
+        self.agent: Any = family_of(cfg.algo).make_agent(contract, cfg.algo, fabric, cfg.seed, cfg.trainer.compile)
         if prior:
             self.agent.prior.load_state_dict(prior)
+        if skills:
+            self.agent.load_skills(skills)
         contract = self.agent.contract
         lookup = self.agent.lookup(recipe.pretrain if recipe.pretrain_updates else [])
         joins = recipe.successes_join and recipe.demo_fraction > 0 and not recipe.success_fraction
@@ -89,8 +91,9 @@ class Run:
         keep = self.successes if recipe.success_fraction else self.demos if joins else None
         person = make_person(cfg, env, demos[: recipe.demos])
         self.collector = make_collector(
-            cfg, env, contract, self.online, keep, self.agent.proposes, person, self.demos if person else None
-        )
+            cfg, env, contract, self.online, keep, self.agent.proposes, person, self.demos if person else None,
+            decides(self.agent.policy),
+        )  # fmt: skip
         if len(self.demos):
             self._fit_normalizer(self.demos)
         self.step = self.updates = self.perfect = 0
@@ -162,7 +165,7 @@ class Run:
         self.recent = [*self.recent, *([float(f.success), f.total] for f in collected.finished)][-20:]
         for episode in collected.finished:
             self.agent.observe(episode.rewards)
-        if before < until <= self.step and not len(self.demos):
+        if before < until <= self.step and not len(self.demos) and self.agent.measures:
             self._fit_normalizer(self.online)
         self.seconds["environment"] += time.perf_counter() - start
 
@@ -226,7 +229,7 @@ class Run:
             **self.agent.numbers(),
             **{f"seconds_{what}": spent for what, spent in self.seconds.items()},
         )
-        how = f"success {success:.2f}" if self.env.metric == "success" else f"return {total:.0f}"
+        how = f"success {success:.2f}" if self.env.metric == "success" else f"{self.env.metric} {total:.1f}"
         bar.set_postfix_str(f"train {how}, critic {numbers['critic_loss']:.3f}", refresh=False)
 
     def _evaluate(self) -> bool:
@@ -238,8 +241,10 @@ class Run:
         start = time.perf_counter()
         if self.fabric.is_global_zero and trainer.eval_episodes:
             seeds = range(VALIDATION_SEED, VALIDATION_SEED + trainer.eval_episodes)
+            limit = self.env.time_limit if self.env.metric == "completed" else 0  # 0: the task's own
             with self.collector.undisturbed():
-                found = evaluate(self.env, GreedyPolicy(self.agent.policy), seeds, after_steps=0, quiet=True)
+                actor = as_it_learned(self.agent.policy)
+                found = evaluate(self.env, actor, seeds, after_steps=0, quiet=True, limit=limit)
             record = found.record(self.env.metric)
             self.log.write(self.step, "eval", **record)
             tqdm.write(f"  step {self.step}: validation {found.words(self.env.metric)}")
@@ -363,14 +368,17 @@ def make_collector(
     prior: Prior | None = None,
     person: Person | None = None,
     corrections: Replay | None = None,
+    decisions: bool = False,
 ) -> Collector:
     """Who gathers the experience that ``memory`` keeps; ``successes``: a memory for own successful episodes beside it;
-    ``prior`` and ``corrections``: as of ``Recorder``; ``person``: who may take over.
+    ``prior`` and ``corrections``: as of ``Recorder``; ``person``: who may take over; ``decisions``: the policy's last.
     """
     lanes = memory.lanes if isinstance(memory, VectorReplay) else [memory]
     recorders = [Recorder(lane, successes, cfg.algo.time_limit, prior, corrections) for lane in lanes]
     if cfg.trainer.asynchronous:
         return Asynchronous(cfg, contract, recorders[0])
+    if decisions:
+        return DecisionInTurn(env, recorders[0])
     return InTurn(env, recorders[0], person) if len(recorders) == 1 else SideBySide(cfg.task, env, recorders)
 
 

@@ -1,4 +1,6 @@
-"""The policy of another run as a frozen prior (``algo.prior=run recipe.prior=RUN``)."""
+"""What an online run takes from another run: its policy as a frozen prior (``algo.prior=run recipe.prior=RUN``), or the
+skills that it decides on (``algo.decides=skills recipe.skills=RUN``).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,8 @@ import torch
 from policies.config import TrainConfig
 from policies.rl.pixel_policy import PixelPolicy
 from policies.rollout.acting import load_policy
+from policies.skills.config import SpirlConfig
+from policies.skills.store import read_decisions
 from robot.contract import Contract
 from robot.errors import PixelarmError
 
@@ -37,3 +41,20 @@ def read_prior(cfg: TrainConfig, contract: Contract) -> dict[str, torch.Tensor]:
         )
     cfg.algo.prior_algo = asdict(theirs.algo)
     return policy.state_dict()
+
+
+def read_decided(cfg: TrainConfig, contract: Contract) -> dict[str, torch.Tensor]:
+    """The weights of the skills that an agent decides on, whose options become ``algo.skills_algo``; empty of others.
+
+    Args:
+        contract: of the policy that is to learn.
+
+    Raises:
+        PixelarmError: there are no such skills, or they have no prior.
+        ContractMismatch: they observe or do something else; each difference in words.
+    """
+    if not isinstance(cfg.algo, SpirlConfig) or cfg.algo.decides != "skills":
+        return {}
+    tensors, theirs = read_decisions(Path(cfg.recipe.skills), contract)
+    cfg.algo.skills_algo = asdict(theirs)
+    return tensors

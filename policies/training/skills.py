@@ -8,6 +8,7 @@ from pathlib import Path
 
 from policies.config import TrainConfig
 from policies.imitation.config import OptimiserConfig
+from policies.skills.config import SpirlConfig
 from policies.skills.store import data_of, read_skills, write_data_of
 from policies.training.options import own_options, required, seed_of, wants_help
 from policies.training.train import compose, resumable, train
@@ -28,8 +29,8 @@ Learn skills, once, from many demonstrations of anything. `pixelarm adapt` makes
 
   data=FOLDER        a dataset, or a folder of `pixelarm data make kitchen`, of which only pretraining/ is read
   held_out=SUBTASK   refuse data in which this object moves (default: the one that the data's split is named after)
-  experiment=NAME    fist (default), play_lmp, sailor, chunk_bc_states, or any other whose policy is fitted to
-                     demonstrations
+  experiment=NAME    fist (default), spirl_skills, play_lmp, sailor, chunk_bc_states, or any other whose policy is
+                     fitted to demonstrations
   run=FOLDER         of the skills (default: runs/skills-EXPERIMENT-DATA-seedN)
   other options      those of `pixelarm train`, but for recipe.look_up; recipe.demos is how many episodes are used
                      (default: all)
@@ -113,7 +114,8 @@ def pretraining(data: Path, experiment: str, seed: int, options: Sequence[str]) 
     """The configuration of a run that learns skills from ``pretraining_folder(data)``.
 
     Raises:
-        PixelarmError: there are no data, or an option would have the skills look demonstrations up.
+        PixelarmError: there are no data, an option would have the skills look demonstrations up, or the experiment
+            learns from reward.
     """
     folder = pretraining_folder(data)
     headers = read_headers(folder)
@@ -123,13 +125,19 @@ def pretraining(data: Path, experiment: str, seed: int, options: Sequence[str]) 
             "it"
         )
     name = folder.parent.name if folder.name == PRETRAINING else folder.name
-    return compose_for(
+    cfg = compose_for(
         headers[0].contract,
         [
             f"experiment={experiment}", f"seed={seed}", f"demos={folder}", f"recipe.demos={len(headers)}",
             f"run=runs/skills-{experiment}-{name}-seed{seed}", *options, "recipe.look_up=false",
         ]
     )  # fmt: skip
+    if isinstance(cfg.algo, SpirlConfig):
+        raise PixelarmError(
+            f"experiment={experiment} learns a task from reward, on skills: learn those with `pixelarm pretrain "
+            "experiment=spirl_skills`, then `pixelarm train experiment=spirl recipe.skills=RUN`"
+        )
+    return cfg
 
 
 def pretraining_folder(data: Path) -> Path:

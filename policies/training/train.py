@@ -84,6 +84,7 @@ def check_options(cfg: TrainConfig, processes: int = 1) -> None:
     from policies.imitation.checks import check_fitted
     from policies.rl.checks import check_agent
     from policies.rl.config import PixelAgentConfig
+    from policies.skills.config import SpirlConfig
     from policies.training.checks import check_recipe
 
     check_recipe(cfg, processes)
@@ -91,6 +92,8 @@ def check_options(cfg: TrainConfig, processes: int = 1) -> None:
         check_agent(cfg.algo)
     elif family_of(cfg.algo).agent is None:
         check_fitted(cfg.algo)
+    elif isinstance(cfg.algo, SpirlConfig) and (problems := cfg.algo.problems()):
+        raise PixelarmError("this agent cannot learn:\n  - " + "\n  - ".join(problems))
 
 
 def _require_devices(accelerator: str, devices: int) -> None:
@@ -144,7 +147,7 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     from policies.training.checks import check_recording, other_demos
     from policies.training.fit import fit, read_episodes
     from policies.training.online import Run
-    from policies.training.prior import read_prior
+    from policies.training.prior import read_decided, read_prior
     from policies.training.settle import settle
     from sim.envs.make import make_env
 
@@ -160,14 +163,15 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
         raise PixelarmError(f"{error}\n{other_demos(cfg)}") from error
     notes = check_recording(env.recording, demos[: cfg.recipe.demos]) if demos else []
     settle(cfg, env, demos[: cfg.recipe.demos])
-    prior = read_prior(cfg, env.contract.for_policy(cfg.algo.history))
+    mine = env.contract.for_policy(cfg.algo.history)
+    prior, skills = read_prior(cfg, mine), read_decided(cfg, mine)
     if fabric.is_global_zero and notes:
         print("\n".join(notes), file=sys.stderr)
     if family_of(cfg.algo).agent is None:
         fit(cfg, fabric, env, demos, folder)
         env.close()
         return
-    run = Run(cfg, fabric, env, demos, folder, prior)
+    run = Run(cfg, fabric, env, demos, folder, prior, skills)
     resumed = run.resume()
     if cfg.resume and not resumed and run.fabric.is_global_zero:
         print(f"nothing to resume in {folder}: starting from the beginning", file=sys.stderr)

@@ -25,7 +25,7 @@ class Common(Protocol):
     """What one environment and a vector of them have in common."""
 
     contract: Contract  # what is observed and what is done: names, sizes, units, rate
-    metric: str  # what an episode is judged by: "success", of info, or "return", the sum of its rewards
+    metric: str  # what episodes are judged by: "success", of info, or the rewards' sum: "return", "completed" subtasks
     observation_space: Any  # gymnasium.spaces.Dict
     action_space: Any  # gymnasium.spaces.Box
 

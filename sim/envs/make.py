@@ -20,7 +20,7 @@ from robot.profile import ArmProfile
 from sim.arms import ARMS, arm_named
 from sim.envs import dmc
 from sim.envs.config import TaskConfig
-from sim.envs.task_env import PERFECT, VIEW_SIZE, TaskEnv
+from sim.envs.task_env import PERFECT, SUCCESS, VIEW_SIZE, TaskEnv
 from sim.envs.vector import VectorEnv
 from sim.physics.arm import Arm
 from sim.physics.imperfections import Imperfections
@@ -109,6 +109,7 @@ def make_env(
         time_limit=cfg.time_limit,
         fits=_fits(cfg),
         imperfections=imperfections,
+        reward=cfg.reward or SUCCESS,
     )
 
 
@@ -228,6 +229,8 @@ def _deepmind_control(cfg: TaskConfig, renderer: str, view_size: int) -> dmc.DMC
         raise PixelarmError(
             f"task.observation_delay_ms is of tasks with an arm; {cfg.name} shows what it draws at once"
         )
+    if cfg.reward:
+        raise PixelarmError(f"{cfg.name} pays as it was published: leave task.reward={cfg.reward} out")
     if cfg.time_limit:
         raise PixelarmError(
             f"task.time_limit cuts training episodes of other tasks; {cfg.name} has its published length"
@@ -254,12 +257,13 @@ def _look(cfg: TaskConfig, known: Iterable[str]) -> str:
 def make_env_for(
     contract: Contract, config: dict[str, Any], imperfections: Imperfections = PERFECT
 ) -> TaskEnv | dmc.DMCEnv:
-    """What a policy is judged in: its own task without randomisation, where a success has to last as is usual.
+    """What a policy is judged in: its own task without randomisation, where a success pays and has to last as is usual.
 
     Raises:
         ContractMismatch: this version's contract is another than the policy's.
     """
-    known = {field.name for field in dataclasses.fields(TaskConfig)} - {"randomise", "hold_steps", "time_limit"}
+    of_training = {"randomise", "hold_steps", "time_limit", "reward"}
+    known = {field.name for field in dataclasses.fields(TaskConfig)} - of_training
     task = {k: v for k, v in config.get("task", {}).items() if k in known}
     task |= {"name": contract.task, "arm": contract.arm}
     task |= {"image_size": contract.cameras[0].height} if contract.cameras else {"observe": STATES}

@@ -3,7 +3,7 @@
 It meets ``sim.envs.interface.Environment``. Beyond that:
 
 * reward: 1 on the step that succeeds, else 0; success ends the episode (``terminated``), ``max_steps`` cuts it
-  (``truncated``)
+  (``truncated``). With ``reward="subtasks"``: 1 for each subtask that is done for the first time in the episode
 * info: ``{"success": bool}``; a success may have to last (``hold_steps``) to count
 """
 
@@ -17,7 +17,7 @@ import gymnasium
 import numpy as np
 
 from robot import actions
-from robot.errors import PixelarmError
+from robot.errors import PixelarmError, UnknownName
 from robot.images import Fit
 from robot.stats import HOLD_STEPS
 from sim.envs.interface import Act
@@ -30,6 +30,7 @@ from sim.tasks.common.base import Task
 ACTUATION_DELAY_MS, OBSERVATION_DELAY_MS = (0.0, 50.0), (0.0, 0.0)
 LONGEST_OBSERVATION_DELAY_MS = 1000.0
 PERFECT = Imperfections()
+SUCCESS, SUBTASKS = REWARDS = ("success", "subtasks")
 VIEW_SIZE = 256  # pixels, height and width of what people look at
 
 Seen = tuple[dict[str, np.ndarray], actions.Reference]  # an observation, and what actions count from that answer it
@@ -56,9 +57,9 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         time_limit: control steps after which an episode is cut, ``max_steps`` or fewer; 0: those.
         fits: contract camera -> what its pictures go through on the arm; see ``World``.
         imperfections: of the arm.
+        reward: "success", or "subtasks" of tasks that have them; episodes are then judged by "completed", their sum.
     """
 
-    metric: ClassVar[str] = "success"
     action_repeat: ClassVar[int] = 1
     render_mode: ClassVar[str] = "rgb_array"
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
@@ -75,7 +76,10 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         fits: Mapping[str, Fit] | None = None,
         observation_delay_ms: tuple[float, float] = OBSERVATION_DELAY_MS,
         imperfections: Imperfections = PERFECT,
+        reward: str = SUCCESS,
     ) -> None:
+        require_reward(task, reward)
+        self.reward, self.metric = reward, "completed" if reward == SUBTASKS else "success"
         if not 1 <= hold_steps <= task.max_steps:
             raise PixelarmError(f"hold_steps must be 1 to the task's {task.max_steps} steps, got {hold_steps}")
         self.hold_steps, self.time_limit = hold_steps, min(time_limit or task.max_steps, task.max_steps)
@@ -101,6 +105,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._seen: deque[Seen] = deque()  # the newest last, the first is what was observed last
         self._randomiser = Randomiser(self.world.model, make_terms(randomise))
         self._steps = self._done_for = 0  # control steps so far; those in a row that the task has been done for
+        self._completed: set[str] = set()  # subtasks that were done in this episode, where they pay
         self._observed = self.world.reference()
         self._commanded: actions.Target | None = None  # in this episode
         self.observation_space = observation_space(self.contract)
@@ -119,6 +124,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "observation_delay_ms": self._age_ms,
             "randomise": sorted(term.name for term in self._randomiser.terms),
             "hold_steps": self.hold_steps,
+            **({} if self.reward == SUCCESS else {"reward": self.reward}),
             "cameras": {name: fit.to_dict() for name, fit in self.world.fits.items() if fit.size},
         }
 
@@ -132,6 +138,8 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         reset_world(self.world, self.task, int(self.np_random.integers(2**31)) if seed is None else seed)
         self._steps = self._done_for = 0
         self._commanded = None
+        self._completed = set()
+        self._newly_completed()
         self._age = 0
         if self._age_ms[1]:
             self._age = round(float(self.np_random.uniform(*self._age_ms)) / 1000.0 / self.world.timestep)
@@ -159,7 +167,8 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._steps += 1
         success = self._lasting_success()
         truncated = self._steps >= self.time_limit and not success
-        return observation, float(success), success, truncated, {"success": success}
+        reward = self._newly_completed() if self.reward == SUBTASKS else float(success)
+        return observation, reward, success, truncated, {"success": success}
 
     def _origin(self) -> actions.Reference:
         return actions.origin(self.contract.action.counts_from, self._observed, self._commanded)
@@ -167,6 +176,14 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def _lasting_success(self) -> bool:
         self._done_for = self._done_for + 1 if self.task.success(self.world) else 0
         return self._done_for >= self.hold_steps
+
+    def _newly_completed(self) -> float:
+        """How many subtasks are done now that were not before in this episode; 0 where they do not pay."""
+        if self.reward != SUBTASKS:
+            return 0.0
+        new = set(self.task.completed(self.world)) - self._completed  # type: ignore[attr-defined]
+        self._completed |= new
+        return float(len(new))
 
     def _draw_delay(self) -> int:
         """Substeps until this action reaches the controller."""
@@ -224,6 +241,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "seen": [_plain(reference) for _, reference in seen],
             "steps": self._steps,
             "done_for": self._done_for,
+            "completed": sorted(self._completed),
             "rng": self.np_random.bit_generator.state,
             "randomisation": self._randomiser.drawn,
             "observed": _plain(self._observed),
@@ -236,6 +254,7 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.world.load_state_dict(state["world"])
         self._steps = int(state["steps"])
         self._done_for = int(state.get("done_for", 0))  # a checkpoint from before hold_steps has none
+        self._completed = set(state.get("completed", []))
         self.np_random.bit_generator.state = state["rng"]
         self._age, self._seen = int(state.get("age", 0)), deque()  # checkpoints from before observation_delay_ms
         for i, reference in enumerate(state.get("seen", [])):
@@ -252,6 +271,14 @@ class TaskEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             gripper = float(commanded["gripper"])
             parts = {name: np.array(value) for name, value in commanded.items() if name != "gripper"}
             self._commanded = actions.Target(gripper, **parts)
+
+
+def require_reward(task: Task, reward: str) -> None:
+    """Raise UnknownName of a reward that does not exist, PixelarmError of one that the task does not have."""
+    if reward not in REWARDS:
+        raise UnknownName("reward (task.reward)", reward, REWARDS)
+    if reward == SUBTASKS and not hasattr(task, "completed"):
+        raise PixelarmError(f"{task.name} has no subtasks that could pay: leave task.reward={reward} out")
 
 
 def _reference(plain: dict[str, Any]) -> actions.Reference:

@@ -221,3 +221,36 @@ def test_an_arm_with_too_little_gravity_compensation_creeps_down_only_where_delt
         sunk[counts_from] = start - env.world.eef_position()[2]
         env.close()
     assert sunk["measured"] > 0.008 and sunk["commanded"] < 0.002  # m
+
+
+def test_subtasks_pay_once_each_and_are_remembered():
+    """The light is switched on, off and on again, which pays 1, 0 and 0; the microwave pays 1 after a resumption."""
+    env = make_env(TaskConfig("kitchen", observe="states", reward="subtasks", actuation_delay_ms=(0.0, 0.0)))
+    assert env.metric == "completed" and env.recording["reward"] == "subtasks"
+    env.reset(seed=1)
+    goals = {"light_switch": ("light_switch", -0.69), "microwave": ("microwave", -0.75)}
+    stay = np.float32([0.0] * 7 + [-1.0])
+
+    def put(subtask, on):
+        name, goal = goals[subtask]
+        env.world.data.joint(name).qpos[:] = goal if on else 0.0
+        env.world.data.joint(name).qvel[:] = 0.0
+
+    paid = []
+    for on in (True, False, True):
+        put("light_switch", on)
+        paid.append(env.step(stay)[1])
+    state = env.state_dict()
+    env.reset(seed=2)
+    env.load_state_dict(state)
+    put("microwave", True)
+    paid += [env.step(stay)[1], env.step(stay)[1]]
+    env.close()
+    assert paid == [1.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def test_a_reward_that_a_task_does_not_have_is_refused():
+    with pytest.raises(PixelarmError, match="lift has no subtasks that could pay"):
+        make_env(TaskConfig("lift", reward="subtasks"))
+    with pytest.raises(UnknownName, match="reward"):
+        make_env(TaskConfig("lift", reward="smiles"))
