@@ -168,6 +168,9 @@ class SpirlConfig:
     hidden: int = 256
     layers: int = 3  # of them
     bound: float = 2.0  # of each number of a skill
+    # least standard deviation of each number of a skill, of the prior and of the actor: where demonstrations agree, the
+    # prior is so narrow that the divergence would have no bound
+    least_std: float = 0.2
     # nats that the policy may be away from the prior, KL(pi || p), summed over the numbers of a skill; where it decides
     # on actions, mean log-likelihood of them in [-1, 1]: minus the target entropy, and so usually their number
     target_divergence: float = 5.0
@@ -191,7 +194,7 @@ class SpirlConfig:
         ]
         found += [
             f"algo.{name} must be more than 0, got {getattr(self, name)}"
-            for name in ("bound", "alpha", "alpha_rate", "learning_rate", "target_rate")
+            for name in ("bound", "least_std", "alpha", "alpha_rate", "learning_rate", "target_rate")
             if not getattr(self, name) > 0.0
         ]
         found += [

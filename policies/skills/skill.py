@@ -15,6 +15,8 @@ The prior, where ``algo.state_prior`` wants one, follows the posterior alike: - 
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -26,11 +28,16 @@ LOG_STD = (-5.0, 2.0)  # bounds of log standard deviations
 
 
 class Gaussian:
-    """Independent normal distributions, of a network's ``(..., 2 z)``: means, then log standard deviations."""
+    """Independent normal distributions, of a network's ``(..., 2 z)``: means, then log standard deviations.
 
-    def __init__(self, numbers: torch.Tensor) -> None:
+    Args:
+        least: bound of the standard deviations, beside ``LOG_STD``.
+    """
+
+    def __init__(self, numbers: torch.Tensor, least: float = 0.0) -> None:
         self.mean, log_std = numbers.chunk(2, dim=-1)
-        self.log_std = log_std.clamp(*LOG_STD)
+        low, high = LOG_STD
+        self.log_std = log_std.clamp(max(low, math.log(least)) if least else low, high)
 
     def at(self, noise: torch.Tensor) -> torch.Tensor:
         """A sample, of standard normal ``noise`` of the same shape."""

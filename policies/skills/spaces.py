@@ -31,15 +31,21 @@ class Space(nn.Module, ABC):
         size: numbers of a decision, Z.
         horizon: control steps that it lasts.
         bound: of each of its numbers.
+        least_std: of the distributions over them.
     """
 
     size: int
     horizon: int
     bound: float
+    least_std: float = 0.0  # of the normal distributions
 
     def __init__(self, contract: Contract) -> None:
         super().__init__()
         self.normalizer = ProprioNormalizer(contract)
+
+    def distribution(self, numbers: torch.Tensor) -> Gaussian:
+        """Of u, of the numbers ``(B, 2 Z)`` of a network."""
+        return Gaussian(numbers, self.least_std)
 
     def squash(self, u: torch.Tensor) -> torch.Tensor:
         """Decisions of unbounded numbers: near the same around 0, within the bound far from it."""
@@ -68,9 +74,9 @@ class Skills(Space):
     Squashing does not change the KL of two distributions that are squashed alike, so it is that of the normal ones.
     """
 
-    def __init__(self, contract: Contract, cfg: FistConfig, bound: float) -> None:
+    def __init__(self, contract: Contract, cfg: FistConfig, bound: float, least_std: float) -> None:
         super().__init__(contract)
-        self.size, self.horizon, self.bound = cfg.latent, cfg.horizon, bound
+        self.size, self.horizon, self.bound, self.least_std = cfg.latent, cfg.horizon, bound, least_std
         self.actions = ActionNormalizer(contract, classify=True)
         self.skill = SkillModel(len(self.normalizer.mean), contract.action.size, cfg, prior=cfg.state_prior)
         self._shape = cfg
@@ -83,7 +89,7 @@ class Skills(Space):
 
     def prior(self, state: torch.Tensor) -> Gaussian:
         assert self.skill.prior is not None
-        return Gaussian(self.skill.prior(state))
+        return self.distribution(self.skill.prior(state))
 
     def make_actor(self, cfg: SpirlConfig) -> nn.Module:
         """Of the prior's shape; ``SpirlPolicy.load_skills`` gives it the prior's weights."""
@@ -132,4 +138,4 @@ def make_space(contract: Contract, cfg: SpirlConfig) -> Space:
     """What ``algo.decides`` names."""
     if cfg.decides == "actions":
         return Actions(contract)
-    return Skills(contract, family_of(cfg.skills_algo).read_options(cfg.skills_algo), cfg.bound)
+    return Skills(contract, family_of(cfg.skills_algo).read_options(cfg.skills_algo), cfg.bound, cfg.least_std)

@@ -32,7 +32,6 @@ from policies.rl.averages import Averages
 from policies.rl.optimizers import Optimizers
 from policies.rl.pixel_agent import part_of
 from policies.skills.config import SpirlConfig
-from policies.skills.skill import Gaussian
 from policies.skills.spaces import Skills, make_space
 from policies.skills.windows import require_states
 from robot.contract import Contract
@@ -73,13 +72,13 @@ class SpirlPolicy(nn.Module):
 
     def best(self, state: torch.Tensor) -> torch.Tensor:
         """The most likely decisions ``(B, Z)``."""
-        return self.space.squash(Gaussian(self.actor(state)).mean)
+        return self.space.squash(self.space.distribution(self.actor(state)).mean)
 
     def sample(self, state: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Decisions ``(B, Z)``, of standard normal ``noise`` ``(B, Z)``, and the divergence ``(B,)`` of what they are
         drawn from.
         """
-        chosen = Gaussian(self.actor(state))
+        chosen = self.space.distribution(self.actor(state))
         u = chosen.at(noise)
         return self.space.squash(u), self.space.divergence(chosen, u, state)
 

@@ -166,7 +166,7 @@ def options() -> set[str]:
     found = {f"{group}" for group in ("algo.actor", "algo.critic", "algo.exploration")}
     for name, group in (("TaskConfig", "task"), ("RecipeConfig", "recipe"), ("TrainerConfig", "trainer")):
         found |= {full for full, _ in made.flat_options(name, group)}
-    fitted = ("ChunkBcConfig", "BetConfig", "VqBetConfig", "FistConfig", "PlayLmpConfig", "SailorConfig")
+    fitted = ("ChunkBcConfig", "BetConfig", "VqBetConfig", "FistConfig", "PlayLmpConfig", "SailorConfig", "SpirlConfig")
     for name in ("ActorCriticConfig", "CqnAsConfig", *fitted):
         found |= {full for full, _ in made.flat_options(name, "algo")}
     for group, registry in PARTS.items():
@@ -198,6 +198,7 @@ def test_every_option_says_what_it_means() -> None:
         "FistConfig": "algo",
         "PlayLmpConfig": "algo",
         "SailorConfig": "algo",
+        "SpirlConfig": "algo",
         "LimitConfig": "limits",
     }
     silent = [full for name, group in groups.items() for full, o in made.flat_options(name, group) if not o.meaning]
