@@ -87,7 +87,7 @@ class VqBet(ImitationPolicy):
         wanted, valid = self.wanted(batch)
         chunks = wanted.unfold(1, self.shape[0], 1).transpose(2, 3)  # (B, T, chunk, A)
         counts = valid.unfold(1, self.shape[0], 1)  # (B, T, chunk)
-        begins = counts[..., 0]  # not where the history goes back beyond the episode's beginning
+        begins = counts[..., 0]  # not where the history goes back beyond the episode's beginning; the newest always
         if not self.settled:
             return self.loss_of_codes(chunks[begins], counts[begins])
         return self.loss_of_answers(self.viewed(batch), chunks, counts & begins[..., None])
@@ -96,8 +96,7 @@ class VqBet(ImitationPolicy):
         """Of chunks ``(N, chunk, A)``, of whose actions ``valid`` ``(N, chunk)`` count; and the codes follow them."""
         with full_precision(chunks):
             z = self.encoder(chunks.flatten(1))
-            if len(z):
-                self.quantiser.learn(z.detach())
+            self.quantiser.learn(z.detach())
             chosen = self.quantiser(z.detach())
             q = self.quantiser.vectors(chosen)
             decoded = self.decoder(z + (q - z).detach()).unflatten(1, self.shape)
@@ -105,7 +104,7 @@ class VqBet(ImitationPolicy):
         losses = {
             "code_motion_loss": mean_of_valid(motion, valid),
             "code_two_valued_loss": mean_of_valid(grip, valid),
-            "commitment": (z - q).square().sum() / max(1, z.numel()),
+            "commitment": (z - q).square().mean(),
             "first_codes": perplexity(chosen[:, 0], self.options.codes),
             "second_codes": perplexity(chosen[:, 1], self.options.codes),
         }
