@@ -57,9 +57,13 @@ LEARNERS: dict[str, Learner] = {
     "fist_alone": Learner("FIST, the demonstrations alone", "fist", ALONE),
     "fist_untuned": Learner("FIST without fine-tuning", "fist", AS_THEY_ARE),
     "fist_learned": Learner(
-        "FIST, learned distance, without haste", "fist", TUNED, ("algo.distance=learned", "algo.haste=0")
+        "FIST, learned distance, without haste",
+        "fist",
+        TUNED,
+        ("algo.distance=learned", "algo.haste=0", "algo.object_weight=1"),
     ),
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
+    "fist_unweighted": Learner("FIST, objects weigh as the arm", "fist", TUNED, ("algo.object_weight=1",)),
     "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
     "sailor": Learner("SAILOR", "sailor", TUNED),
     "bet": Learner("BeT, pretrained and fine-tuned", "bet_states", TUNED),

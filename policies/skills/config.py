@@ -63,6 +63,9 @@ class FistConfig(SkillConfig):
     # to its end: of states that are about as near, the one of the swifter demonstration. In the distance's own unit:
     # embeddings of the learned one have length 1, where this default is far too much. 0: as in the paper
     haste: float = 0.006
+    # by which what is observed of objects (object_state) counts more than the arm when demonstrations are looked up by
+    # the Euclidean distance of states: an arm that has missed a handle is to be led back to it, not on as if it had it
+    object_weight: float = 3.0
     # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
     distance: str = "euclidean"
     embedding: int = 32  # numbers of a state in the learned distance
@@ -72,8 +75,14 @@ class FistConfig(SkillConfig):
         """What does not fit together, in words."""
         found = super().problems() + at_least_one(self, "embedding") + more_than_nothing(self, "temperature")
         found += not_negative(self, "prior_weight", "inverse_weight", "haste")
+        found += more_than_nothing(self, "object_weight")
         if self.distance not in DISTANCES:
             found.append(f"algo.distance must be one of {', '.join(DISTANCES)}, got {self.distance!r}")
+        if self.distance == "learned" and self.object_weight != 1.0:
+            found.append(
+                f"algo.object_weight={self.object_weight:g} is of the Euclidean distance: set it to 1 with "
+                "algo.distance=learned"
+            )
         return found
 
 
@@ -93,11 +102,13 @@ class PlayLmpConfig(SkillConfig):
     # by which a looked-up state is held to be further away for each control step that its demonstration took from there
     # to its end, in the unit of the scaled state
     haste: float = 0.006
+    object_weight: float = 3.0  # of what is observed of objects when demonstrations are looked up, as FIST has it
 
     def problems(self) -> list[str]:
         """What does not fit together, in words."""
         found = super().problems() + at_least_one(self, "shortest")
         found += not_negative(self, "kl_weight", "proposal_weight", "haste")
+        found += more_than_nothing(self, "object_weight")
         if self.shortest > self.horizon:
             found.append(f"algo.shortest must be at most algo.horizon, which is {self.horizon}, got {self.shortest}")
         elif not self.shortest <= self.goal_ahead <= self.horizon:

@@ -104,7 +104,7 @@ class Fist(LooksUp, SkillPolicy):
     # ---------------------------------------------------------------------------- acting
     def embed(self, states: torch.Tensor) -> torch.Tensor:
         """States ``(B, F)`` to where their Euclidean distance is the one that looks up."""
-        return self.distance(states) if self.cfg.distance == "learned" else states
+        return self.distance(states) if self.cfg.distance == "learned" else super().embed(states)
 
     def choose(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """In states ``(B, F)`` the rows ``(B,)`` of ``seen`` that are looked up, and the skills ``(B, latent)``

@@ -9,9 +9,11 @@ from torch import nn
 
 from policies.imitation.policy import Eyes
 from policies.skills.windows import SkillWindows
+from robot.contract import Contract
 from robot.errors import PixelarmError
 
 STORED = ("seen", "ahead", "left")  # what is looked up; their number of rows is that of the demonstrations' states
+OBJECTS = "object_state"  # the field of a contract that says where objects are
 AT_A_TIME = 256  # moments of demonstrations that are encoded at once
 
 
@@ -29,7 +31,9 @@ class LooksUp(nn.Module):
     ahead: torch.Tensor
     left: torch.Tensor
     embedded: torch.Tensor
+    weights: torch.Tensor
     cfg: Any
+    contract: Contract
     eyes: Eyes  # of SkillPolicy
 
     def remember(self, size: int, embedding: int, lead: int) -> None:
@@ -44,6 +48,7 @@ class LooksUp(nn.Module):
         self.register_buffer("seen", torch.zeros(0, size))
         self.register_buffer("ahead", torch.zeros(0, size))
         self.register_buffer("left", torch.zeros(0))
+        self.register_buffer("weights", weights(self.contract, size, self.cfg.object_weight), persistent=False)
         # ``seen`` as ``embed`` has it; empty: not computed since the weights changed
         self.register_buffer("embedded", torch.zeros(0, embedding), persistent=False)
 
@@ -73,7 +78,7 @@ class LooksUp(nn.Module):
 
     def embed(self, states: torch.Tensor) -> torch.Tensor:
         """States ``(B, F)`` to where their Euclidean distance is the one that looks up."""
-        return states
+        return states * self.weights
 
     def nearest(self, states: torch.Tensor) -> torch.Tensor:
         """Rows ``(B,)`` of ``seen`` that are nearest to states ``(B, F)``; ``algo.haste`` prefers those
@@ -94,3 +99,22 @@ class LooksUp(nn.Module):
         """See ``policies.policy.Policy``; with what is looked up."""
         self.nearest(self.seen[:1])  # embeds them all: what is exported are constants
         return super().deployed()
+
+
+def weights(contract: Contract, size: int, of_objects: float) -> torch.Tensor:
+    """What states ``(..., size)`` are multiplied by before they are compared: ``of_objects`` where objects are observed, 1
+    elsewhere. Raises PixelarmError if there is such a weight, and no object that it could be of.
+    """
+    found, start = torch.ones(size), 0
+    if of_objects == 1.0:
+        return found
+    if contract.cameras or OBJECTS not in {entry.name for entry in contract.proprio}:
+        raise PixelarmError(
+            f"algo.object_weight={of_objects:g} weighs {OBJECTS}, which a policy of {contract.task} does not observe "
+            "by itself: set algo.object_weight=1"
+        )
+    for entry in contract.proprio:
+        if entry.name == OBJECTS:
+            found[start : start + entry.size] = of_objects
+        start += entry.size
+    return found

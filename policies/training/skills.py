@@ -56,7 +56,8 @@ fine-tuned to the demonstrations.
                         where they were; that they are the same is checked)
   algo.OPTION=VALUE     of the fine-tuning: learning_rate (default: 1e-3), schedule, warmup_updates, weight_decay, clip,
                         ema_decay (default: the recipe's)
-                        of the policy, where its family has them: execute, nudge, haste, distance, goal_ahead,
+                        of the policy, where its family has them: execute, nudge, haste, distance, object_weight,
+                        goal_ahead,
                         retrieved, acting_weight (default: as the skills have them). The rest of algo. stays as the
                         skills have it
   trainer=cpu           learn on the processor (default: on a GPU if there is one); trainer.threads=1: on one core
@@ -76,6 +77,7 @@ FREE = (
     *MINIMISING,
     "distance",
     "haste",
+    "object_weight",
     "nudge",
     "execute",
     "goal_ahead",

@@ -67,7 +67,7 @@ def small(family: type[Options], **options) -> Options:
 
 
 def tiny(**options) -> FistConfig:
-    return small(FistConfig, **{"embedding": 4, "haste": 0.0, **options})
+    return small(FistConfig, **{"embedding": 4, "haste": 0.0, "object_weight": 1.0, **options})
 
 
 def observed(x: float, y: float = 0.0) -> dict[str, torch.Tensor]:

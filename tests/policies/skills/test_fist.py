@@ -129,6 +129,27 @@ def test_of_states_about_as_near_it_takes_the_one_with_less_to_go():
     assert policy.nearest(scaled).tolist() == [5]  # now nothing else counts: the end of a walk, the first of two
 
 
+def test_objects_may_weigh_more_than_the_arm():
+    """An arm at the place of one state whose object is where another state has it: in units of a standard deviation the
+    arm is 2 away from the one, the object 1 from the other. Of weight 3 the object is what counts.
+    """
+    policy = walker(distance="euclidean", object_weight=3.0)
+    assert policy.weights.tolist() == [1.0, 1.0, 1.0, 3.0] and "weights" not in policy.state_dict()
+    policy.seen = torch.tensor([[2.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    policy.left, policy.embedded = torch.zeros(2), policy.embedded[:0]
+    state = torch.tensor([[0.0, 0.0, 0.0, 1.0]])
+    assert policy.nearest(state).tolist() == [0]  # 4 against 9
+    policy.weights, policy.embedded = torch.ones(4), policy.embedded[:0]
+    assert policy.nearest(state).tolist() == [1]  # 4 against 1
+
+
+def test_a_weight_of_objects_that_nobody_observes_is_refused():
+    with pytest.raises(PixelarmError, match=r"weighs object_state, which a policy of walk does not.*object_weight=1"):
+        walker(filmed_walk, object_weight=2.0)
+    problems = tiny(object_weight=2.0, distance="learned").problems()
+    assert any("object_weight=2 is of the Euclidean distance" in problem for problem in problems)
+
+
 def test_a_displaced_arm_is_brought_back_within_a_step():
     """Displaced by d, the joint velocity is less by d / 0.08 s; it stays within the contract's bounds."""
     contract = Kitchen(observe="states").contract

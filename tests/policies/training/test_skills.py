@@ -189,6 +189,7 @@ def test_pictures_are_of_the_size_that_was_recorded_unless_given():
 def test_how_skills_are_used_is_theirs_unless_given(data, tmp_path):
     """The defaults are 0.02, 0.006, euclidean and 1e-3; how to minimise is the fine-tuning's own."""
     used = ["algo.nudge=0.03", "algo.haste=0", "algo.distance=learned", "algo.learning_rate=0.5"]
+    used += ["algo.object_weight=1"]
     learn(data, tmp_path / "skills", *used)
 
     def algo(*options: str):
