@@ -1,6 +1,6 @@
 """What is healthy of what a FIST policy reuses, and one sentence of advice where something is not.
 
-The limits are ours, from policies that complete all subtasks; the same stand in docs/how-to/skills.md.
+The limits are ours, set beside policies that complete all subtasks; the same stand in docs/how-to/skills.md.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "stay", LOOK_UP, "most control steps at one moment", OURS, high=40.0, form="{:.0f}",
-        if_high="it stands still where its goal cannot be reached: see the pictures there, give more updates of "
-        "fine-tuning (recipe.fit_updates), or a larger algo.haste",
+        if_high="it stands still, often where demonstrations pause to close the gripper: see the pictures there, and "
+        "try algo.haste two or three times as large (not ten: then only ends are looked up)",
     ),
     Rule(
         "at_end", LOOK_UP, "steps that look up the end of a demonstration", OURS, high=0.2,

@@ -160,13 +160,18 @@ def require_same(policy: Fist, episodes: Sequence[Episode], where: Path) -> None
 
 
 def data_of(cfg: TrainConfig, data: Path | None) -> tuple[tuple[Contract, Path] | None, str]:
-    """The contract and the folder of the data that a run's skills were learned from; or None, and why."""
+    """The contract and the folder of the data that a run's skills were learned from, in the end: a run may have begun
+    with one that had begun with skills. Or None, and why.
+    """
     if not cfg.recipe.skills:
         return None, "this policy was fitted to its demonstrations alone: no skills were learned before"
-    try:
-        _, theirs, contract = read_skills(Path(cfg.recipe.skills))
-    except PixelarmError:
-        return None, f"the skills {cfg.recipe.skills} are not there, so the data that they are from are not shown"
+    theirs = cfg
+    while theirs.recipe.skills:
+        begun = theirs.recipe.skills
+        try:
+            _, theirs, contract = read_skills(Path(begun))
+        except PixelarmError as error:
+            return None, f"the data that the skills are from are not shown: {error}"
     folder = pretraining_folder(data) if data else Path(theirs.demos)
     if not folder.is_dir():
         return None, f"{folder}, the data that the skills were learned from, is not there: name it with --data"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from policies.reuse.command import main
+from policies.reuse.subject import subject_of
 from policies.runs.checkpoint import read_json
 from policies.training.skills import adapt, pretrain
 from policies.training.train import compose, train
@@ -90,6 +91,15 @@ def test_what_is_no_longer_there_is_said_or_asked_for(made, tmp_path, capsys):
             main([str(made / "run"), *few, "--demos", str(elsewhere / "pretraining")])
     finally:
         elsewhere.rename(made / "no-kettle")
+
+
+def test_what_skills_are_from_is_found_through_the_run_that_a_policy_began_with(made, tmp_path):
+    """The same policy with another haste: its skills' data are the pretraining data, not the demonstrations."""
+    words = [f"skills={made / 'run'}", f"demos={made / 'no-kettle' / 'target'}", f"run={tmp_path / 'run'}"]
+    adapt([*words, "algo.haste=0.015", *TINY, "recipe.fit_updates=0"])
+    subject = subject_of(tmp_path / "run")
+    assert subject.policy.cfg.haste == 0.015 and subject.note == ""
+    assert subject.skills is not None and subject.skills[1] == made / "no-kettle" / "pretraining"
 
 
 def test_a_policy_of_pictures_is_shown_too(made, tmp_path):
