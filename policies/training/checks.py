@@ -176,6 +176,11 @@ def _problems_of_deciding(cfg: TrainConfig, algo: SpirlConfig, processes: int) -
         )
     if processes > 1:
         problems.append(f"algo.family={algo.family} learns on one device: trainer.devices must be 1, got {processes}")
+    if trainer.precision != TrainerConfig.precision:
+        problems.append(
+            f"algo.family={algo.family} computes in float32: trainer.precision must be {TrainerConfig.precision}, got "
+            f"{trainer.precision}"
+        )
     if algo.decides == "skills" and not recipe.skills:
         problems.append(
             "recipe.skills must name what `pixelarm pretrain experiment=spirl_skills` learned; without skills, "

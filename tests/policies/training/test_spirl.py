@@ -143,6 +143,7 @@ def test_skills_of_another_contract_are_refused(skills, tmp_path):
         (["experiment=sac_states", "recipe.skills=runs/x"], "would do nothing where algo.decides=actions"),
         (["experiment=sac_states", "recipe.demos=3", "trainer.num_envs=2"], "recipe.demos, trainer.num_envs would do"),
         (["experiment=sac_states", "trainer.devices=2"], "trainer.devices must be 1, got 2"),
+        (["experiment=sac_states", "trainer.precision=bf16-mixed"], "trainer.precision must be 32-true"),
         (["experiment=sac_states", "recipe.random_steps=0"], "recipe.random_steps must be at least 2"),
     ],
 )
