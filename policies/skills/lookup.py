@@ -102,8 +102,8 @@ class LooksUp(nn.Module):
 
 
 def weights(contract: Contract, size: int, of_objects: float) -> torch.Tensor:
-    """What states ``(..., size)`` are multiplied by before they are compared: ``of_objects`` where objects are observed, 1
-    elsewhere. Raises PixelarmError if there is such a weight, and no object that it could be of.
+    """What states ``(..., size)`` are multiplied by before they are compared: ``of_objects`` where objects are, else 1.
+    Raises PixelarmError if there is such a weight, and no object that it could be of.
     """
     found, start = torch.ones(size), 0
     if of_objects == 1.0:
