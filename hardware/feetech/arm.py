@@ -304,7 +304,7 @@ class Arm:
         """After a fault: read, and if all is well again, let the arm hold where it is and ``write`` go on.
 
         Raises:
-            As ``read`` and ``enable``, and the fault stays.
+            PixelarmError: as ``read`` and ``enable``; the fault stays.
         """
         self.state = None
         self._health = Health(self.settings)
@@ -338,7 +338,7 @@ class Arm:
         Raises:
             PixelarmError: this is a dry run.
             NotFolded: the arm did not come to the rest pose; it holds.
-            Others as of ``read``; the arm holds.
+            BusError: as ``read``; the arm holds.
         """
         if self.dry_run:
             raise PixelarmError("a dry run does not fold: connect with dry_run=False")
