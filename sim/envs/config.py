@@ -19,9 +19,6 @@ class TaskConfig:
     actuation_delay_ms: tuple[float, float] = (0.0, 50.0)  # range of the delay between observing and acting
     # control steps in a row that the task must stay done before that is a success, which pays and ends the episode
     hold_steps: int = HOLD_STEPS
-    # success | subtasks: what pays 1 in training, that the whole task is done, or each of the kitchen's subtasks when
-    # it is done for the first time in an episode; empty: success. Policies are judged by success all the same
-    reward: str = ""
     randomise: list[str] = field(
         default_factory=list
     )  # terms of sim.scene.randomise.TERMS drawn for each training episode
@@ -37,3 +34,6 @@ class TaskConfig:
     # simulation alone, and nothing is drawn), of tasks that have them: the kitchen's. Empty: pixels
     observe: str = ""
     observation_delay_ms: tuple[float, float] = (0.0, 0.0)  # range of the age of what is observed, one value an episode
+    # success | subtasks: what pays 1 in training, that the whole task is done, or each of the kitchen's subtasks when
+    # it is done for the first time in an episode; empty: success. Policies are judged by success all the same
+    reward: str = ""
