@@ -6,7 +6,7 @@ for each of them which bin the action was in, and where in it:
     u_1 .. u_T = transformer(eyes(o_1), .., eyes(o_T));  l_t = bin_head(u_t);  d_t = offset_head(u_t)     (bins, A)
     b_t  = the bin whose centre c_b is nearest to a_t
     loss = mean over valid t of [ focal(l_t, b_t)  +  w * (mean over motions |c_b + d_t,b - a_t|  +
-                                  v * mean over two-valued BCE(d_t,b, a_t)) ],  b = b_t: no other bin's offset is asked
+                                  v * mean over two-valued BCE(d_t,b, a_t)) ],  b = b_t: of no other bin's offset
     a^   = c_b + d_T,b  of the likeliest bin, or of one that is drawn
 
 A two-valued number (the gripper's) takes part in the bins as -1 or +1, so that the ways to go on that differ in it have

@@ -14,7 +14,7 @@ they are, and the rest learns to say which codes the chunk of actions from each 
     a^_t = decoder(q_t) + offset_1[k_1] + offset_2[k_2],  offset_1, offset_2 = offset_heads(u_t)
     loss = mean over valid t of [ focal(l, k_1)  +  s * focal(m, k_2) ]  +  w * error(a^, a)
 
-k_1 and k_2 are those of the true chunk; the offsets of no other code are asked. ``error`` is that of
+k_1 and k_2 are those of the true chunk; the offsets of no other code are in the loss. ``error`` is that of
 ``policies.imitation.bc``: L1 of motions, cross-entropy of two-valued numbers (the gripper's), of which decoder and
 offset give the log-odds. The policy acts by the likeliest first code and the likeliest second one
 after it, or draws both. With skills (``recipe.skills``) the codes are theirs, from the first update on: what the

@@ -28,7 +28,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "back", LOOK_UP, "looks back by more than a skill, an episode", OURS, high=2.0, form="{:.1f}",
         if_high="it does again what is done: states of two moments look alike, so a larger algo.haste, or "
-        "algo.distance=learned, which tells moments apart",
+        "algo.distance=learned with algo.object_weight=1, which tells moments apart",
     ),
     Rule(
         "switches", LOOK_UP, "changes of demonstration in 100 steps", OURS, high=30.0, form="{:.0f}",

@@ -15,13 +15,13 @@ from policies.rollout.acting import load_policy
 from policies.runs.find import read_source
 from policies.skills.fist import Fist
 from policies.skills.store import read_skills
+from policies.training.fit import read_episodes
 from policies.training.skills import pretraining_folder
 from robot.contract import Contract
-from robot.dataset.episodes import Episode, read_dataset
+from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
 from sim.envs.make import make_env_for
 from sim.envs.task_env import TaskEnv
-from sim.kitchen.states import has_states, read_states
 from sim.tasks.kitchen import Kitchen
 
 # largest difference of a state that is the same, recomputed: of a scaled one; and of features of pictures, of their
@@ -100,7 +100,7 @@ def subject_of(folder: Path, demos: Path | None = None, data: Path | None = None
         raise PixelarmError(
             f"{where}, the demonstrations that this policy looks up, is not there: name their folder with --demos"
         )
-    episodes = read_recorded(where, contract)[: cfg.recipe.demos]
+    episodes = read_episodes(where, contract)[: cfg.recipe.demos]
     require_same(policy, episodes, where)
     skills, note = data_of(cfg, data)
     return Subject(folder, cfg, policy, library_of(episodes), skills, note)
@@ -136,11 +136,6 @@ def fist_of(folder: Path) -> tuple[Fist, TrainConfig]:
             "demos=FOLDER` makes a policy of them"
         )
     return policy, cfg
-
-
-def read_recorded(folder: Path, contract: Contract) -> list[Episode]:
-    """A dataset as a policy of ``contract`` observes it."""
-    return read_states(folder, contract) if has_states(contract) else read_dataset(folder, expect=contract)
 
 
 def require_same(policy: Fist, episodes: Sequence[Episode], where: Path) -> None:
