@@ -24,7 +24,8 @@ from policies.reuse.latent import (
 from policies.reuse.play import Played, apart, completed_by, play
 from policies.reuse.rules import FAR
 from policies.reuse.subject import Library, Subject
-from robot.dataset.episodes import Episode, episode_files, read_episode, read_headers
+from robot.dataset.episodes import Episode, read_episode
+from robot.dataset.several import files_of, for_task, headers_of
 from sim.envs.task_env import TaskEnv
 from sim.kitchen.objects import Objects
 from sim.kitchen.states import States, has_states
@@ -174,7 +175,7 @@ def examine(subject: Subject, env: TaskEnv, seeds: Sequence[int], limit: int) ->
     data = Stretches(np.zeros((0, policy.cfg.latent), np.float32), ())
     if subject.skills is not None:
         folder = subject.skills[1]
-        every["data"] = every_for(sum(header.steps for header in read_headers(folder)), POINTS)
+        every["data"] = every_for(sum(header.steps for header in headers_of(folder)), POINTS)
         data = stretches(policy, _episodes(subject), every["data"])
     played = [play(env, policy, objects, seed, limit) for seed in tqdm(seeds, desc="playing", unit="episode")]
     notes = [subject.note] if subject.note else []
@@ -191,10 +192,10 @@ def _episodes(subject: Subject) -> Iterator[Episode]:
     assert subject.skills is not None
     contract, folder = subject.skills
     states = States() if has_states(contract) else None
-    for path in tqdm(episode_files(folder), desc="reading what the skills are from", unit="episode"):
+    for path in tqdm(files_of(folder), desc="reading what the skills are from", unit="episode"):
         episode = read_episode(path)
         if states is None:
-            contract.require_equal(episode.contract, here="the skills", there=str(path))
+            for_task(contract, episode.contract.task).require_equal(episode.contract, "the skills", str(path))
         yield states.observed(episode, contract, path) if states else episode
 
 

@@ -12,7 +12,7 @@ from policies.runs.checkpoint import read_json, read_policy, reading
 from policies.runs.provenance import made_with
 from policies.skills.config import FistConfig
 from robot.contract import Contract
-from robot.dataset.episodes import episode_files
+from robot.dataset.several import files_of
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
 from robot.files import write_json
 
@@ -112,7 +112,7 @@ def require_data_of(run: Path, folder: Path) -> None:
         DatasetError: there are none, fewer, or others.
     """
     about = data_of(run)
-    there, wanted = len(episode_files(folder)), about["episodes"]
+    there, wanted = len(files_of(folder)), about["episodes"]
     if there < wanted:
         raise DatasetError(
             f"recipe.prior_data={folder} holds {there} of the {wanted} episodes that the skills of {run} were learned "
@@ -127,8 +127,8 @@ def require_data_of(run: Path, folder: Path) -> None:
 
 
 def digest(folder: Path, episodes: int) -> str:
-    """SHA-256 of the first ``episodes`` files of a dataset, hexadecimal."""
+    """SHA-256 of the first ``episodes`` files of a dataset, or of several in one folder, hexadecimal."""
     found = hashlib.sha256()
-    for path in episode_files(folder)[:episodes]:
+    for path in files_of(folder)[:episodes]:
         found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()

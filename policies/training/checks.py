@@ -18,6 +18,7 @@ from policies.skills.config import SpirlConfig
 from policies.skills.store import require_data_of
 from robot.dataset import recording
 from robot.dataset.episodes import Episode, episode_files
+from robot.dataset.several import files_of
 from robot.errors import PixelarmError
 from robot.files import require_folder
 from sim.envs.config import LARGEST_IMAGE
@@ -253,7 +254,8 @@ def check_places(cfg: TrainConfig) -> None:
     """
     if cfg.recipe.replay_folder:
         require_folder(Path(cfg.recipe.replay_folder))
-    wanted, found = cfg.recipe.demos, len(episode_files(cfg.demos))
+    files = episode_files(cfg.demos) if cfg.recipe.look_up else files_of(cfg.demos)  # skills are of many tasks
+    wanted, found = cfg.recipe.demos, len(files)
     if wanted and not found:
         why = "no episode_*.hdf5 in it" if Path(cfg.demos).is_dir() else "no such folder"
         raise PixelarmError(f"{cfg.demos} is not a dataset ({why})\n{other_demos(cfg)}")

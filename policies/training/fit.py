@@ -44,7 +44,8 @@ from policies.runs.provenance import made_with
 from policies.skills.store import data_of, load_skills, read_skills
 from policies.training.checks import require_same_config
 from robot.contract import Contract
-from robot.dataset.episodes import Episode, read_dataset
+from robot.dataset.episodes import Episode, read_dataset, read_headers
+from robot.dataset.several import datasets_in, for_task, take_turns
 from robot.errors import PixelarmError
 from robot.files import write_text
 from sim.envs.task_env import TaskEnv
@@ -162,13 +163,22 @@ def _prior_data(cfg: TrainConfig) -> list[Episode]:
     """The episodes that skills were learned from; ``check_places`` has seen that they are those."""
     skills = Path(cfg.recipe.skills)
     _, _, contract = read_skills(skills)
-    return read_episodes(cfg.recipe.prior_data, contract.recorded())[: data_of(skills)["episodes"]]
+    return read_episodes(cfg.recipe.prior_data, contract.recorded(), several=True)[: data_of(skills)["episodes"]]
 
 
-def read_episodes(folder: str | Path, contract: Contract) -> list[Episode]:
+def read_episodes(folder: str | Path, contract: Contract, several: bool = False) -> list[Episode]:
     """The episodes of a dataset, as a policy with ``contract`` observes them; of true states, made of the positions
-    beside them. Raises DatasetError or ContractMismatch as ``robot.dataset.episodes.read_dataset``.
+    beside them.
+
+    Args:
+        several: of all datasets in the folder, whatever their tasks (``robot.dataset.several``).
+
+    Raises:
+        DatasetError, ContractMismatch: as ``robot.dataset.episodes.read_dataset``.
     """
+    if several and (datasets := datasets_in(folder)):
+        contracts = {dataset: for_task(contract, read_headers(dataset)[0].contract.task) for dataset in datasets}
+        return take_turns(read_episodes(dataset, of) for dataset, of in contracts.items())
     return read_states(folder, contract) if has_states(contract) else read_dataset(folder, expect=contract)
 
 

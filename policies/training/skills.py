@@ -14,21 +14,25 @@ from policies.training.options import own_options, required, seed_of, wants_help
 from policies.training.train import compose, resumable, train
 from robot.contract import Contract
 from robot.dataset.episodes import Header, episode_files, read_headers
+from robot.dataset.several import datasets_in, for_task, headers_of
 from robot.errors import DatasetError, PixelarmError
 from sim.envs.task_world import build_world
 from sim.kitchen.held_out import require_held_out
 from sim.kitchen.making import MADE
 from sim.kitchen.objects import Objects
 from sim.kitchen.splits import PRETRAINING, SPLITS, TARGET
+from sim.tasks import TASKS
 from sim.tasks.kitchen import STATES, Kitchen
 
 PRETRAIN_HELP = """\
-usage: pixelarm pretrain experiment=fist data=FOLDER [held_out=SUBTASK] [OPTION=VALUE ...]
+usage: pixelarm pretrain experiment=fist data=FOLDER [held_out=NAME] [OPTION=VALUE ...]
 
 Learn skills, once, from many demonstrations of anything. `pixelarm adapt` makes policies of them.
 
-  data=FOLDER        a dataset, or a folder of `pixelarm data make kitchen`, of which only pretraining/ is read
-  held_out=SUBTASK   refuse data in which this object moves (default: the one that the data's split is named after)
+  data=FOLDER        a dataset, a folder of datasets of several tasks that differ in nothing else, or one that
+                     `pixelarm data make kitchen` made, of which only pretraining/ is read
+  held_out=NAME      of a kitchen subtask: refuse data in which its object moves (default: the one that the data's split
+                     is named after); of a task: refuse data that hold demonstrations of it
   experiment=NAME    fist (default), spirl_skills, play_lmp, sailor, chunk_bc_states, or any other whose policy is
                      fitted to demonstrations
   run=FOLDER         of the skills (default: runs/skills-EXPERIMENT-DATA-seedN)
@@ -106,7 +110,7 @@ def learn_skills(argv: Sequence[str]) -> Path:
     mine, others = own_options(argv, ("data", "held_out", "experiment", "seed"))
     data = Path(required(mine, "data", PRETRAIN_HELP))
     cfg = pretraining(data, mine.get("experiment", "fist"), seed_of(mine), others)
-    held_out = require_untouched(Path(cfg.demos), read_headers(cfg.demos), mine.get("held_out", ""))
+    held_out = require_untouched(Path(cfg.demos), headers_of(cfg.demos), mine.get("held_out", ""))
     run = train(cfg)
     write_data_of(run, Path(cfg.demos), cfg.recipe.demos, held_out)
     return run
@@ -120,7 +124,7 @@ def pretraining(data: Path, experiment: str, seed: int, options: Sequence[str]) 
             learns from reward.
     """
     folder = pretraining_folder(data)
-    headers = read_headers(folder)
+    headers = headers_of(folder)
     if any(text.lstrip("+").partition("=")[0] == "recipe.look_up" for text in options):
         raise PixelarmError(
             "recipe.look_up is of policies: skills look no demonstrations up, so leave it out; `pixelarm adapt` takes "
@@ -143,8 +147,8 @@ def pretraining(data: Path, experiment: str, seed: int, options: Sequence[str]) 
 
 
 def pretraining_folder(data: Path) -> Path:
-    """The dataset to learn skills from: of a split's folder, the one that is for it."""
-    split = not episode_files(data) and bool(episode_files(data / PRETRAINING))
+    """Where the data are to learn skills from: of a split's folder, those that are for it."""
+    split = not episode_files(data) and bool(datasets_in(data / PRETRAINING))
     return data / PRETRAINING if split else data
 
 
@@ -162,10 +166,20 @@ def require_untouched(folder: Path, headers: list[Header], held_out: str = "") -
             "say nothing of a new task. Give the folder of pretraining data, or fit a policy to them with "
             "`pixelarm train`"
         )
+    if held_out in TASKS:
+        theirs = [header.path for header in headers if header.contract.task == held_out]
+        if theirs:
+            raise DatasetError(
+                f"{held_out} is held out, and {folder} holds {len(theirs)} demonstrations of it ({theirs[0]}, for one):"
+                " move them elsewhere"
+            )
+        return held_out
     split = SPLITS.get(made[0].get("split", ""))
     wanted = held_out or (split.held_out if split is not None else "") or ""
     if wanted:
-        require_held_out(folder, wanted, Objects(build_world(Kitchen(observe=STATES)).model))
+        objects = Objects(build_world(Kitchen(observe=STATES)).model)
+        for dataset in datasets_in(folder):
+            require_held_out(dataset, wanted, objects)
     return wanted
 
 
@@ -197,7 +211,7 @@ def adapting(skills: Path, demos: Path, seed: int, options: Sequence[str]) -> Tr
             f"{', '.join(changed)} was settled when the skills were learned; `pixelarm adapt` takes of algo. only "
             f"{', '.join(FREE)}"
         )
-    task = dataclasses.replace(contract, task=headers[0].contract.task)
+    task = for_task(contract, headers[0].contract.task)
     name = f"run=runs/adapted-{skills.name}-{task.task}-seed{seed}"
     prior = []
     if getattr(theirs.algo, "retrieves", False) and not any(text.startswith("recipe.prior_data=") for text in options):

@@ -156,7 +156,8 @@ def _worker(fabric: Any, cfg: TrainConfig, folder: Path) -> None:
     keep_freed_memory()
     env = make_env(cfg.task)
     try:  # episodes hold single observations, whatever a policy stacks
-        demos = read_episodes(cfg.demos, env.contract.recorded()) if cfg.recipe.demos else []
+        mine, several = env.contract.recorded(), not cfg.recipe.look_up  # skills are of many tasks
+        demos = read_episodes(cfg.demos, mine, several) if cfg.recipe.demos else []
     except StrayEpisodes:  # it says which files to move away: nothing need be recorded
         raise
     except (DatasetError, ContractMismatch) as error:

@@ -20,9 +20,12 @@ from policies.export.onnx import TOLERANCE, export
 from policies.runs.checkpoint import read_json
 from policies.training import fit as fitting
 from policies.training.skills import ADAPT_HELP, FREE, adapt, adapting, compose_for, pretrain
+from policies.training.train import compose, train
 from robot.dataset.episodes import Episode, read_episode, write_episode
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
-from sim.envs.make import make_env_for
+from sim.demonstrations import collect
+from sim.envs.config import TaskConfig
+from sim.envs.make import make_env, make_env_for
 from sim.kitchen.folder import jobs_of, make_split
 from sim.tasks.kitchen import Kitchen
 
@@ -339,3 +342,36 @@ def test_skills_of_another_contract_are_refused(skills, data, tmp_path):
 def test_options_that_do_not_fit_are_refused(skills, data, tmp_path, option, words):
     with pytest.raises(PixelarmError, match=words):
         adapt([f"skills={skills}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", option])
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """Two demonstrations of Reach, one of Lift, and one of Switch to be learned, 32 pixels wide."""
+    folder = tmp_path_factory.mktemp("tables")
+    for where, task, episodes in (("skills/reach", "reach", 2), ("skills/lift", "lift", 1), ("switch", "switch", 1)):
+        env = make_env(TaskConfig(task, 32))
+        collect(env, folder / where, episodes, seed=1)
+        env.close()
+    return folder
+
+
+def test_skills_of_several_tasks_are_reused_for_another(tables, tmp_path):
+    options = ["experiment=fist_pixels", "recipe.fit_updates=2", *TINY, *NETWORK]
+    run, policy = tmp_path / "skills", tmp_path / "run"
+    assert pretrain([f"data={tables / 'skills'}", f"run={run}", "held_out=switch", *options]) == 0
+    about = json.loads((run / "skills.json").read_text())
+    assert about["episodes"] == 3 and about["held_out"] == "switch"
+    assert adapt([f"skills={run}", f"demos={tables / 'switch'}", f"run={policy}", "recipe.fit_updates=2", *TINY]) == 0
+    act, contract, _ = load_actor(policy)
+    assert contract.task == "switch" and len(act.policy.seen) > 0
+
+
+def test_a_held_out_task_among_those_of_the_skills_is_refused(tables, tmp_path):
+    with pytest.raises(DatasetError, match=r"lift is held out, and .* holds 1 demonstrations of it \(.*lift.episode_0"):
+        pretrain([f"data={tables / 'skills'}", f"run={tmp_path}", "held_out=lift", "experiment=fist_pixels"])
+
+
+def test_a_policy_does_not_learn_from_demonstrations_of_several_tasks(tables, tmp_path):
+    words = ["experiment=chunk_bc", "task=lift", "task.image_size=32", f"demos={tables / 'skills'}"]
+    with pytest.raises(PixelarmError, match="is not a dataset"):
+        train(compose([*words, f"run={tmp_path / 'run'}", "recipe.demos=1", *TINY]))
