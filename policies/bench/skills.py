@@ -4,7 +4,7 @@ Every learner is pretrained, adapted and played by the commands that a user has,
 already is used again, so a measurement that was interrupted goes on, and more seeds, learners, numbers of
 demonstrations or of updates can be added:
 
-    OUT/skills-EXPERIMENT-seed1/                       as of `pixelarm pretrain`
+    OUT/skills-EXPERIMENT-seed1/                       its skills, as of `pixelarm pretrain`
     OUT/LEARNER-10demos-4000updates-seed1/             as of `pixelarm adapt` or `pixelarm train`, and score.npz
     OUT/table.md, LEARNER.md, bench.json, reuse.png    what came of it
 """
@@ -15,6 +15,7 @@ import argparse
 import io
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ class Learner:
     words: str
     experiment: str
     skills: str  # ALONE: none, the demonstrations alone; TUNED: fine-tuned skills; AS_THEY_ARE: skills, no fine-tuning
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()  # of the last phase
+    network: tuple[str, ...] = ()  # of the policy's network, so of its skills if it has some
 
 
 LEARNERS: dict[str, Learner] = {
@@ -64,6 +66,12 @@ LEARNERS: dict[str, Learner] = {
     ),
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
     "fist_unweighted": Learner("FIST, objects weigh as the arm", "fist", TUNED, ("algo.object_weight=1",)),
+    "bc_pretrained_wide": Learner(
+        "cloning, 512 wide, pretrained and fine-tuned", "chunk_bc_states", TUNED, network=("algo.hidden=512",)
+    ),
+    "bc_wide": Learner(
+        "cloning, 512 wide, the demonstrations alone", "chunk_bc_states", ALONE, network=("algo.hidden=512",)
+    ),
     "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
     "sailor": Learner("SAILOR", "sailor", TUNED),
     "bet": Learner("BeT, pretrained and fine-tuned", "bet_states", TUNED),
@@ -101,20 +109,24 @@ class Study:
             contract = read_headers(self.data / TARGET)[0].contract
             cfg = compose_for(
                 contract,
-                [f"experiment={learner.experiment}", f"seed={seed}", f"demos={self.data / TARGET}", *common],
-            )
+                [
+                    f"experiment={learner.experiment}", f"seed={seed}", f"demos={self.data / TARGET}",
+                    *learner.network, *common,
+                ],
+            )  # fmt: skip
         else:
-            skills = self.skills(learner.experiment, seed)
+            skills = self.skills(learner.experiment, seed, learner.network)
             cfg = adapting(skills, self.data / TARGET, seed, common)
         if not done(cfg):
             cfg.resume = True
             train(cfg)
         return folder
 
-    def skills(self, experiment: str, seed: int) -> Path:
-        """The folder of skills, which are learned if they are not there."""
-        folder = self.out / f"skills-{experiment}-seed{seed}"
-        options = [f"run={folder}", f"recipe.fit_updates={self.updates[PRETRAINING]}", *self._device]
+    def skills(self, experiment: str, seed: int, network: Sequence[str] = ()) -> Path:
+        """The folder of skills, which are learned if they are not there; learners share them."""
+        kind = "-".join([experiment, *(option.removeprefix("algo.").replace("=", "") for option in network)])
+        folder = self.out / f"skills-{kind}-seed{seed}"
+        options = [f"run={folder}", f"recipe.fit_updates={self.updates[PRETRAINING]}", *network, *self._device]
         there = done(pretraining(self.data, experiment, seed, options))
         if not there or not (folder / "skills.json").exists():
             learn_skills([f"experiment={experiment}", f"data={self.data}", f"seed={seed}", "resume=true", *options])
@@ -262,7 +274,7 @@ examples:
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = "\n".join(f"  {name:<15} {learner.words}" for name, learner in LEARNERS.items())
+    names = "\n".join(f"  {name:<18} {learner.words}" for name, learner in LEARNERS.items())
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm bench skills",

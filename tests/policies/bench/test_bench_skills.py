@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from policies.bench.skills import ALONE, LEARNERS, TUNED, Study, _parser, cells_of, main
 from policies.bench.skills_table import Cell, compared, completed, draw, needed
@@ -111,6 +112,11 @@ def study(tmp_path_factory):
     return study
 
 
+def widest(run: Path) -> int:
+    """Of a policy's layers."""
+    return max(tensor.shape[0] for tensor in load_file(run / "policy" / "policy.safetensors").values() if tensor.ndim)
+
+
 def elsewhere(study: Study, folder) -> Study:
     """The same with a copy of its data."""
     return dataclasses.replace(study, data=shutil.copytree(study.data, folder / "data"))
@@ -121,6 +127,16 @@ def test_skills_that_are_there_are_used_again(study):
     kept = study.out / "skills-chunk_bc_states-seed1" / "policy" / "policy.json"
     before = kept.stat().st_mtime_ns
     assert study.skills("chunk_bc_states", 1) == kept.parents[1] and kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", ["bc_wide", "bc_pretrained_wide"])
+def test_a_wide_learner_has_a_wide_network_and_skills_of_its_own(study, name, tmp_path):
+    there = dataclasses.replace(study, out=shutil.copytree(study.out, tmp_path / "out"))
+    narrow, wide = (widest(there.policy(of, 1)) for of in ("bc", name))
+    assert wide == 512 > narrow
+    skills = there.out / "skills-chunk_bc_states-hidden512-seed1"
+    assert skills.exists() == (name == "bc_pretrained_wide")
 
 
 @pytest.mark.train
