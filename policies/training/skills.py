@@ -131,11 +131,13 @@ def pretraining(data: Path, experiment: str, seed: int, options: Sequence[str]) 
             "it"
         )
     name = folder.parent.name if folder.name == PRETRAINING else folder.name
+    tasks = {header.contract.task for header in headers}
+    judged = ["trainer.eval_episodes=0"] if len(tasks) > 1 else []  # no one task tells how good skills of several are
     cfg = compose_for(
         headers[0].contract,
         [
             f"experiment={experiment}", f"seed={seed}", f"demos={folder}", f"recipe.demos={len(headers)}",
-            f"run=runs/skills-{experiment}-{name}-seed{seed}", *options, "recipe.look_up=false",
+            f"run=runs/skills-{experiment}-{name}-seed{seed}", *judged, *options, "recipe.look_up=false",
         ]
     )  # fmt: skip
     if isinstance(cfg.algo, SpirlConfig):

@@ -19,7 +19,7 @@ from policies.evaluation.evaluate import load_actor
 from policies.export.onnx import TOLERANCE, export
 from policies.runs.checkpoint import read_json
 from policies.training import fit as fitting
-from policies.training.skills import ADAPT_HELP, FREE, adapt, adapting, compose_for, pretrain
+from policies.training.skills import ADAPT_HELP, FREE, adapt, adapting, compose_for, pretrain, pretraining
 from policies.training.train import compose, train
 from robot.dataset.episodes import Episode, read_episode, write_episode
 from robot.errors import ContractMismatch, DatasetError, PixelarmError
@@ -364,6 +364,11 @@ def test_skills_of_several_tasks_are_reused_for_another(tables, tmp_path):
     assert adapt([f"skills={run}", f"demos={tables / 'switch'}", f"run={policy}", "recipe.fit_updates=2", *TINY]) == 0
     act, contract, _ = load_actor(policy)
     assert contract.task == "switch" and len(act.policy.seen) > 0
+
+
+def test_skills_of_several_tasks_are_not_judged_by_the_first_of_them(tables):
+    assert pretraining(tables / "skills", "chunk_bc", 1, []).trainer.eval_episodes == 0
+    assert pretraining(tables / "skills/lift", "chunk_bc", 1, []).trainer.eval_episodes > 0
 
 
 def test_a_held_out_task_among_those_of_the_skills_is_refused(tables, tmp_path):
