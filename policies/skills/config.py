@@ -8,6 +8,7 @@ from typing import Any
 from policies.imitation.config import SightConfig
 
 DISTANCES = ("learned", "euclidean")
+GRIPS = ("looked_up", "decoded")
 DECIDES = ("skills", "actions")
 
 
@@ -66,6 +67,9 @@ class FistConfig(SkillConfig):
     # by which what is observed of objects (object_state) counts more than the arm when demonstrations are looked up by
     # the Euclidean distance of states: an arm that has missed a handle is to be led back to it, not on as if it had it
     object_weight: float = 3.0
+    # where the gripper's command is from: looked_up (the looked-up demonstration, one control step on) | decoded (the
+    # skill, as in the paper)
+    grip: str = "looked_up"
     # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
     distance: str = "euclidean"
     embedding: int = 32  # numbers of a state in the learned distance
@@ -75,9 +79,8 @@ class FistConfig(SkillConfig):
         """What does not fit together, in words."""
         found = super().problems() + at_least_one(self, "embedding") + more_than_nothing(self, "temperature")
         found += not_negative(self, "prior_weight", "inverse_weight", "haste")
-        found += more_than_nothing(self, "object_weight")
-        if self.distance not in DISTANCES:
-            found.append(f"algo.distance must be one of {', '.join(DISTANCES)}, got {self.distance!r}")
+        found += more_than_nothing(self, "object_weight") + one_of(self, "grip", GRIPS)
+        found += one_of(self, "distance", DISTANCES)
         if self.distance == "learned" and self.object_weight != 1.0:
             found.append(
                 f"algo.object_weight={self.object_weight:g} is of the Euclidean distance: set it to 1 with "
@@ -103,12 +106,13 @@ class PlayLmpConfig(SkillConfig):
     # to its end, in the unit of the scaled state
     haste: float = 0.006
     object_weight: float = 3.0  # of what is observed of objects when demonstrations are looked up, as FIST has it
+    grip: str = "looked_up"  # where the gripper's command is from, as FIST has it
 
     def problems(self) -> list[str]:
         """What does not fit together, in words."""
         found = super().problems() + at_least_one(self, "shortest")
         found += not_negative(self, "kl_weight", "proposal_weight", "haste")
-        found += more_than_nothing(self, "object_weight")
+        found += more_than_nothing(self, "object_weight") + one_of(self, "grip", GRIPS)
         if self.shortest > self.horizon:
             found.append(f"algo.shortest must be at most algo.horizon, which is {self.horizon}, got {self.shortest}")
         elif not self.shortest <= self.goal_ahead <= self.horizon:
@@ -148,6 +152,12 @@ class SailorConfig(SkillConfig):
         if not 0.0 < self.retrieved <= 1.0:
             found.append(f"algo.retrieved must be more than 0 and at most 1, got {self.retrieved}")
         return found
+
+
+def one_of(cfg: SkillConfig, name: str, values: tuple[str, ...]) -> list[str]:
+    """A problem if this option is none of the values."""
+    given = getattr(cfg, name)
+    return [] if given in values else [f"algo.{name} must be one of {', '.join(values)}, got {given!r}"]
 
 
 def at_least_one(cfg: SkillConfig, *names: str) -> list[str]:

@@ -9,7 +9,8 @@ demonstrations of a new task. At every control step the policy
 1. looks up the demonstrations' state that is nearest to the present one: by the Euclidean distance of states, or,
    with ``algo.distance=learned``, of their embeddings; ``algo.haste`` prefers states that are sooner at the end,
 2. takes the state H control steps later in that same demonstration (or its last one) as where to go,
-3. asks the inverse skill dynamics for the skill z that leads there, and the decoder for its action now.
+3. asks the inverse skill dynamics for the skill z that leads there, and the decoder for its action now; whether the
+   gripper is to be open or closed it reads from the looked-up demonstration, one control step on (``algo.grip``).
 
 What is looked up belongs to the policy: it is stored with the weights and exported with them, as constants.
 """
@@ -122,5 +123,5 @@ class Fist(LooksUp, SkillPolicy):
     def forward(self, observations: Observation) -> torch.Tensor:
         """Actions ``(B, 1, A)`` in the contract's units."""
         state = self.eyes(observations).float()
-        _, z = self.choose(state)
-        return self.actions.to_physical(self.skill.decode(state, z))[:, None]
+        rows, z = self.choose(state)
+        return self.with_grip(self.actions.to_physical(self.skill.decode(state, z)), rows)[:, None]

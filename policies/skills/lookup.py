@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from policies.imitation.normalizers import ActionNormalizer
 from policies.imitation.policy import Eyes
 from policies.skills.windows import SkillWindows
 from robot.contract import Contract
 from robot.errors import PixelarmError
 
-STORED = ("seen", "ahead", "left")  # what is looked up; their number of rows is that of the demonstrations' states
+# what is looked up; their number of rows is that of the demonstrations' states
+STORED = ("seen", "ahead", "left", "next_actions")
 OBJECTS = "object_state"  # the field of a contract that says where objects are
 AT_A_TIME = 256  # moments of demonstrations that are encoded at once
 
@@ -25,16 +27,19 @@ class LooksUp(nn.Module):
     Attributes:
         seen, ahead: ``(M, F)`` float32, the demonstrations' states, and those some control steps later.
         left: ``(M,)`` float32, control steps from there to the demonstration's end.
+        next_actions: ``(M, A)`` float32, the demonstrations' actions one control step later, in the contract's units.
     """
 
     seen: torch.Tensor
     ahead: torch.Tensor
     left: torch.Tensor
+    next_actions: torch.Tensor
     embedded: torch.Tensor
     weights: torch.Tensor
     cfg: Any
     contract: Contract
     eyes: Eyes  # of SkillPolicy
+    actions: ActionNormalizer  # of SkillPolicy
 
     def remember(self, size: int, embedding: int, lead: int) -> None:
         """Make room for demonstrations; once, in the constructor.
@@ -48,6 +53,7 @@ class LooksUp(nn.Module):
         self.register_buffer("seen", torch.zeros(0, size))
         self.register_buffer("ahead", torch.zeros(0, size))
         self.register_buffer("left", torch.zeros(0))
+        self.register_buffer("next_actions", torch.zeros(0, self.contract.action.size))
         self.register_buffer("weights", weights(self.contract, size, self.cfg.object_weight), persistent=False)
         # ``seen`` as ``embed`` has it; empty: not computed since the weights changed
         self.register_buffer("embedded", torch.zeros(0, embedding), persistent=False)
@@ -63,6 +69,7 @@ class LooksUp(nn.Module):
         parts = (windows.observations(start, start + AT_A_TIME) for start in range(0, number, AT_A_TIME))
         self.seen = torch.cat([self.eyes({name: x.to(device) for name, x in part.items()}) for part in parts]).float()
         self.ahead, self.left = self.seen[windows.ahead(self.lead).to(device)], windows.left().to(device)
+        self.next_actions = windows.actions[windows.ahead(1)].to(device)
         self.forget()
 
     def forget(self) -> None:
@@ -93,6 +100,17 @@ class LooksUp(nn.Module):
             self.embedded = self.embed(self.seen).detach()
         away = (self.embed(states)[:, None] - self.embedded[None]).square().sum(dim=-1)
         return (away + self.cfg.haste * self.left).argmin(dim=1)
+
+    def with_grip(self, actions: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Actions ``(B, A)`` in the contract's units, whose two-valued numbers, the gripper's, are those that the
+        looked-up demonstrations have next, if ``algo.grip`` says so.
+
+        A decoder that is not sure whether to close stays open; nothing then moves, and the next observation is the
+        same.
+        """
+        if self.cfg.grip == "decoded":
+            return actions
+        return torch.where(self.actions.two_valued, self.next_actions[rows], actions)
 
     @torch.no_grad()
     def deployed(self) -> nn.Module:

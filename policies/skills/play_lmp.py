@@ -99,5 +99,6 @@ class PlayLmp(LooksUp, SkillPolicy):
     def forward(self, observations: Observation) -> torch.Tensor:
         """Actions ``(B, 1, A)`` in the contract's units."""
         state = self.normalizer(observations)
-        goal = self.ahead[self.nearest(state)]
-        return self.actions.to_physical(self._plan_and_decode(state, goal))[:, None]
+        rows = self.nearest(state)
+        actions = self.actions.to_physical(self._plan_and_decode(state, self.ahead[rows]))
+        return self.with_grip(actions, rows)[:, None]

@@ -107,9 +107,9 @@ class SkillWindows(Dataset[SkillBatch]):
         self.states = torch.from_numpy(np.concatenate([np.zeros((0, size), np.float32), *rows]))  # (N, P)
         last = [np.full(len(row), end - 1) for row, end in zip(rows, ends)]
         self._last = np.concatenate([np.zeros(0, np.int64), *last])  # of each state, its episode's last one
-        # an action for each state; those of last states are never read
-        padded = [np.concatenate([contract.clip_action(e.actions), e.actions[-1:]]) for e in episodes]
-        self._actions = np.concatenate([np.zeros((0, contract.action.size), np.float32), *padded])
+        # an action for each state; the last one is repeated
+        padded = [contract.clip_action(np.concatenate([e.actions, e.actions[-1:]])) for e in episodes]
+        self.actions = torch.from_numpy(np.concatenate([np.zeros((0, contract.action.size), np.float32), *padded]))
         follow = [np.append(examples(e), False) for e in episodes]
         self._follow = np.concatenate([np.zeros(0, bool), *follow])
         self._rows = np.flatnonzero(self._follow)
@@ -126,7 +126,7 @@ class SkillWindows(Dataset[SkillBatch]):
         shown = np.concatenate([within[:, [0, -1]], np.take_along_axis(within, drawn, axis=1)], axis=1)
         return SkillBatch(
             states=self.states[torch.from_numpy(within)],
-            actions=torch.from_numpy(self._actions[acting]),
+            actions=self.actions[torch.from_numpy(acting)],
             valid=torch.from_numpy((at[:, :-1] < last) & self._follow[acting]),
             drawn=torch.from_numpy(drawn),
             pictures=self._shown(torch.from_numpy(shown)),
@@ -153,7 +153,7 @@ class SkillWindows(Dataset[SkillBatch]):
 
     def all_actions(self) -> torch.Tensor:
         """Those actions, ``(N, A)``."""
-        return torch.from_numpy(self._actions[self._rows])
+        return self.actions[torch.from_numpy(self._rows)]
 
     def left(self) -> torch.Tensor:
         """Of every moment, the control steps to its episode's end, ``(N,)`` float32."""

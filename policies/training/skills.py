@@ -61,9 +61,8 @@ fine-tuned to the demonstrations.
   algo.OPTION=VALUE     of the fine-tuning: learning_rate (default: 1e-3), schedule, warmup_updates, weight_decay, clip,
                         ema_decay (default: the recipe's)
                         of the policy, where its family has them: execute, nudge, haste, distance, object_weight,
-                        goal_ahead,
-                        retrieved, acting_weight (default: as the skills have them). The rest of algo. stays as the
-                        skills have it
+                        grip, goal_ahead, retrieved, acting_weight (default: as the skills have them). The rest of
+                        algo. stays as the skills have it
   trainer=cpu           learn on the processor (default: on a GPU if there is one); trainer.threads=1: on one core
   other options         those of `pixelarm train`; `pixelarm train --help` lists them
 
@@ -82,6 +81,7 @@ FREE = (
     "distance",
     "haste",
     "object_weight",
+    "grip",
     "nudge",
     "execute",
     "goal_ahead",

@@ -111,6 +111,7 @@ def test_it_is_exported_with_what_it_looks_up():
     [
         ({"distance": "manhattan"}, "algo.distance must be one of learned, euclidean, got 'manhattan'"),
         ({"horizon": 0}, "algo.horizon must be at least 1, got 0"),
+        ({"grip": "closed"}, "algo.grip must be one of looked_up, decoded, got 'closed'"),
         ({"history": 2}, "algo.history must be 1"),
         ({"state_floor": 0.0}, "algo.state_floor must be more than 0"),
     ],
@@ -141,6 +142,27 @@ def test_objects_may_weigh_more_than_the_arm():
     assert policy.nearest(state).tolist() == [0]  # 4 against 9
     policy.weights, policy.embedded = torch.ones(4), policy.embedded[:0]
     assert policy.nearest(state).tolist() == [1]  # 4 against 1
+
+
+def test_the_gripper_is_the_demonstrations_one_step_on():
+    """It closes from the third action on; looked up before the second one, that is what comes next."""
+    closes = walk(5)
+    closes.actions[:2, 3] = -1.0
+    policy = Fist(walking_contract(), tiny(), seed=0)
+    rows = policy.rows([closes, walk(7, 1)])
+    policy.measure(rows)
+    policy.look_up(rows)
+    assert policy.next_actions[:6, 3].tolist() == [-1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    seen = {x: policy.act(observed(0.01 * x), False)[0, 0] for x in range(6)}
+    assert [seen[x][3] for x in range(6)] == [-1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    policy.cfg.grip = "decoded"
+    decoded = {x: policy.act(observed(0.01 * x), False)[0, 0] for x in range(6)}
+    assert all(np.array_equal(seen[x][:3], decoded[x][:3]) for x in range(6))  # the hand moves as it would
+    with torch.no_grad():  # a decoder that is sure of the opposite
+        policy.skill.decoder[-1].bias[3] = -9.0
+    assert all(policy.act(observed(0.01 * x), False)[0, 0, 3] == -1.0 for x in range(6))
+    policy.cfg.grip = "looked_up"
+    assert policy.act(observed(0.05), False)[0, 0, 3] == 1.0
 
 
 def test_a_weight_of_objects_that_nobody_observes_is_refused():
