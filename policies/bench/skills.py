@@ -66,6 +66,7 @@ LEARNERS: dict[str, Learner] = {
     "fist_unweighted": Learner("FIST, objects weigh as the arm", "fist", TUNED, ("algo.object_weight=1",)),
     "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
     "sailor": Learner("SAILOR", "sailor", TUNED),
+    "taco_rl": Learner("TACO-RL", "taco_rl", TUNED),
     "bet": Learner("BeT, pretrained and fine-tuned", "bet_states", TUNED),
     "vqbet": Learner("VQ-BeT, pretrained and fine-tuned", "vqbet_states", TUNED),
 }
