@@ -194,68 +194,79 @@ class TacoRl(LooksUp, SkillPolicy):
         if self.cfg.acting_weight:
             losses["acting_error"] = self.error(*self._as_it_acts(batch, goal))
             total = total + self.cfg.acting_weight * losses["acting_error"]
+        here = self.propose(start, goal)
         if self.planning:
             losses["kl"] = recognised.kl_to(self.propose(start, end)).mean()
-            nll = self.propose(start, goal).nll(u.detach())
-            losses["clone_nll"] = mean_of_valid(nll, batch.ahead) / self.cfg.latent
+            losses["clone_nll"] = mean_of_valid(here.nll(u.detach()), batch.ahead) / self.cfg.latent
             total = total + self.cfg.kl_weight * losses["kl"] + losses["clone_nll"]
         else:
-            improving, found = self.actor_loss(start, goal)
+            improving, found = self.actor_loss(start, goal, here)
             total, losses = total + improving, {**losses, **found}
-        critics, found = self.critic_loss(start, end, goal, u.detach().tanh(), batch.reached)
+        with torch.no_grad():
+            there = self.propose(end, goal)
+            y = self.target(end, goal, there, batch.reached)
+            others, densities = self.other_plans(here, there)
+        critics, found = self.critic_loss(start, goal, u.detach().tanh(), y, others, densities)
         return {"loss": total + critics, **losses, **found}
 
     def propose(self, state: torch.Tensor, goal: torch.Tensor) -> Gaussian:
         """p(u) in states ``(B, F)`` on the way to goals ``(B, F)``."""
         return Gaussian(self.actor(torch.cat([state, goal], dim=-1)))
 
+    def target(self, end: torch.Tensor, goal: torch.Tensor, there: Gaussian, reached: torch.Tensor) -> torch.Tensor:
+        """y ``(B,)`` of stretches that end in states ``(B, F)``, where the actor proposes ``there``."""
+        after = self.targets(end, goal, there.sample().tanh()).amin(dim=0)
+        return torch.where(reached, self.cfg.reward, self.cfg.discount * after)
+
+    def other_plans(self, here: Gaussian, there: Gaussian) -> tuple[torch.Tensor, torch.Tensor]:
+        """Plans ``(3 samples, B, latent)``, and the logarithms of the densities they were drawn with ``(3 samples,
+        B)``: uniform ones, and what the actor proposes where stretches begin and where they end.
+        """
+        shape = self.cfg.samples, *here.mean.shape
+        plans = [2.0 * torch.rand(shape, device=here.mean.device) - 1.0]
+        densities = [torch.full(shape[:-1], -self.cfg.latent * math.log(2.0), device=here.mean.device)]
+        for proposed in (here, there):
+            u = proposed.at(torch.randn(shape, device=here.mean.device))
+            plans.append(u.tanh())
+            densities.append(proposed.log_density_of_tanh(u))
+        return torch.cat(plans), torch.cat(densities)
+
     def critic_loss(
-        self, start: torch.Tensor, end: torch.Tensor, goal: torch.Tensor, z: torch.Tensor, reached: torch.Tensor
+        self,
+        start: torch.Tensor,
+        goal: torch.Tensor,
+        z: torch.Tensor,
+        y: torch.Tensor,
+        others: torch.Tensor,
+        densities: torch.Tensor,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Of stretches from states ``(B, F)`` to ``(B, F)`` by plans ``(B, latent)``: what trains critics and the
-        conservative term's weight, and its parts by name.
+        """What trains the critics and the conservative term's weight, and its parts by name.
+
+        Args:
+            start, goal: states ``(B, F)``.
+            z: plans that were done ``(B, latent)``.
+            y: what those are worth ``(B,)``.
+            others, densities: as of ``other_plans``.
         """
         values = self.critics(start, goal, z)  # (critics, B)
-        error = (values - self.target(end, goal, reached)).square().mean(dim=1).sum()
-        others, densities = self.other_plans(start, end, goal)
+        error = (values - y).square().mean(dim=1).sum()
         above = torch.logsumexp(self.critics(start, goal, others) - densities, dim=1).mean(dim=1)
         gap = above - values.mean(dim=1)  # (critics,)
         weight = self.log_conservative.exp().clamp(max=HEAVIEST)
-        conservative = weight.detach() * gap.sum()
-        total = error + conservative
+        total = error + weight.detach() * gap.sum()
         if self.cfg.gap:
             total = total + weight * (self.cfg.gap - gap.detach().mean())
         losses = {"critic_error": error, "gap": gap.mean(), "conservative": weight, "value": values.mean()}
         return total, losses
 
-    @torch.no_grad()
-    def target(self, end: torch.Tensor, goal: torch.Tensor, reached: torch.Tensor) -> torch.Tensor:
-        """y ``(B,)`` of stretches that end in states ``(B, F)``."""
-        after = self.targets(end, goal, self.propose(end, goal).sample().tanh()).amin(dim=0)
-        return torch.where(reached, self.cfg.reward, self.cfg.discount * after)
-
-    @torch.no_grad()
-    def other_plans(
-        self, start: torch.Tensor, end: torch.Tensor, goal: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Plans ``(3 samples, B, latent)``, and the logarithms of the densities they were drawn with ``(3 samples,
-        B)``: uniform ones, the actor's where the stretch begins, and its where the stretch ends.
+    def actor_loss(
+        self, start: torch.Tensor, goal: torch.Tensor, here: Gaussian
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """What improves the actor, which proposes ``here`` in states ``(B, F)``, and adapts alpha, and its parts by
+        name; the critics have no gradient of it.
         """
-        number, latent = self.cfg.samples, self.cfg.latent
-        plans = [2.0 * torch.rand(number, len(start), latent, device=start.device) - 1.0]
-        densities = [torch.full((number, len(start)), -latent * math.log(2.0), device=start.device)]
-        for state in (start, end):
-            proposed = self.propose(state, goal)
-            u = proposed.at(torch.randn(number, len(start), latent, device=start.device))
-            plans.append(u.tanh())
-            densities.append(proposed.log_density_of_tanh(u))
-        return torch.cat(plans), torch.cat(densities)
-
-    def actor_loss(self, start: torch.Tensor, goal: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """What improves the actor and adapts alpha, and its parts by name; the critics have no gradient of it."""
-        proposed = self.propose(start, goal)
-        u = proposed.sample()
-        density = proposed.log_density_of_tanh(u)
+        u = here.sample()
+        density = here.log_density_of_tanh(u)
         judges = {name: weight.detach() for name, weight in self.critics.named_parameters()}
         values = torch.func.functional_call(self.critics, judges, (start, goal, u.tanh())).amin(dim=0)
         alpha = self.log_alpha.exp()

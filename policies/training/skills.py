@@ -29,8 +29,8 @@ Learn skills, once, from many demonstrations of anything. `pixelarm adapt` makes
 
   data=FOLDER        a dataset, or a folder of `pixelarm data make kitchen`, of which only pretraining/ is read
   held_out=SUBTASK   refuse data in which this object moves (default: the one that the data's split is named after)
-  experiment=NAME    fist (default), spirl_skills, play_lmp, sailor, chunk_bc_states, or any other whose policy is
-                     fitted to demonstrations
+  experiment=NAME    fist (default), spirl_skills, play_lmp, sailor, taco_rl, chunk_bc_states, or any other whose
+                     policy is fitted to demonstrations
   run=FOLDER         of the skills (default: runs/skills-EXPERIMENT-DATA-seedN)
   other options      those of `pixelarm train`, but for recipe.look_up; recipe.demos is how many episodes are used
                      (default: all)
