@@ -3,7 +3,7 @@
 from policies.imitation.config import BetConfig, ChunkBcConfig, VqBetConfig
 from policies.policy import POLICIES, Family
 from policies.rl.config import ActorCriticConfig, CqnAsConfig
-from policies.skills.config import FistConfig, PlayLmpConfig, SailorConfig, SpirlConfig
+from policies.skills.config import FistConfig, PlayLmpConfig, SailorConfig, SpirlConfig, TacoRlConfig
 
 POLICIES["actor_critic"] = Family(
     ActorCriticConfig, "policies.rl.choice:make_policy", "policies.rl.actor_critic:ActorCritic"
@@ -16,3 +16,4 @@ POLICIES["fist"] = Family(FistConfig, "policies.skills.fist:Fist")
 POLICIES["play_lmp"] = Family(PlayLmpConfig, "policies.skills.play_lmp:PlayLmp")
 POLICIES["sailor"] = Family(SailorConfig, "policies.skills.sailor:Sailor")
 POLICIES["spirl"] = Family(SpirlConfig, "policies.skills.spirl:SpirlPolicy", "policies.skills.spirl:Spirl")
+POLICIES["taco_rl"] = Family(TacoRlConfig, "policies.skills.taco_rl:TacoRl")

@@ -75,6 +75,7 @@ LEARNERS: dict[str, Learner] = {
     ),
     "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
     "sailor": Learner("SAILOR", "sailor", TUNED),
+    "taco_rl": Learner("TACO-RL", "taco_rl", TUNED),
     "bet": Learner("BeT, pretrained and fine-tuned", "bet_states", TUNED),
     "vqbet": Learner("VQ-BeT, pretrained and fine-tuned", "vqbet_states", TUNED),
 }

@@ -154,6 +154,64 @@ class SailorConfig(SkillConfig):
         return found
 
 
+@dataclass
+class TacoRlConfig(SkillConfig):
+    """TACO-RL (policies/skills/taco_rl.py). Plans are of Play-LMP, and which one is taken is learned by conservative
+    Q-learning; what is not said to be ours is of the published configuration.
+    """
+
+    family: str = "taco_rl"  # of policies (policies/families.py)
+    latent: int = 10  # numbers of a plan, each from -1 to 1
+    shortest: int = 8  # control steps of the shortest stretch; how many one has is drawn anew in every update
+    horizon: int = 16  # of the longest stretch
+    kl_weight: float = 1e-3  # of KL(recognition || actor), beside the actions' error; beta in the paper
+    # share of the updates, the first ones, in which plans are learned and the actor follows them; in the rest what a
+    # plan means stays, and the actor is improved. Ours: the paper has two runs
+    plan_share: float = 0.5
+    # of the first action's error with the actor's own plan on the way to a goal that was reached; 0: as in the paper
+    acting_weight: float = 1.0
+    # how far goals are: the probability that one lies at the end of a stretch; if not, one stretch further, and so on
+    goal_chance: float = 0.3
+    # share of goals that are states in which the arm is much as it is at the end of the stretch, and which were not
+    # reached: without them, a critic would learn where the arm is to go, and nothing of objects
+    negatives: float = 0.1
+    similar_of: int = 2048  # states that are drawn to take the one with the most similar arm from. Ours
+    discount: float = 0.95  # per stretch
+    reward: float = 10.0  # for a stretch that ends at the goal
+    samples: int = 2  # plans of each of three kinds that are compared with the one that was done. 4 in the paper
+    # weight of the conservative term; it adapts from here on so that the term is ``gap``
+    conservative: float = 1.0
+    # how far the values of other plans may lie above the one that was done (logsumexp, in units of the value); 0: the
+    # weight does not adapt
+    gap: float = 5.0
+    critic_hidden: int = 128  # width of the critics' layers, of which there are ``layers``
+    target_rate: float = 0.005  # soft update (Polyak averaging) of the target critics
+    # weight of the actor's log-density at first; it adapts towards an entropy of -``latent`` nats. 1 in the paper
+    alpha: float = 0.1
+    # while it acts, control steps from the demonstration's state that is nearest to the present one to the goal, or to
+    # the demonstration's end if that is sooner; 0: its end
+    goal_ahead: int = 0
+    # by which a looked-up state is held to be further away for each control step that its demonstration took from there
+    # to its end, in the unit of the scaled state
+    haste: float = 0.006
+    object_weight: float = 3.0  # of what is observed of objects when demonstrations are looked up, as FIST has it
+    grip: str = "looked_up"  # where the gripper's command is from, as FIST has it
+
+    def problems(self) -> list[str]:
+        """What does not fit together, in words."""
+        found = one_of(self, "grip", GRIPS)
+        found += super().problems() + at_least_one(self, "shortest", "similar_of", "samples", "critic_hidden")
+        found += not_negative(self, "kl_weight", "acting_weight", "negatives", "conservative", "gap", "goal_ahead")
+        found += not_negative(self, "discount", "haste")
+        found += more_than_nothing(self, "object_weight", "reward", "target_rate", "alpha", "goal_chance", "plan_share")
+        found += at_most_one(self, "negatives", "discount", "target_rate", "goal_chance", "plan_share")
+        if self.shortest > self.horizon:
+            found.append(f"algo.shortest must be at most algo.horizon, which is {self.horizon}, got {self.shortest}")
+        if self.gap and not self.conservative:
+            found.append(f"algo.gap={self.gap:g} adapts algo.conservative, which cannot begin at 0: set one of them")
+        return found
+
+
 def one_of(cfg: SkillConfig, name: str, values: tuple[str, ...]) -> list[str]:
     """A problem if this option is none of the values."""
     given = getattr(cfg, name)
@@ -168,6 +226,11 @@ def at_least_one(cfg: SkillConfig, *names: str) -> list[str]:
 def more_than_nothing(cfg: SkillConfig, *names: str) -> list[str]:
     """A problem for each of these options that is not above 0."""
     return [f"algo.{n} must be more than 0, got {getattr(cfg, n)}" for n in names if not getattr(cfg, n) > 0.0]
+
+
+def at_most_one(cfg: SkillConfig, *names: str) -> list[str]:
+    """A problem for each of these options that is above 1."""
+    return [f"algo.{n} must be at most 1, got {getattr(cfg, n)}" for n in names if getattr(cfg, n) > 1.0]
 
 
 def not_negative(cfg: SkillConfig, *names: str) -> list[str]:

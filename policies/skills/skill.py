@@ -59,6 +59,13 @@ class Gaussian:
         """Negative log-likelihood of ``z`` in nats but for a constant, ``(...)``."""
         return (0.5 * ((z - self.mean) * (-self.log_std).exp()) ** 2 + self.log_std).sum(dim=-1)
 
+    def log_density_of_tanh(self, u: torch.Tensor) -> torch.Tensor:
+        """Of tanh(u), ``(...)`` nats, u of this distribution (arXiv 1812.05905, appendix C), with log(1 - tanh(u)^2) as
+        2 (log 2 - u - softplus(-2 u)), which stays finite.
+        """
+        normal = -self.nll(u) - 0.5 * u.shape[-1] * math.log(2.0 * math.pi)
+        return normal - (2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u))).sum(dim=-1)
+
 
 class SkillVae(nn.Module):
     """Posterior and decoder, over states ``(..., F)``, scaled proprioception ``(..., P)`` and actions ``(..., A)``.

@@ -124,11 +124,7 @@ class Actions(Space):
         return torch.erf(noise / math.sqrt(2.0))
 
     def divergence(self, chosen: Gaussian, u: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-        """log pi(a) of a = tanh(u) (arXiv 1812.05905, appendix C), with log(1 - tanh(u)^2) as
-        2 (log 2 - u - softplus(-2 u)), which stays finite.
-        """
-        normal = -chosen.nll(u) - 0.5 * self.size * math.log(2.0 * math.pi)
-        return normal - (2.0 * (math.log(2.0) - u - nn.functional.softplus(-2.0 * u))).sum(dim=-1)
+        return chosen.log_density_of_tanh(u)
 
     def decode(self, state: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         return self.scale.to_physical(z)

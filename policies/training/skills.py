@@ -33,8 +33,8 @@ Learn skills, once, from many demonstrations of anything. `pixelarm adapt` makes
                      `pixelarm data make kitchen` made, of which only pretraining/ is read
   held_out=NAME      of a kitchen subtask: refuse data in which its object moves (default: the one that the data's split
                      is named after); of a task: refuse data that hold demonstrations of it
-  experiment=NAME    fist (default), spirl_skills, play_lmp, sailor, chunk_bc_states, or any other whose policy is
-                     fitted to demonstrations
+  experiment=NAME    fist (default), spirl_skills, play_lmp, sailor, taco_rl, chunk_bc_states, or any other whose
+                     policy is fitted to demonstrations
   run=FOLDER         of the skills (default: runs/skills-EXPERIMENT-DATA-seedN)
   other options      those of `pixelarm train`, but for recipe.look_up; recipe.demos is how many episodes are used
                      (default: all)

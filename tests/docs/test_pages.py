@@ -166,8 +166,9 @@ def options() -> set[str]:
     found = {f"{group}" for group in ("algo.actor", "algo.critic", "algo.exploration")}
     for name, group in (("TaskConfig", "task"), ("RecipeConfig", "recipe"), ("TrainerConfig", "trainer")):
         found |= {full for full, _ in made.flat_options(name, group)}
-    fitted = ("ChunkBcConfig", "BetConfig", "VqBetConfig", "FistConfig", "PlayLmpConfig", "SailorConfig", "SpirlConfig")
-    for name in ("ActorCriticConfig", "CqnAsConfig", *fitted):
+    fitted = ("ChunkBcConfig", "BetConfig", "VqBetConfig")
+    skills = ("FistConfig", "PlayLmpConfig", "SailorConfig", "TacoRlConfig", "SpirlConfig")
+    for name in ("ActorCriticConfig", "CqnAsConfig", *fitted, *skills):
         found |= {full for full, _ in made.flat_options(name, "algo")}
     for group, registry in PARTS.items():
         module, _, name = registry.partition(":")

@@ -1,5 +1,6 @@
-"""Play-LMP and SAILOR on a few kitchen demonstrations, from skills to an exported policy; and the data that SAILOR's
-skills were learned from: found again when it is adapted, refused when they are missing or others, and never carried on.
+"""Play-LMP, SAILOR and TACO-RL on a few kitchen demonstrations, from skills to an exported policy; and the data that
+SAILOR's skills were learned from: found again when it is adapted, refused when they are missing or others, and never
+carried on.
 """
 
 import json
@@ -25,7 +26,7 @@ from sim.kitchen.folder import jobs_of, make_split
 
 TINY = ["recipe.batch_size=8", "trainer=cpu", "trainer.threads=1", "trainer.log_every=5"]
 NETWORK = ["algo.hidden=8", "algo.layers=1", "algo.recurrent=8"]
-METHODS = ("play_lmp", "sailor")
+METHODS = ("play_lmp", "sailor", "taco_rl")
 
 pytestmark = pytest.mark.train
 

@@ -27,7 +27,7 @@ EXPERIMENTS = Path(configs.__file__).parent / "experiment"
 # fitted, or from states alone: tested elsewhere
 OTHERS = (
     "chunk_bc", "chunk_bc_states", "bet_states", "vqbet_states", "fist", "fist_pixels", "play_lmp", "sailor",
-    "sac_states", "spirl", "spirl_skills",
+    "sac_states", "spirl", "spirl_skills", "taco_rl",
 )  # fmt: skip
 RECIPES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
 
