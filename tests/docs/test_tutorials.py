@@ -31,8 +31,8 @@ BUDGET = {
     "collect": ["--episodes", "3"],
     "train": [
         "recipe.demos=3", "recipe.pretrain_updates=2", "recipe.clone_updates=3", "recipe.critic_warmup=5",
-        "recipe.batch_size=8", "recipe.learning_starts=8", "trainer.eval_every=10", "trainer.eval_episodes=1", "trainer.checkpoint_every=10",
-        "trainer.accelerator=cpu", "trainer.threads=1",
+        "recipe.batch_size=8", "recipe.learning_starts=8", "trainer.eval_every=10", "trainer.eval_episodes=1",
+        "trainer.checkpoint_every=10", "trainer.accelerator=cpu", "trainer.threads=1",
     ],
     # of a policy that is fitted to demonstrations, which refuses what an online agent alone would read
     "fit": [
