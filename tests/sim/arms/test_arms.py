@@ -17,8 +17,8 @@ SMALL = {"so101": (0.2, 0.0, 0.07)}  # m, the end effector at home, of arms that
 
 
 @pytest.fixture(params=sorted(ARMS), scope="module")
-def env(request):
-    made = make("lift", arm=request.param, image_size=32)
+def env(request, blind):
+    made = make("lift", arm=request.param, renderer=blind)
     yield made
     made.close()
 
