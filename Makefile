@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOCS := .venv-docs
 WORKERS ?= 2
+# file by file, in the order of tests/conftest.py: what takes long comes first
+BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rR --reruns 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-fast lint types doctor docs docs-serve constraints clean
@@ -20,8 +22,8 @@ demo: setup ## the main job: demonstrations, training, evaluation, ROS 2 episode
 	$(BIN)/pixelarm demo
 
 test: setup lint types ## lint, types and the tests, two at a time; WORKERS=4 for four
-	$(BIN)/python -m pytest -m "serial and not thorough" -rR --reruns 1
-	$(BIN)/python -m pytest -m "not serial and not thorough" -n $(WORKERS) --dist loadfile -rR --reruns 1
+	$(BIN)/python -m pytest -m "serial and not thorough" $(BESIDE)
+	$(BIN)/python -m pytest -m "not serial and not thorough" $(BESIDE)
 
 test-all: test ## those that take long, too
 	$(BIN)/python -m pytest -m thorough

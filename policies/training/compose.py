@@ -31,12 +31,19 @@ UNKNOWN = re.compile(r"Key '(\w+)' not in '(\w+)'")
 UNPACKAGED = "the first line of a recipe's file must be `# @package _global_`"
 
 
+_registered: dict[str, type] = {}  # what Hydra has as the schema of a family: to store all takes as long as to compose
+
+
 def register_families() -> None:
     """Give Hydra the schema of every family of policies, as ``algo=FAMILY``."""
     store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
+    if not _registered:
+        store.store(name="train_schema", node=TrainConfig)
     for name, family in POLICIES.items():
-        store.store(group="algo", name=name, node=family.options())
+        options = family.options()
+        if _registered.get(name) is not options:
+            store.store(group="algo", name=name, node=options)
+            _registered[name] = options
 
 
 def typed(config: DictConfig) -> TrainConfig:

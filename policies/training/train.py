@@ -38,8 +38,6 @@ def train(cfg: TrainConfig) -> Path:
 
     launched = "TORCHELASTIC_RUN_ID" in os.environ  # torchrun has made the processes already
     check(cfg, int(os.environ.get("WORLD_SIZE", "1")) if launched else 1, launched)
-    from lightning.fabric import Fabric
-
     from policies.runtime.precision import choose_precision
 
     cfg.trainer.precision = choose_precision(cfg.trainer.precision, cfg.trainer.accelerator)  # a resumed run keeps it
@@ -47,6 +45,8 @@ def train(cfg: TrainConfig) -> Path:
     # one owner, however many processes: the one that launches the others, or the first that torchrun made
     with Claim(folder, "training") if not launched or os.environ.get("RANK") == "0" else nullcontext():
         require_new_run(cfg)
+        from lightning.fabric import Fabric  # for seconds, which a run that is refused need not wait
+
         strategy = "auto" if cfg.trainer.devices == 1 and not launched else ("ddp" if launched else "ddp_spawn")
         fabric = Fabric(
             accelerator=cfg.trainer.accelerator,
@@ -81,7 +81,6 @@ def check(cfg: TrainConfig, processes: int = 1, launched: bool = False) -> None:
 
 def check_options(cfg: TrainConfig, processes: int = 1) -> None:
     """What can be refused by reading the options alone."""
-    from policies.imitation.checks import check_fitted
     from policies.rl.checks import check_agent
     from policies.rl.config import PixelAgentConfig
     from policies.skills.config import SpirlConfig
@@ -91,6 +90,8 @@ def check_options(cfg: TrainConfig, processes: int = 1) -> None:
     if isinstance(cfg.algo, PixelAgentConfig):
         check_agent(cfg.algo)
     elif family_of(cfg.algo).agent is None:
+        from policies.imitation.checks import check_fitted  # reads Lightning, for seconds
+
         check_fitted(cfg.algo)
     elif isinstance(cfg.algo, SpirlConfig) and (problems := cfg.algo.problems()):
         raise PixelarmError("this agent cannot learn:\n  - " + "\n  - ".join(problems))

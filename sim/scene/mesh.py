@@ -22,8 +22,7 @@ def cluster_vertices(model: mujoco.MjModel, mesh: int, grid_m: float) -> int:
     face_first, face_count = int(model.mesh_faceadr[mesh]), int(model.mesh_facenum[mesh])
     vertices = model.mesh_vert[first : first + count]
     cells = np.floor((vertices - vertices.min(axis=0)) / grid_m).astype(np.int64)
-    _, cell_of = np.unique(cells, axis=0, return_inverse=True)
-    cell_of = cell_of.reshape(-1)
+    _, cell_of = np.unique(_numbered(cells), return_inverse=True)
     size = np.bincount(cell_of)
     mean = np.stack([np.bincount(cell_of, weights=vertices[:, k]) / size for k in range(3)], axis=1)
     distance = np.linalg.norm(vertices - mean[cell_of], axis=1)
@@ -33,7 +32,7 @@ def cluster_vertices(model: mujoco.MjModel, mesh: int, grid_m: float) -> int:
     rows = slice(face_first, face_first + face_count)
     faces = representative[cell_of[model.mesh_face[rows]]]
     kept = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])
-    _, unique = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
+    _, unique = np.unique(_numbered(np.sort(faces, axis=1)), return_index=True)
     keep = np.flatnonzero(kept & np.isin(np.arange(face_count), unique))
     left = len(keep)
     if left < 4:  # smaller than a cell: a screw of thousands of faces, say
@@ -44,3 +43,8 @@ def cluster_vertices(model: mujoco.MjModel, mesh: int, grid_m: float) -> int:
     model.mesh_face[target] = faces[keep]
     model.mesh_facenum[mesh] = left
     return left
+
+
+def _numbered(rows: np.ndarray) -> np.ndarray:
+    """One number for each row ``(N, 3)`` of numbers from 0 on, in the order of the rows: quicker to sort than rows."""
+    return np.ravel_multi_index(tuple(rows.T), tuple(rows.max(axis=0) + 1))

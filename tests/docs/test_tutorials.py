@@ -28,13 +28,17 @@ FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE |
 
 # added to the commands of a page, so that minutes become seconds; what the page says of the same option loses
 BUDGET = {
+    "collect": ["--episodes", "3"],
     "train": [
-        "recipe.pretrain_updates=2", "recipe.clone_updates=3", "recipe.critic_warmup=5", "recipe.batch_size=8",
-        "recipe.learning_starts=8", "trainer.eval_every=10", "trainer.eval_episodes=1", "trainer.checkpoint_every=10",
-        "trainer.accelerator=cpu", "trainer.threads=1",
+        "recipe.demos=3", "recipe.pretrain_updates=2", "recipe.clone_updates=3", "recipe.critic_warmup=5",
+        "recipe.batch_size=8", "recipe.learning_starts=8", "trainer.eval_every=10", "trainer.eval_episodes=1",
+        "trainer.checkpoint_every=10", "trainer.accelerator=cpu", "trainer.threads=1",
     ],
     # of a policy that is fitted to demonstrations, which refuses what an online agent alone would read
-    "fit": ["recipe.fit_updates=3", "recipe.batch_size=8", "trainer.eval_episodes=1", "trainer.accelerator=cpu"],
+    "fit": [
+        "recipe.demos=3", "recipe.fit_updates=3", "recipe.batch_size=8", "trainer.eval_episodes=1",
+        "trainer.accelerator=cpu",
+    ],
     "eval": ["--episodes", "2"],
     "compare": ["--episodes", "2"],
 }  # fmt: skip
@@ -87,7 +91,7 @@ def command(line: str) -> list:
     """A line of a shell as a step, with its budget."""
     words = shlex.split(line, comments=True)
     program, arguments = words[0], words[1:]
-    name = next((word for word in arguments if word in ("train", "eval", "compare")), "")
+    name = next((word for word in arguments if word in ("collect", "train", "eval", "compare")), "")
     if name == "train":
         if not {"--cfg", "--help"} & set(arguments):
             fits = "experiment=chunks" in arguments

@@ -234,9 +234,11 @@ def test_every_augmentation_is_in_the_docs_with_its_options(root):
 
 
 @pytest.mark.gl
-def test_the_gallery_is_drawn(tmp_path, capsys):
+def test_the_gallery_is_drawn(tmp_path, capsys, monkeypatch):
+    from policies.augment import gallery
     from policies.augment.gallery import lift_frame, main
 
+    monkeypatch.setattr(gallery, "DRAWS", 1)  # of each augmentation
     assert main(["--out", str(tmp_path / "new" / "gallery.png")]) == 0
     assert (tmp_path / "new" / "gallery.png").read_bytes().startswith(b"\x89PNG") and "wrote" in capsys.readouterr().out
     frames = lift_frame(steps=0, size=32)

@@ -2,13 +2,15 @@
 
 import re
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
 import yaml
 from conftest_policies import tiny_contract
 
-from policies.diagnose import examine
+from policies.diagnose import command, examine
 from policies.diagnose.command import main
 from policies.diagnose.subject import subject_of
 from policies.runs.checkpoint import read_json
@@ -45,7 +47,18 @@ def run(demos, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def few_expert_episodes(monkeypatch):
-    monkeypatch.setattr(examine, "EXPERT_EPISODES", 12)
+    monkeypatch.setattr(examine, "EXPERT_EPISODES", 2)
+
+
+@pytest.fixture(scope="module")
+def diagnosed(run):
+    """The run's files before it was diagnosed, the diagnosis, what was printed, and what was measured."""
+    before, measured = files(run), []
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        patch.setattr(examine, "EXPERT_EPISODES", 12)  # sight is judged from ten on
+        patch.setattr(command, "examine", lambda *args: measured.append(examine.examine(*args)) or measured[0])
+        found = diagnose(run)
+    return before, found, said.getvalue(), measured[0]
 
 
 def files(folder):
@@ -58,10 +71,8 @@ def diagnose(run, *args):
 
 
 @pytest.mark.train
-def test_a_run_is_diagnosed_and_left_as_it_was(run, capsys):
-    before = files(run)
-    found = diagnose(run)
-    said = capsys.readouterr().out
+def test_a_run_is_diagnosed_and_left_as_it_was(run, diagnosed):
+    before, found, said, _ = diagnosed
     after = {path: data for path, data in files(run).items() if "diagnosis" not in path.parts}
     assert after == before
     assert found["format"] == "pixelarm-diagnosis/1" and found["task"] == "lift"
@@ -81,8 +92,7 @@ def test_a_run_is_diagnosed_and_left_as_it_was(run, capsys):
 
 
 @pytest.mark.train
-def test_the_page_holds_everything_in_one_file(run):
-    diagnose(run)
+def test_the_page_holds_everything_in_one_file(run, diagnosed):
     page = (run / "diagnosis" / "index.html").read_text()
     assert {path.name for path in (run / "diagnosis").iterdir()} == {"index.html", "diagnosis.json"}
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
@@ -95,7 +105,8 @@ def test_the_page_holds_everything_in_one_file(run):
 
 
 @pytest.mark.train
-def test_only_its_own_folder_is_replaced(run, tmp_path):
+def test_only_its_own_folder_is_replaced(run, diagnosed, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "examine", lambda *_: diagnosed[-1])
     out = tmp_path / "out"
     out.mkdir()
     diagnose(run, "--out", out)  # an empty one will do

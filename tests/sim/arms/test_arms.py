@@ -17,8 +17,8 @@ SMALL = {"so101": (0.2, 0.0, 0.07)}  # m, the end effector at home, of arms that
 
 
 @pytest.fixture(params=sorted(ARMS), scope="module")
-def env(request):
-    made = make("lift", arm=request.param, image_size=32)
+def env(request, blind):
+    made = make("lift", arm=request.param, renderer=blind)
     yield made
     made.close()
 
@@ -81,9 +81,9 @@ def test_its_expert_lifts_the_cube(env):
     ("task", "arm", "seeds"),
     [("pull", "xarm7", (0, 1)), ("pull", "kinova3", (6, 16)), ("door", "kinova3", (0, 2)), ("door", "sawyer", (0, 1))],
 )
-def test_what_was_out_of_reach_or_in_the_way(task, arm, seeds):
+def test_what_was_out_of_reach_or_in_the_way(task, arm, seeds, blind):
     """Straight elbows behind the box; a wrist's camera on the axle of the door's lever, a forearm on its panel."""
-    env = make(task, arm=arm, image_size=16)
+    env = make(task, arm=arm, renderer=blind)
     assert all(succeeds(env, seed) for seed in seeds)
     env.close()
 

@@ -35,8 +35,8 @@ EXPERTS = [pytest.param(name, marks=pytest.mark.thorough if name in LONG[1:] els
 
 
 @pytest.mark.parametrize("name", EXPERTS)
-def test_every_expert_succeeds(name):
-    made, solved = make(name), 0
+def test_every_expert_succeeds(name, blind):
+    made, solved = make(name, renderer=blind), 0
     for seed in range(8):
         made.reset(seed=seed)
         expert, done = made.expert(seed), False

@@ -17,7 +17,6 @@ from sim.envs.vector import VectorEnv, WorkerFailed, env_seed, episode_seed
 from sim.tasks import make_task
 
 HERE = Path(__file__).resolve().parent
-pytestmark = pytest.mark.serial  # they count segments of shared memory, which other tests have too
 
 
 def short(steps=5):

@@ -110,7 +110,7 @@ def test_every_scene_in_both_looks_on_both_renderers(name, look):
     """The plain look is the same on both; the textured one is drawn by OpenGL
     and refused in words by the ray-caster.
     """
-    task = make_task(name)
+    task = make_task(name, image_size=SIZE)  # of the view, too: one renderer in each world
     if look == "textured":
         task = without_terms(task, "plain_look")
     opengl, cast = build_world(task, "opengl"), build_world(task, "raycast")

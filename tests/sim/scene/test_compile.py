@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import time
+from functools import cache as once
 from pathlib import Path
 
 import mujoco
@@ -12,12 +13,21 @@ import pytest
 from robot.errors import UnknownName
 from sim.arms.panda import PANDA
 from sim.envs.task_world import build_world, reset_world
+from sim.scene import compile as compiling
 from sim.scene.compile import Recipe, compile_scene
 from sim.scene.mesh import cluster_vertices
 from sim.scene.names import NAMED, body_id, camera_id, in_spec, named_id, names
 from sim.scene.terms import MODEL_TERMS
 from sim.tasks import make_task
 from sim.tasks.common.tabletop import joint_address
+
+
+@pytest.fixture(scope="module", autouse=True)
+def assembled_once():
+    """robosuite needs half a second for the same MJCF every time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "_robosuite_xml", once(compiling._robosuite_xml))
+        yield
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from sim.tasks import TASKS
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(TASKS) if takes_arms(name)])
-def test_experts_stay_where_they_have_succeeded(name):
-    env = make_env(TaskConfig(name), renderer="raycast")
+def test_experts_stay_where_they_have_succeeded(name, blind):
+    env = make_env(TaskConfig(name), renderer=blind)
     env.reset(seed=0)
     expert, left = env.task.expert(np.random.default_rng(0)), None
     for _ in range(env.max_steps):
