@@ -77,7 +77,7 @@ def test_every_class_is_counted_zeros_included():
 
 @pytest.fixture(scope="module")
 def watch(blind):
-    env = make("move", renderer=blind, hold_steps=3)
+    env = make("move", image_size=32, renderer=blind, hold_steps=3)
     yield Watch(env)
     env.close()
 

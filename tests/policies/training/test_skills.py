@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from policies.evaluation.evaluate import load_actor
 from policies.export.onnx import TOLERANCE, export
 from policies.runs.checkpoint import read_json
+from policies.skills.lookup import STORED
 from policies.training import fit as fitting
 from policies.training.skills import ADAPT_HELP, FREE, adapt, adapting, compose_for, pretrain, pretraining
 from policies.training.train import compose, train
@@ -85,7 +86,7 @@ def test_skills_that_are_not_tuned_stay_as_they_are(skills, data, tmp_path):
     words = [f"skills={skills}", f"demos={data / 'target'}", f"run={tmp_path / 'run'}", "recipe.fit_updates=0", *TINY]
     adapt(words)
     before, after = tensors(skills), tensors(tmp_path / "run")
-    looked_up = {"seen", "ahead", "left"}
+    looked_up = set(STORED)
     assert all((before[name] == after[name]).all() for name in before.keys() - looked_up - {"eyes.normalizer.std"})
     assert len(after["seen"]) == sum(len(read_episode(f)) + 1 for f in sorted((data / "target").glob("episode_*")))
 
