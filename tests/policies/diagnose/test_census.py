@@ -76,8 +76,8 @@ def test_every_class_is_counted_zeros_included():
 
 
 @pytest.fixture(scope="module")
-def watch(blind):
-    env = make("move", image_size=32, renderer=blind, hold_steps=3)
+def watch():
+    env = make("move", image_size=32, hold_steps=3)
     yield Watch(env)
     env.close()
 

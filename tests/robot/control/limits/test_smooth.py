@@ -252,7 +252,7 @@ def test_no_command_of_the_whole_list_breaks_a_bound_of_the_joints() -> None:
     require_inside(walk)
     require_bounds(walk.motions, (JOINT_SPEED, JOINT_ACCELERATION, JOINT_JERK), lengths=False)
     assert walk.fired >= {"finite", "enable", "carried_away"}
-    assert walk.passed > 0.7 * WHOLE and walk.begun_anew > WHOLE / 300
+    assert walk.passed > 0.7 * WHOLE and walk.begun_anew > WHOLE / 250
 
 
 def test_no_command_of_the_whole_list_breaks_a_bound_of_the_pose() -> None:
@@ -260,7 +260,7 @@ def test_no_command_of_the_whole_list_breaks_a_bound_of_the_pose() -> None:
     require_inside(walk)
     require_bounds(walk.motions, (SPEED, ACCELERATION, JERK), lengths=True)
     assert walk.fired >= {"finite", "enable", "carried_away"}
-    assert walk.passed > 0.6 * WHOLE and walk.begun_anew > WHOLE / 300
+    assert walk.passed > 0.6 * WHOLE and walk.begun_anew > WHOLE / 250
     for turns in walk.turns:
         steps = np.array([rotations.to_axis_angle(b @ a.T) for a, b in pairwise(turns)]) / PERIOD
         assert np.linalg.norm(steps, axis=1).max() <= TURN_SPEED * (1 + 1e-9)
