@@ -22,7 +22,7 @@ demo: setup ## the main job: demonstrations, training, evaluation, ROS 2 episode
 	$(BIN)/pixelarm demo
 
 test: setup lint types ## lint, types and the tests, two at a time; WORKERS=4 for four
-	$(BIN)/python -m pytest -m "serial and not thorough" $(BESIDE)
+	$(BIN)/python -m pytest -m "serial and not thorough" -rR --reruns 1
 	$(BIN)/python -m pytest -m "not serial and not thorough" $(BESIDE)
 
 test-all: test ## those that take long, too
