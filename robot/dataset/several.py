@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,12 +24,8 @@ def datasets_in(folder: str | Path) -> list[Path]:
 
 def take_turns(lists: Iterable[list[Item]]) -> list[Item]:
     """The first of each, then the second of each, and so on, so that the first few are of all tasks."""
-    return [item for row in zip_longest(*map(_boxed, lists)) for box in row if box is not None for item in box]
-
-
-def _boxed(items: list[Item]) -> list[tuple[Item]]:
-    """Which ``None`` does not occur in."""
-    return [(item,) for item in items]
+    every = list(lists)
+    return [items[i] for i in range(max(map(len, every), default=0)) for items in every if i < len(items)]
 
 
 def files_of(folder: str | Path) -> list[Path]:
