@@ -16,6 +16,8 @@ DECIDES = ("skills", "actions")
 class SkillConfig(SightConfig):
     """What these families share. Their policies are asked at every control step, from one observation."""
 
+    chooses_later = False  # whether what chooses skills is learned only when they are adapted
+
     family: str = ""  # of policies (policies/families.py)
     history: int = 1  # observations the policy sees; only 1
     horizon: int = 10  # control steps of a skill
@@ -37,6 +39,11 @@ class SkillConfig(SightConfig):
     schedule: str = "cosine"
     warmup_updates: int = 100
     ema_decay: float = 0.995
+
+    @property
+    def reads_prior_data(self) -> bool:
+        """Whether it learns from data of the skills again when it is adapted: recipe.prior_data."""
+        return False
 
     def problems(self) -> list[str]:
         """What does not fit together, in words."""
@@ -75,12 +82,24 @@ class FistConfig(SkillConfig):
     embedding: int = 32  # numbers of a state in the learned distance
     temperature: float = 0.1  # of the learned distance's softmax
 
+    # share of each batch, when skills are adapted, of stretches of the data that the skills were learned from
+    # (recipe.prior_data): fine-tuned to few demonstrations alone, they forget how to come back to the way. 0: as in the
+    # paper
+    rehearsed: float = 0.0
+
+    @property
+    def reads_prior_data(self) -> bool:
+        """See ``SkillConfig``."""
+        return self.rehearsed > 0
+
     def problems(self) -> list[str]:
         """What does not fit together, in words."""
         found = super().problems() + at_least_one(self, "embedding") + more_than_nothing(self, "temperature")
         found += not_negative(self, "prior_weight", "inverse_weight", "haste")
         found += more_than_nothing(self, "object_weight") + one_of(self, "grip", GRIPS)
         found += one_of(self, "distance", DISTANCES)
+        if not 0.0 <= self.rehearsed < 1.0:
+            found.append(f"algo.rehearsed must be from 0 to less than 1, got {self.rehearsed}")
         if self.distance == "learned" and self.object_weight != 1.0:
             found.append(
                 f"algo.object_weight={self.object_weight:g} is of the Euclidean distance: set it to 1 with "
@@ -127,7 +146,7 @@ class PlayLmpConfig(SkillConfig):
 class SailorConfig(SkillConfig):
     """SAILOR (policies/skills/sailor.py). The weights of the skills' losses are the published ones."""
 
-    retrieves = True  # it learns from data of the skills again when it is adapted: recipe.prior_data
+    chooses_later = True
 
     family: str = "sailor"  # of policies (policies/families.py)
     prior_weight: float = 1e-5  # of KL(posterior || N(0, I)), beside the actions' error
@@ -144,6 +163,11 @@ class SailorConfig(SkillConfig):
     # of the first action's error with the policy's own skill in place of the posterior's, which is how it acts; 0: as
     # in the paper
     acting_weight: float = 1.0
+
+    @property
+    def reads_prior_data(self) -> bool:
+        """See ``SkillConfig``."""
+        return True
 
     def problems(self) -> list[str]:
         """What does not fit together, in words."""

@@ -27,7 +27,7 @@ from policies.skills.config import FistConfig
 from policies.skills.lookup import LooksUp
 from policies.skills.policy import SkillPolicy
 from policies.skills.skill import Distance, Gaussian, SkillModel
-from policies.skills.windows import SkillBatch, SkillWindows
+from policies.skills.windows import MixedBatch, Mixture, SkillBatch, SkillWindows
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 
@@ -50,9 +50,16 @@ class Fist(LooksUp, SkillPolicy):
         """Stretches, of which ``algo.decoded`` steps are drawn."""
         return SkillWindows(self.contract, episodes, self.cfg.horizon, self.cfg.decoded)
 
-    def loss(self, batch: SkillBatch) -> dict[str, torch.Tensor]:
+    def beside_prior(self, rows: SkillWindows, prior: SkillWindows | None) -> SkillWindows | Mixture:
+        """What the skills are fine-tuned to: the demonstrations, and beside them ``algo.rehearsed`` of each batch of
+        what they were learned from.
+        """
+        return rows if prior is None else Mixture(rows, prior, self.cfg.rehearsed)
+
+    def loss(self, batch: SkillBatch | MixedBatch) -> dict[str, torch.Tensor]:
         """See ``policies/skills/skill.py``; the parts of "loss" by name."""
         self.forget()
+        batch = batch.stretches if isinstance(batch, MixedBatch) else batch
         proprio, wanted = self.scaled(batch.states), self.actions.to_network(batch.actions)
         start, end, *drawn = self._states(batch, proprio)
         posterior = self.skill.posterior(proprio[:, :-1], wanted)

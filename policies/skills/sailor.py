@@ -20,12 +20,10 @@ the demonstrations, and asks for a skill at every control step. Nothing of the d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from policies.imitation.policy import mean_of_valid
@@ -34,50 +32,12 @@ from policies.policy import Observation
 from policies.skills.config import SailorConfig
 from policies.skills.policy import SkillPolicy
 from policies.skills.skill import SkillVae
-from policies.skills.windows import SkillBatch, SkillWindows, join
+from policies.skills.windows import MixedBatch, Mixture, SkillBatch, SkillWindows
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
 from robot.errors import PixelarmError
 
 AT_ONCE = 1024  # stretches that are embedded, or compared, at a time
-
-
-@dataclass(frozen=True)
-class MixedBatch:
-    """Stretches ``(B, ...)``, and which of them are of the demonstrations: ``target`` ``(B,)`` bool."""
-
-    stretches: SkillBatch
-    target: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def to(self, device: torch.device) -> MixedBatch:
-        return MixedBatch(self.stretches.to(device), self.target.to(device))
-
-
-class Mixture(Dataset[MixedBatch]):
-    """Stretches of the demonstrations and retrieved ones, half of each batch of either; without any, the
-    demonstrations' alone. A row is a pair of both, of which a batch takes one: rows that are drawn uniformly draw
-    either uniformly.
-    """
-
-    def __init__(self, target: SkillWindows, retrieved: SkillWindows | None) -> None:
-        self.target, self.retrieved = target, retrieved
-
-    def __len__(self) -> int:
-        return len(self.target) * (1 if self.retrieved is None else len(self.retrieved))
-
-    def __getitems__(self, rows: Sequence[int]) -> MixedBatch:
-        """Of B rows the first half as stretches of the demonstrations, then the others as retrieved ones."""
-        at = np.asarray(rows, np.int64)
-        half = len(at) if self.retrieved is None else (len(at) + 1) // 2
-        mine = self.target.__getitems__(at[:half] % len(self.target))  # type: ignore[arg-type]
-        if self.retrieved is None:
-            return MixedBatch(mine, torch.ones(len(mine), dtype=torch.bool))
-        other = self.retrieved.__getitems__(at[half:] // len(self.target))  # type: ignore[arg-type]
-        both = join(mine, other)
-        return MixedBatch(both, torch.arange(len(both)) < len(mine))
 
 
 class Predictors(nn.Module):
@@ -123,7 +83,7 @@ class Sailor(SkillPolicy):
         return SkillWindows(self.contract, episodes, self.cfg.horizon + reach, least=("horizon", self.cfg.horizon))
 
     @torch.no_grad()
-    def retrieve(self, rows: SkillWindows, prior: SkillWindows | None) -> Mixture:
+    def beside_prior(self, rows: SkillWindows, prior: SkillWindows | None) -> Mixture:
         """What the policy learns from: the demonstrations, and ``algo.retrieved`` of the prior data's stretches; from
         now on it is one that acts. Stretches that an episode's end cuts short are not retrieved, nor looked for.
 

@@ -164,6 +164,47 @@ class SkillWindows(Dataset[SkillBatch]):
         return torch.from_numpy(np.minimum(np.arange(len(self._last)) + steps, self._last))
 
 
+@dataclass(frozen=True)
+class MixedBatch:
+    """Stretches ``(B, ...)``, and which of them are of the demonstrations: ``target`` ``(B,)`` bool."""
+
+    stretches: SkillBatch
+    target: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def to(self, device: torch.device) -> MixedBatch:
+        return MixedBatch(self.stretches.to(device), self.target.to(device))
+
+
+class Mixture(Dataset[MixedBatch]):
+    """Stretches of the demonstrations and others, a fixed share of each batch of either; without others, the
+    demonstrations' alone. A row is a pair of both, of which a batch takes one: rows that are drawn uniformly draw
+    either uniformly.
+
+    Args:
+        share: of a batch, of the others.
+    """
+
+    def __init__(self, target: SkillWindows, others: SkillWindows | None, share: float = 0.5) -> None:
+        self.target, self.others, self.share = target, others, share
+
+    def __len__(self) -> int:
+        return len(self.target) * (1 if self.others is None else len(self.others))
+
+    def __getitems__(self, rows: Sequence[int]) -> MixedBatch:
+        """Of B rows the first ones as stretches of the demonstrations, then the rest as others."""
+        at = np.asarray(rows, np.int64)
+        number = len(at) if self.others is None else len(at) - int(len(at) * self.share)
+        mine = self.target.__getitems__(at[:number] % len(self.target))  # type: ignore[arg-type]
+        if self.others is None:
+            return MixedBatch(mine, torch.ones(len(mine), dtype=torch.bool))
+        other = self.others.__getitems__(at[number:] // len(self.target))  # type: ignore[arg-type]
+        both = join(mine, other)
+        return MixedBatch(both, torch.arange(len(both)) < len(mine))
+
+
 def require_proprio(contract: Contract) -> None:
     """Raise PixelarmError of a contract without proprioception: a skill is told by it and the actions."""
     if not contract.proprio:

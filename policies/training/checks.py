@@ -138,22 +138,29 @@ def _problems_of_fitting(cfg: TrainConfig) -> list[str]:
     for field in ("demos",) if cfg.recipe.skills else ("demos", "fit_updates"):
         if getattr(cfg.recipe, field) < 1:
             problems.append(f"algo.family={name} is fitted to demonstrations: recipe.{field} must be at least 1")
-    return problems + _problems_of_retrieving(cfg)
+    return problems + _problems_of_prior_data(cfg)
 
 
-def _problems_of_retrieving(cfg: TrainConfig) -> list[str]:
+def _problems_of_prior_data(cfg: TrainConfig) -> list[str]:
     """Of a policy that learns from some of its skills' data again, and of prior data that nobody would read."""
     recipe, name = cfg.recipe, cfg.algo.family
-    retrieves = getattr(cfg.algo, "retrieves", False) and recipe.skills and recipe.look_up
-    if recipe.prior_data and not retrieves:
+    wants, adapts = getattr(cfg.algo, "reads_prior_data", False), recipe.skills and recipe.look_up
+    if recipe.prior_data and not (wants and adapts):
         why = "looks nothing up" if not recipe.look_up else "has no skills" if not recipe.skills else f"is of {name}"
+        if adapts and hasattr(cfg.algo, "rehearsed"):
+            why += " and has algo.rehearsed=0"
         return [f"recipe.prior_data would do nothing for a policy that {why}: leave it out"]
     problems = []
-    if retrieves and not recipe.prior_data:
+    if getattr(cfg.algo, "rehearsed", 0) and recipe.look_up and not recipe.skills:
+        problems.append(
+            f"algo.rehearsed={cfg.algo.rehearsed:g} is of skills that are adapted, and this policy has none: leave it "
+            "out"
+        )
+    if wants and adapts and not recipe.prior_data:
         problems.append(
             f"algo.family={name} learns from some of the skills' data again: recipe.prior_data must name their folder"
         )
-    if retrieves and recipe.fit_updates < 1:
+    if wants and adapts and cfg.algo.chooses_later and recipe.fit_updates < 1:
         problems.append(
             f"algo.family={name} chooses skills by a policy that is learned while it is adapted: recipe.fit_updates "
             "must be at least 1"

@@ -74,9 +74,9 @@ def _fit(
     """``fit`` from a checkpoint on, if there is one."""
     lightning.seed_everything(cfg.seed, verbose=False)
     policy: Any = family_of(cfg.algo).make_policy(env.contract, cfg.algo, cfg.seed)
-    windows = prepare(policy, cfg, demos[: cfg.recipe.demos])
-    draws = Draws(len(windows), cfg.recipe.batch_size, cfg.seed, cfg.recipe.fit_updates, fabric.global_rank)
-    loader = ResumableLoader(windows, draws, cfg.seed, collate_fn=_as_it_is)
+    windows, learned_from = prepare(policy, cfg, demos[: cfg.recipe.demos])
+    draws = Draws(len(learned_from), cfg.recipe.batch_size, cfg.seed, cfg.recipe.fit_updates, fabric.global_rank)
+    loader = ResumableLoader(learned_from, draws, cfg.seed, collate_fn=_as_it_is)
     module = Fit(policy, optimiser_options(cfg.algo), cfg.recipe.fit_updates, cfg.seed)
     if not cfg.recipe.fit_updates:  # skills as they are
         if fabric.is_global_zero:
@@ -86,7 +86,7 @@ def _fit(
     validation = Validation(cfg, env, folder, log, windows)
     checkpoints = Checkpoints(_checkpoints(folder), cfg.trainer.checkpoint_every)
     callbacks = [Metrics(log, cfg.trainer.log_every), validation, RandomStreams(), checkpoints]
-    partly = hasattr(policy, "begin") or (hasattr(policy, "retrieve") and not cfg.recipe.look_up)
+    partly = hasattr(policy, "begin") or (getattr(cfg.algo, "chooses_later", False) and not cfg.recipe.look_up)
     trainer = _trainer(cfg, fabric, folder, callbacks, partly)
     with warnings.catch_warnings(), _interruptible():
         warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated")  # Lightning's own affair
@@ -133,8 +133,9 @@ def _begun(cfg: TrainConfig, folder: Path) -> Path | None:
     return last
 
 
-def prepare(policy: Any, cfg: TrainConfig, demos: list[Episode]) -> Dataset[Any]:
-    """Rows to fit a policy to; its weights and scales are those of skills, or the scales those of the demonstrations.
+def prepare(policy: Any, cfg: TrainConfig, demos: list[Episode]) -> tuple[Dataset[Any], Dataset[Any]]:
+    """The demonstrations' rows, and those to fit a policy to, which may be more. Its weights and scales are those of
+    skills, or the scales those of the demonstrations.
 
     Raises:
         PixelarmError: the skills are none, or do not fit.
@@ -148,9 +149,10 @@ def prepare(policy: Any, cfg: TrainConfig, demos: list[Episode]) -> Dataset[Any]
     elif hasattr(policy, "measure"):
         policy.measure(rows)
     look_up(policy, cfg, rows)
-    if cfg.recipe.look_up and hasattr(policy, "retrieve"):
-        return policy.retrieve(rows, policy.rows(_prior_data(cfg)) if cfg.recipe.skills else None)
-    return rows
+    if cfg.recipe.look_up and hasattr(policy, "beside_prior"):
+        prior = policy.rows(_prior_data(cfg)) if cfg.recipe.prior_data else None
+        return rows, policy.beside_prior(rows, prior)
+    return rows, rows
 
 
 def look_up(policy: Any, cfg: TrainConfig, rows: Dataset[Any]) -> None:

@@ -56,13 +56,13 @@ fine-tuned to the demonstrations.
   recipe.demos=N        how many demonstrations are used, from the first on (default: 10, or all if there are fewer)
   recipe.fit_updates=N  updates of the fine-tuning (default: 4000); 0: the skills stay as they are
   recipe.batch_size=N   demonstrated moments of one update (default: the recipe's, 256 for fist)
-  recipe.prior_data=FOLDER  of sailor, which learns from some of the skills' data again: where they are now (default:
-                        where they were; that they are the same is checked)
+  recipe.prior_data=FOLDER  of sailor, and of fist with algo.rehearsed, which learn from some of the skills' data
+                        again: where they are now (default: where they were; that they are the same is checked)
   algo.OPTION=VALUE     of the fine-tuning: learning_rate (default: 1e-3), schedule, warmup_updates, weight_decay, clip,
                         ema_decay (default: the recipe's)
                         of the policy, where its family has them: execute, nudge, haste, distance, object_weight,
-                        grip, goal_ahead, retrieved, acting_weight (default: as the skills have them). The rest of
-                        algo. stays as the skills have it
+                        grip, goal_ahead, retrieved, acting_weight, rehearsed (default: as the skills have them). The
+                        rest of algo. stays as the skills have it
   trainer=cpu           learn on the processor (default: on a GPU if there is one); trainer.threads=1: on one core
   other options         those of `pixelarm train`; `pixelarm train --help` lists them
 
@@ -87,6 +87,7 @@ FREE = (
     "goal_ahead",
     "retrieved",
     "acting_weight",
+    "rehearsed",
 )  # of algo, what adapting may change
 
 
@@ -215,20 +216,19 @@ def adapting(skills: Path, demos: Path, seed: int, options: Sequence[str]) -> Tr
         )
     task = for_task(contract, headers[0].contract.task)
     name = f"run=runs/adapted-{skills.name}-{task.task}-seed{seed}"
-    prior = []
-    if getattr(theirs.algo, "retrieves", False) and not any(text.startswith("recipe.prior_data=") for text in options):
-        prior = [f"recipe.prior_data={data_of(skills)['data']}"]
     cfg = compose_for(
         task,
         [
             f"experiment={theirs.experiment}", f"seed={seed}", f"demos={demos}", f"recipe.skills={skills}",
-            f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *prior, *options,
+            f"recipe.demos={min(10, len(headers))}", *FINE_TUNING, name, *options,
         ]
     )  # fmt: skip
     given = {name.removeprefix("algo.") for name in own}
     settled = [f.name for f in dataclasses.fields(theirs.algo) if f.name not in given.union(MINIMISING)]
     kept = {name: getattr(theirs.algo, name) for name in settled if hasattr(cfg.algo, name)}
     cfg.algo = dataclasses.replace(cfg.algo, **kept)
+    if getattr(cfg.algo, "reads_prior_data", False) and not cfg.recipe.prior_data:
+        cfg.recipe.prior_data = data_of(skills)["data"]
     return cfg
 
 

@@ -9,9 +9,9 @@ from conftest_skills import anywhere, observed, small, walk, walking_contract
 
 from policies.export.onnx import TOLERANCE, check_parity, to_onnx
 from policies.skills.config import SailorConfig
-from policies.skills.sailor import MixedBatch, Sailor, later, nearest_share
+from policies.skills.sailor import Sailor, later, nearest_share
 from policies.skills.skill import Gaussian
-from policies.skills.windows import SkillWindows
+from policies.skills.windows import MixedBatch, Mixture, SkillWindows
 from robot import bundle
 from robot.errors import DatasetError, PixelarmError
 
@@ -155,8 +155,8 @@ def test_stretches_like_the_demonstrations_are_retrieved_and_no_cut_ones(monkeyp
     policy = skills()
     placed(policy, monkeypatch)
     prior = policy.rows([walk(12, number) for number in range(0, 1000, 100)])
-    mixture = policy.retrieve(policy.rows([walk(12, 700)]), prior)
-    got = mixture.retrieved.__getitems__(range(len(mixture.retrieved)))
+    mixture = policy.beside_prior(policy.rows([walk(12, 700)]), prior)
+    got = mixture.others.__getitems__(range(len(mixture.others)))
     assert got.states[:, 0, 1].tolist() == [700.0] * 10
     assert (100 * got.states[:, 0, 0]).round().tolist() == list(range(10))
     assert len(prior) == 120  # as it was
@@ -167,28 +167,30 @@ def test_nothing_to_retrieve_is_said(monkeypatch):
     episode = walk(8)
     episode.provenance["interventions"] = [[2, 3]]
     with pytest.raises(PixelarmError, match="algo.horizon=3 actions that are all .* in the prior data"):
-        policy.retrieve(policy.rows([walk(5)]), policy.rows([episode]))
+        policy.beside_prior(policy.rows([walk(5)]), policy.rows([episode]))
     with pytest.raises(PixelarmError, match="all examples to follow in the demonstrations"):
-        policy.retrieve(policy.rows([episode]), policy.rows([walk(5)]))
+        policy.beside_prior(policy.rows([episode]), policy.rows([walk(5)]))
 
 
 def test_half_of_a_batch_is_retrieved_and_each_pair_is_a_row():
     policy = skills()
-    mixture = policy.retrieve(policy.rows([walk(4)]), policy.rows([walk(30, 1)]))
-    assert len(mixture.retrieved) == 3 and len(mixture) == 4 * 3
+    mixture = policy.beside_prior(policy.rows([walk(4)]), policy.rows([walk(30, 1)]))
+    assert len(mixture.others) == 3 and len(mixture) == 4 * 3
     batch = mixture.__getitems__([0, 7, 11, 0, 5, 11, 3])
     assert batch.target.tolist() == [True] * 4 + [False] * 3
     assert batch.stretches.states[:, 0, 1].tolist() == [0] * 4 + [1] * 3
     assert (100 * batch.stretches.states[:4, 0, 0]).round().tolist() == [0, 3, 3, 0]  # 0, 7, 11, 0 modulo 4
     pairs = {(row % 4, row // 4) for row in range(len(mixture))}
     assert pairs == {(i, j) for i in range(4) for j in range(3)}
+    fifth = Mixture(mixture.target, mixture.others, share=0.2).__getitems__(range(11))
+    assert fifth.target.tolist() == [True] * 9 + [False] * 2
 
 
 # ----------------------------------------------------------------------------------------------------------- the policy
 def test_the_flag_says_whose_skill_is_chosen(monkeypatch):
     """Demonstrations are learned from with 1, what was retrieved with 0; it acts with 1."""
     policy = skills()
-    mixture = policy.retrieve(policy.rows([walk(5)]), policy.rows([walk(30, 1)]))
+    mixture = policy.beside_prior(policy.rows([walk(5)]), policy.rows([walk(30, 1)]))
     flags, choose = [], policy.choose
     monkeypatch.setattr(policy, "choose", lambda states, target: flags.append(target) or choose(states, target))
     policy.loss(mixture.__getitems__(range(6)))
@@ -235,8 +237,8 @@ def test_while_skills_are_learned_there_is_no_policy():
 def test_of_the_data_nothing_stays_in_the_policy():
     """Whatever was retrieved: the same tensors of the same sizes, and the same bits."""
     one, other = skills(), skills()
-    assert isinstance(one.retrieve(one.rows([walk(5)]), None).target, SkillWindows)
-    other.retrieve(other.rows([walk(9, 4)]), other.rows([walk(40, 1), walk(30, 2)]))
+    assert isinstance(one.beside_prior(one.rows([walk(5)]), None).target, SkillWindows)
+    other.beside_prior(other.rows([walk(9, 4)]), other.rows([walk(40, 1), walk(30, 2)]))
     mine, theirs = one.state_dict(), other.state_dict()
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
     again = Sailor(walking_contract(), tiny(), seed=5)
@@ -246,7 +248,7 @@ def test_of_the_data_nothing_stays_in_the_policy():
 
 def test_it_is_exported():
     policy = skills()
-    policy.retrieve(policy.rows([walk(5)]), None)
+    policy.beside_prior(policy.rows([walk(5)]), None)
     exported = bundle.Policy(to_onnx(policy), policy.contract, {})
     assert check_parity(exported, policy, anywhere(20)) <= TOLERANCE
 

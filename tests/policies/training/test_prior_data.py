@@ -1,6 +1,6 @@
-"""Play-LMP, SAILOR and TACO-RL on a few kitchen demonstrations, from skills to an exported policy; and the data that
-SAILOR's skills were learned from: found again when it is adapted, refused when they are missing or others, and never
-carried on.
+"""Play-LMP, SAILOR, TACO-RL and FIST that rehearses, on a few demonstrations, from skills to an exported policy;
+and the data that the skills of SAILOR and of that FIST were learned from: found again when they are adapted, refused
+when they are missing or others, and never carried on.
 """
 
 import json
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from policies.evaluation.evaluate import load_actor
 from policies.export.onnx import TOLERANCE, export
+from policies.skills.fist import Fist
 from policies.skills.sailor import Sailor
 from policies.training import fit as fitting
 from policies.training.skills import adapt, adapting, pretrain
@@ -26,7 +27,8 @@ from sim.kitchen.folder import jobs_of, make_split
 
 TINY = ["recipe.batch_size=8", "trainer=cpu", "trainer.threads=1", "trainer.log_every=5"]
 NETWORK = ["algo.hidden=8", "algo.layers=1", "algo.recurrent=8"]
-METHODS = ("play_lmp", "sailor", "taco_rl")
+METHODS = ("play_lmp", "sailor", "taco_rl", "fist")
+OF_IT = {"fist": ["algo.rehearsed=0.25"]}  # options of adapting
 
 pytestmark = pytest.mark.train
 
@@ -57,7 +59,7 @@ def words(skills: Path, data: Path, run: Path, *options: str) -> list[str]:
 def adapted(skills, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapted")
     for method in METHODS:
-        assert adapt(words(skills[method], data, folder / method)) == 0
+        assert adapt(words(skills[method], data, folder / method, *OF_IT.get(method, []))) == 0
     return folder
 
 
@@ -83,7 +85,7 @@ def test_what_is_interrupted_goes_on_where_it_stopped(skills, adapted, data, tmp
             raise KeyboardInterrupt
 
     monkeypatch.setattr(fitting.Metrics, "on_train_batch_end", interrupted)
-    command = words(skills[method], data, tmp_path / "run", "trainer.checkpoint_every=2")
+    command = words(skills[method], data, tmp_path / "run", "trainer.checkpoint_every=2", *OF_IT.get(method, []))
     with pytest.raises(KeyboardInterrupt):
         adapt(command)
     adapt([*command, "resume=true"])
@@ -93,20 +95,32 @@ def test_what_is_interrupted_goes_on_where_it_stopped(skills, adapted, data, tmp
 
 
 def test_the_skills_data_are_found_again_and_a_tenth_of_them_learned_from(skills, adapted, data, tmp_path, monkeypatch):
-    mixtures, retrieve = [], Sailor.retrieve
+    mixtures, retrieve = [], Sailor.beside_prior
     monkeypatch.setattr(
-        Sailor, "retrieve", lambda self, rows, prior: mixtures.append(retrieve(self, rows, prior)) or mixtures[-1]
+        Sailor, "beside_prior", lambda self, rows, prior: mixtures.append(retrieve(self, rows, prior)) or mixtures[-1]
     )
     adapt(words(skills["sailor"], data, tmp_path / "run"))
     lengths = [len(read_episode(path)) for path in sorted((data / "pretraining").glob("episode_*"))]
     whole = sum(length - 9 for length in lengths)
-    assert len(mixtures[0].retrieved) == round(0.1 * whole)
+    assert len(mixtures[0].others) == round(0.1 * whole)
     about = json.loads((tmp_path / "run" / "policy" / "policy.json").read_text())
     assert about["config"]["recipe"]["prior_data"] == str(data / "pretraining")
     before, after = tensors(skills["sailor"]), tensors(tmp_path / "run")
     assert {name: value.shape for name, value in before.items()} == {name: value.shape for name, value in after.items()}
     assert not before["adapted"] and after["adapted"]
     assert (before["choice.0.weight"] != after["choice.0.weight"]).any()
+
+
+def test_a_quarter_of_each_batch_is_rehearsed(skills, adapted, data, tmp_path, monkeypatch):
+    """And what is looked up are the demonstration's moments alone."""
+    batches, loss = [], Fist.loss
+    monkeypatch.setattr(Fist, "loss", lambda self, batch: batches.append(batch) or loss(self, batch))
+    adapt(words(skills["fist"], data, tmp_path / "run", *OF_IT["fist"]))
+    assert [batch.target.tolist() for batch in batches] == [[True] * 6 + [False] * 2] * 5
+    target = read_episode(next((data / "target").glob("episode_*")))
+    assert len(tensors(tmp_path / "run")["seen"]) == len(target) + 1
+    adapt(words(skills["fist"], data, tmp_path / "alone"))
+    assert not any(hasattr(batch, "target") for batch in batches[5:])
 
 
 def test_a_copy_of_the_data_elsewhere_will_do(skills, adapted, data, tmp_path):
@@ -148,6 +162,7 @@ def test_a_policy_over_skills_needs_updates(skills, data, tmp_path):
     ("options", "why"),
     [
         (["experiment=play_lmp", "recipe.skills=somewhere"], "is of play_lmp"),
+        (["experiment=fist", "recipe.skills=somewhere"], "is of fist and has algo.rehearsed=0"),
         (["experiment=sailor"], "has no skills"),
         (["experiment=sailor", "recipe.skills=somewhere", "recipe.look_up=false"], "looks nothing up"),
     ],
@@ -155,6 +170,14 @@ def test_a_policy_over_skills_needs_updates(skills, data, tmp_path):
 def test_prior_data_that_nobody_would_read_are_refused(data, tmp_path, options, why):
     cfg = compose([*options, f"demos={data / 'target'}", f"run={tmp_path}", "recipe.prior_data=somewhere"])
     with pytest.raises(PixelarmError, match=f"recipe.prior_data would do nothing for a policy that {why}: leave it"):
+        run_recipe(cfg)
+
+
+def test_what_has_no_skills_rehearses_nothing(data, tmp_path):
+    cfg = compose(["experiment=fist", f"demos={data / 'target'}", f"run={tmp_path}", "algo.rehearsed=0.5"])
+    with pytest.raises(
+        PixelarmError, match=r"algo.rehearsed=0.5 is of skills that are adapted, and this policy has none"
+    ):
         run_recipe(cfg)
 
 
