@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -327,7 +326,7 @@ def _watch(children: Children, node: Any) -> None:
 def _end(children: Children) -> None:
     for child in reversed(children.values()):  # the arbiter first: it brings the arm to rest
         if child.poll() is None:
-            child.send_signal(signal.SIGINT)
+            child.terminate()  # as Ctrl-C; one that is still starting ends without a traceback
             try:
                 child.wait(timeout=8.0)
             except TimeoutExpired:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 import time
@@ -146,7 +145,8 @@ def _end_with(arbiter: Popen[bytes], made: Sequence[PolicyNode]) -> None:
 
 
 def _end(arbiter: Popen[bytes]) -> None:
-    arbiter.send_signal(signal.SIGINT)
+    """As Ctrl-C does; but one that is still starting, and has commanded nothing, says nothing."""
+    arbiter.terminate()
     try:
         arbiter.wait(timeout=5.0)
     except TimeoutExpired:

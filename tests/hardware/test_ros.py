@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("mujoco")
+from robot.commands.deploy import _end
+
 pytestmark = [pytest.mark.ros, pytest.mark.serial]
 
 ROOT = Path(__file__).parents[2]
@@ -146,6 +149,15 @@ def test_an_arm_of_another_scene_is_not_driven(
     assert "refused to drive this arm" in said and difference in said and "Traceback" not in said
     assert json.loads(stats.read_text())["commands"] == 0
     assert arm.returncode == 0, said_by_arm
+
+
+def test_an_arbiter_that_is_still_starting_ends_without_a_word() -> None:
+    command = [sys.executable, "-m", "robot.commands.arbiter", "--arm", "sim_panda"]
+    for after in (0.05, 0.2):
+        arbiter = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(after)  # it imports
+        _end(arbiter)
+        assert b"Traceback" not in arbiter.communicate()[0]
 
 
 @pytest.fixture
