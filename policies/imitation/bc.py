@@ -17,6 +17,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from policies.augment.states import Displacements
 from policies.data.batch import Batch
 from policies.imitation.config import ChunkBcConfig
 from policies.imitation.policy import ImitationPolicy, mean_of_valid
@@ -32,6 +33,7 @@ class ChunkBc(ImitationPolicy):
             torch.manual_seed(seed)
             super().__init__(contract, cfg)
             self.weight = cfg.two_valued_weight
+            self.displacements = Displacements(contract, cfg.nudge, cfg.object_noise)
             self.head = mlp(self.eyes.size, cfg.hidden, contract.chunk * contract.action.size, cfg.layers)
 
     def chunk(self, features: torch.Tensor) -> torch.Tensor:
@@ -39,7 +41,7 @@ class ChunkBc(ImitationPolicy):
             return self.head(features.float()).unflatten(1, (self.contract.chunk, -1))
 
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
-        features, wanted, valid = self.learned_from(batch)
+        features, wanted, valid = self.learned_from(self.displacements(batch))
         motion, grip = errors(self.chunk(features), wanted, self.actions.two_valued)
         losses = {"motion_loss": mean_of_valid(motion, valid), "two_valued_loss": mean_of_valid(grip, valid)}
         return {"loss": losses["motion_loss"] + self.weight * losses["two_valued_loss"], **losses}

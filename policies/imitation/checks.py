@@ -48,8 +48,9 @@ def _problems_of_policy(cfg: ImitationConfig) -> list[str]:
     for name in ("state_floor", "action_floor"):
         if not getattr(cfg, name) > 0.0:
             problems.append(f"algo.{name} must be more than 0, got {getattr(cfg, name)}")
-    if getattr(cfg, "two_valued_weight", 0.0) < 0.0:
-        problems.append(f"algo.two_valued_weight must not be negative, got {cfg.two_valued_weight}")  # type: ignore[attr-defined]
+    for name in ("two_valued_weight", "nudge", "object_noise"):
+        if getattr(cfg, name, 0.0) < 0.0:
+            problems.append(f"algo.{name} must not be negative, got {getattr(cfg, name)}")
     if min(cfg.encoder.feature_size, cfg.encoder.proprio_size) < 1:
         problems.append("algo.encoder.feature_size and algo.encoder.proprio_size must be at least 1")
     for name in ("target_rate", "from_critic"):

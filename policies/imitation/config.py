@@ -70,6 +70,11 @@ class ChunkBcConfig(ImitationConfig):
     hidden: int = 512  # width of the head's layers
     layers: int = 2  # of them
     two_valued_weight: float = 1.0  # of the loss of two-valued numbers, beside that of the others
+    # rad, standard deviation of what joint positions are displaced by, and the first action takes back within a control
+    # step. Of joint velocities, without cameras
+    nudge: float = 0.0
+    # m or rad, standard deviation of what true positions of objects (object_state) are displaced by. Without cameras
+    object_noise: float = 0.0
 
 
 @dataclass

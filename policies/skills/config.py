@@ -74,6 +74,9 @@ class FistConfig(SkillConfig):
     # by which what is observed of objects (object_state) counts more than the arm when demonstrations are looked up by
     # the Euclidean distance of states: an arm that has missed a handle is to be led back to it, not on as if it had it
     object_weight: float = 3.0
+    # m or rad by which an object's position may differ and still be held to be the same when demonstrations are looked
+    # up by the Euclidean distance of states: 0.03 with one or two demonstrations
+    object_tolerance: float = 0.0
     # where the gripper's command is from: looked_up (the looked-up demonstration, one control step on) | decoded (the
     # skill, as in the paper)
     grip: str = "looked_up"
@@ -82,6 +85,9 @@ class FistConfig(SkillConfig):
     embedding: int = 32  # numbers of a state in the learned distance
     temperature: float = 0.1  # of the learned distance's softmax
 
+    # m or rad, standard deviation of what objects' positions are displaced by where skills and policy are learned: what
+    # an object has moved by is seldom just what the demonstration shows. 0: as in the paper
+    object_noise: float = 0.0
     # share of each batch, when skills are adapted, of stretches of the data that the skills were learned from
     # (recipe.prior_data): fine-tuned to few demonstrations alone, they forget how to come back to the way. 0: as in the
     # paper
@@ -95,7 +101,7 @@ class FistConfig(SkillConfig):
     def problems(self) -> list[str]:
         """What does not fit together, in words."""
         found = super().problems() + at_least_one(self, "embedding") + more_than_nothing(self, "temperature")
-        found += not_negative(self, "prior_weight", "inverse_weight", "haste")
+        found += not_negative(self, "prior_weight", "inverse_weight", "haste", "object_tolerance", "object_noise")
         found += more_than_nothing(self, "object_weight") + one_of(self, "grip", GRIPS)
         found += one_of(self, "distance", DISTANCES)
         if not 0.0 <= self.rehearsed < 1.0:
@@ -105,6 +111,8 @@ class FistConfig(SkillConfig):
                 f"algo.object_weight={self.object_weight:g} is of the Euclidean distance: set it to 1 with "
                 "algo.distance=learned"
             )
+        if self.distance == "learned" and self.object_tolerance:
+            found.append("algo.object_tolerance is of the Euclidean distance: set it to 0 with algo.distance=learned")
         return found
 
 
@@ -125,12 +133,13 @@ class PlayLmpConfig(SkillConfig):
     # to its end, in the unit of the scaled state
     haste: float = 0.006
     object_weight: float = 3.0  # of what is observed of objects when demonstrations are looked up, as FIST has it
+    object_tolerance: float = 0.0  # by which positions of objects may differ, as FIST has it
     grip: str = "looked_up"  # where the gripper's command is from, as FIST has it
 
     def problems(self) -> list[str]:
         """What does not fit together, in words."""
         found = super().problems() + at_least_one(self, "shortest")
-        found += not_negative(self, "kl_weight", "proposal_weight", "haste")
+        found += not_negative(self, "kl_weight", "proposal_weight", "haste", "object_tolerance")
         found += more_than_nothing(self, "object_weight") + one_of(self, "grip", GRIPS)
         if self.shortest > self.horizon:
             found.append(f"algo.shortest must be at most algo.horizon, which is {self.horizon}, got {self.shortest}")
@@ -219,6 +228,7 @@ class TacoRlConfig(SkillConfig):
     # to its end, in the unit of the scaled state
     haste: float = 0.006
     object_weight: float = 3.0  # of what is observed of objects when demonstrations are looked up, as FIST has it
+    object_tolerance: float = 0.0  # by which positions of objects may differ, as FIST has it
     grip: str = "looked_up"  # where the gripper's command is from, as FIST has it
 
     def problems(self) -> list[str]:
@@ -226,7 +236,7 @@ class TacoRlConfig(SkillConfig):
         found = one_of(self, "grip", GRIPS)
         found += super().problems() + at_least_one(self, "shortest", "similar_of", "samples", "critic_hidden")
         found += not_negative(self, "kl_weight", "acting_weight", "negatives", "conservative", "gap", "goal_ahead")
-        found += not_negative(self, "discount", "haste")
+        found += not_negative(self, "discount", "haste", "object_tolerance")
         found += more_than_nothing(self, "object_weight", "reward", "target_rate", "alpha", "goal_chance", "plan_share")
         found += at_most_one(self, "negatives", "discount", "target_rate", "goal_chance", "plan_share")
         if self.shortest > self.horizon:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 import torch
 
+from policies.augment.states import require_objects
 from policies.imitation.policy import Eyes
 from policies.policy import Observation
 from policies.skills.config import FistConfig
@@ -44,6 +45,8 @@ class Fist(LooksUp, SkillPolicy):
             proprio = len(self.normalizer.mean)
             self.skill = SkillModel(self.size, contract.action.size, cfg, proprio=proprio, prior=cfg.state_prior)
             self.distance = Distance(self.size, cfg)
+        if cfg.object_noise:
+            require_objects(contract, f"algo.object_noise={cfg.object_noise:g}", "it to 0")
         self.remember(self.size, cfg.embedding, cfg.horizon)
 
     def rows(self, episodes: Sequence[Episode]) -> SkillWindows:
@@ -90,7 +93,7 @@ class Fist(LooksUp, SkillPolicy):
         rows = torch.arange(len(batch), device=proprio.device)[:, None]
         number = 2 + self.cfg.decoded
         at = torch.cat([batch.drawn.new_tensor([[0, self.cfg.horizon]]).expand(len(batch), -1), batch.drawn], dim=1)
-        shown = proprio[rows, at]
+        shown = self._jittered(proprio[rows, at])
         if not self.contract.cameras:
             return shown.unbind(dim=1)
         views = torch.Generator(proprio.device).manual_seed(int(torch.randint(2**62, ())))
@@ -105,9 +108,16 @@ class Fist(LooksUp, SkillPolicy):
         """
         nudged, wanted = self.beside(batch)
         if self.cfg.nudge:
-            start = nudged
+            start = self._jittered(nudged)
         answer = self.skill.decode(start, self.skill.inverse_dynamics(start, end).mean)
         return answer[:, None], wanted
+
+    def _jittered(self, states: torch.Tensor) -> torch.Tensor:
+        """Scaled states ``(..., P)`` with every object a little elsewhere, in each of them anew."""
+        if not self.cfg.object_noise:
+            return states
+        noise = self.cfg.object_noise * self.of_objects / self.normalizer.std
+        return states + noise * torch.randn_like(states)
 
     # ---------------------------------------------------------------------------- acting
     def embed(self, states: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from policies.augment.states import require_objects, where_objects_are
 from policies.imitation.normalizers import ActionNormalizer
 from policies.imitation.policy import Eyes
 from policies.skills.windows import SkillWindows
@@ -15,7 +16,6 @@ from robot.errors import PixelarmError
 
 # what is looked up; their number of rows is that of the demonstrations' states
 STORED = ("seen", "ahead", "left", "next_actions")
-OBJECTS = "object_state"  # the field of a contract that says where objects are
 AT_A_TIME = 256  # moments of demonstrations that are encoded at once
 
 
@@ -50,11 +50,14 @@ class LooksUp(nn.Module):
             lead: control steps from a state to where it led.
         """
         self.lead = lead
+        if self.cfg.object_tolerance:
+            require_objects(self.contract, f"algo.object_tolerance={self.cfg.object_tolerance:g}", "it to 0")
         self.register_buffer("seen", torch.zeros(0, size))
         self.register_buffer("ahead", torch.zeros(0, size))
         self.register_buffer("left", torch.zeros(0))
         self.register_buffer("next_actions", torch.zeros(0, self.contract.action.size))
         self.register_buffer("weights", weights(self.contract, size, self.cfg.object_weight), persistent=False)
+        self.register_buffer("of_objects", where_objects_are(self.contract), persistent=False)
         # ``seen`` as ``embed`` has it; empty: not computed since the weights changed
         self.register_buffer("embedded", torch.zeros(0, embedding), persistent=False)
 
@@ -98,8 +101,11 @@ class LooksUp(nn.Module):
             )
         if len(self.embedded) != len(self.seen):
             self.embedded = self.embed(self.seen).detach()
-        away = (self.embed(states)[:, None] - self.embedded[None]).square().sum(dim=-1)
-        return (away + self.cfg.haste * self.left).argmin(dim=1)
+        away = self.embed(states)[:, None] - self.embedded[None]
+        if self.cfg.object_tolerance:
+            same = self.cfg.object_tolerance * self.embed(self.of_objects / self.normalizer.std)
+            away = (away.abs() - same).clamp(min=0.0)
+        return (away.square().sum(dim=-1) + self.cfg.haste * self.left).argmin(dim=1)
 
     def with_grip(self, actions: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Actions ``(B, A)`` in the contract's units, whose two-valued numbers, the gripper's, are those that the
@@ -123,16 +129,7 @@ def weights(contract: Contract, size: int, of_objects: float) -> torch.Tensor:
     """What states ``(..., size)`` are multiplied by before they are compared: ``of_objects`` where objects are, else 1.
     Raises PixelarmError if there is such a weight, and no object that it could be of.
     """
-    found, start = torch.ones(size), 0
     if of_objects == 1.0:
-        return found
-    if contract.cameras or OBJECTS not in {entry.name for entry in contract.proprio}:
-        raise PixelarmError(
-            f"algo.object_weight={of_objects:g} weighs {OBJECTS}, which a policy of {contract.task} does not observe "
-            "by itself: set algo.object_weight=1"
-        )
-    for entry in contract.proprio:
-        if entry.name == OBJECTS:
-            found[start : start + entry.size] = of_objects
-        start += entry.size
-    return found
+        return torch.ones(size)
+    require_objects(contract, f"algo.object_weight={of_objects:g}", "algo.object_weight=1")
+    return 1.0 + (of_objects - 1.0) * where_objects_are(contract)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from policies.augment.states import displaced, joints_in, require_joints
 from policies.imitation.bc import mean_of
 from policies.imitation.normalizers import ActionNormalizer
 from policies.imitation.policy import Deployed, Eyes, mean_of_valid
@@ -18,7 +19,6 @@ from policies.skills.config import SkillConfig
 from policies.skills.windows import SkillBatch, SkillWindows, require_proprio, require_states
 from robot.contract import Contract
 from robot.dataset.episodes import Episode
-from robot.errors import PixelarmError
 
 
 class SkillPolicy(nn.Module):
@@ -40,11 +40,8 @@ class SkillPolicy(nn.Module):
             require_states(contract)
         self.contract, self.cfg = contract, cfg
         self.joints = joints_in(contract)
-        if cfg.nudge and (self.joints is None or contract.cameras):
-            raise PixelarmError(
-                "algo.nudge displaces joint positions, which pictures would contradict, and takes them back by joint "
-                f"velocities; the contract of {contract.task} has cameras, or not both of these: set algo.nudge=0"
-            )
+        if cfg.nudge:
+            require_joints(contract)
         self.eyes = eyes or Eyes(contract, cfg)
         self.actions = ActionNormalizer(contract, classify=True)
 
@@ -105,38 +102,3 @@ class SkillPolicy(nn.Module):
     def deployed(self) -> nn.Module:
         """See ``policies.policy.Policy``."""
         return Deployed(self)
-
-
-def joints_in(contract: Contract) -> slice | None:
-    """Where the joint positions are in a state, if the contract's actions are the velocities of the same joints."""
-    start = 0
-    for entry in contract.proprio:
-        if entry.name == "joint_pos" and contract.action.kind == "joint_velocity":
-            return slice(start, start + entry.size)
-        start += entry.size
-    return None
-
-
-def displaced(
-    states: torch.Tensor, actions: torch.Tensor, joints: slice | None, nudge: float, contract: Contract
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """States with the arm beside where it was, and actions that take it back on the way.
-
-    Demonstrations hold the arm within a centimetre of its way at objects, so they say little about how to come back to
-    it. Joint velocities do: an arm that is displaced by d, and should be where it would have been, is labelled with a
-    velocity that covers d less in the control step.
-
-    Args:
-        states, actions: ``(B, F)`` and ``(B, A)`` in the contract's units.
-        nudge: rad, standard deviation; each row has its own share of it, from none to twice as much.
-    """
-    if not nudge or joints is None:
-        return states, actions
-    number = joints.stop - joints.start
-    share = 2.0 * torch.rand(len(states), 1, device=states.device)
-    by = nudge * share * torch.randn(len(states), number, device=states.device)
-    states, actions = states.clone(), actions.clone()
-    states[:, joints] += by
-    low, high = (actions.new_tensor(bound[:number]) for bound in (contract.action.low, contract.action.high))
-    actions[:, :number] = (actions[:, :number] - by / contract.period_s).clamp(low, high)
-    return states, actions

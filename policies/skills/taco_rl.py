@@ -40,12 +40,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from policies.augment.states import OBJECTS
 from policies.imitation.policy import mean_of_valid
 from policies.networks.layers import mlp
 from policies.policy import Observation
 from policies.rl.averages import soft_update
 from policies.skills.config import TacoRlConfig
-from policies.skills.lookup import OBJECTS, LooksUp
+from policies.skills.lookup import LooksUp
 from policies.skills.policy import SkillPolicy
 from policies.skills.skill import Gaussian, SkillVae
 from policies.skills.windows import SkillBatch, SkillWindows
