@@ -52,6 +52,8 @@ class Learner:
     network: tuple[str, ...] = ()  # of the policy's network, so of its skills if it has some
 
 
+WIDE = ("algo.hidden=512",)
+DISPLACED = ("algo.nudge=0.02", "algo.object_noise=0.03")  # as FIST has it
 LEARNERS: dict[str, Learner] = {
     "fist": Learner("FIST", "fist", TUNED),
     "bc_pretrained": Learner("cloning, pretrained and fine-tuned", "chunk_bc_states", TUNED),
@@ -68,11 +70,13 @@ LEARNERS: dict[str, Learner] = {
     "fist_unweighted": Learner("FIST, objects weigh as the arm", "fist", TUNED, ("algo.object_weight=1",)),
     "fist_decoded": Learner("FIST, the gripper decoded", "fist", TUNED, ("algo.grip=decoded",)),
     "bc_pretrained_wide": Learner(
-        "cloning, 512 wide, pretrained and fine-tuned", "chunk_bc_states", TUNED, network=("algo.hidden=512",)
+        "cloning, 512 wide, pretrained and fine-tuned", "chunk_bc_states", TUNED, network=WIDE
     ),
-    "bc_wide": Learner(
-        "cloning, 512 wide, the demonstrations alone", "chunk_bc_states", ALONE, network=("algo.hidden=512",)
+    "bc_wide": Learner("cloning, 512 wide, the demonstrations alone", "chunk_bc_states", ALONE, network=WIDE),
+    "bc_pretrained_displaced": Learner(
+        "cloning, 512 wide, displaced, pretrained and fine-tuned", "chunk_bc_states", TUNED, DISPLACED, WIDE
     ),
+    "bc_displaced": Learner("cloning, 512 wide, displaced", "chunk_bc_states", ALONE, DISPLACED, WIDE),
     "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
     "sailor": Learner("SAILOR", "sailor", TUNED),
     "taco_rl": Learner("TACO-RL", "taco_rl", TUNED),
@@ -276,7 +280,7 @@ examples:
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = "\n".join(f"  {name:<18} {learner.words}" for name, learner in LEARNERS.items())
+    names = "\n".join(f"  {name:<23} {learner.words}" for name, learner in LEARNERS.items())
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="pixelarm bench skills",
