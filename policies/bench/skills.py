@@ -69,6 +69,9 @@ LEARNERS: dict[str, Learner] = {
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
     "fist_unweighted": Learner("FIST, objects weigh as the arm", "fist", TUNED, ("algo.object_weight=1",)),
     "fist_decoded": Learner("FIST, the gripper decoded", "fist", TUNED, ("algo.grip=decoded",)),
+    "fist_tolerant": Learner(
+        "FIST, objects displaced and tolerated", "fist", TUNED, ("algo.object_noise=0.03", "algo.object_tolerance=0.03")
+    ),
     "bc_pretrained_wide": Learner(
         "cloning, 512 wide, pretrained and fine-tuned", "chunk_bc_states", TUNED, network=WIDE
     ),
