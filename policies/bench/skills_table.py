@@ -148,5 +148,5 @@ def draw(found: Results, words: dict[str, str], alone: Collection[str], path: Pa
         axes.set_ylim(-0.05, 4.05)
     axes = figure.axes[0]
     axes.set_ylabel(f"completed subtasks of four at {LIMITS[-1]} steps")
-    axes.legend(fontsize="small", frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9)
     figure.savefig(path, dpi=130)
