@@ -8,7 +8,7 @@ WORKERS ?= 2
 BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rR --reruns 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test realtime beside test-all test-fast lint types doctor docs docs-serve constraints clean
+.PHONY: help setup demo test test-all test-fast lint types doctor docs docs-serve constraints clean
 
 help: ## what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -21,17 +21,9 @@ setup: ## .venv with exact versions, system GL libraries; quick when nothing cha
 demo: setup ## the main job: demonstrations, training, evaluation, ROS 2 episodes, report
 	$(BIN)/pixelarm demo
 
-test: setup lint ## lint, types and the tests, WORKERS=2 at a time
-	@echo "some ten minutes on two cores; the output of either half of the tests comes when it has ended"
-	@$(MAKE) --no-print-directory -j2 --keep-going --output-sync=target realtime beside
-
-# Real-time tests, one at a time; what else there is runs on what they leave of the cores.
-realtime: setup
+test: setup lint types ## lint, types and the tests, two at a time; WORKERS=4 for four
 	$(BIN)/python -m pytest -m "serial and not thorough" -rR --reruns 1
-
-beside: setup
-	nice -n 19 $(MAKE) --no-print-directory types
-	nice -n 19 $(BIN)/python -m pytest -m "not serial and not thorough" $(BESIDE)
+	$(BIN)/python -m pytest -m "not serial and not thorough" $(BESIDE)
 
 test-all: test ## those that take long, too
 	$(BIN)/python -m pytest -m thorough
