@@ -103,7 +103,6 @@ def test_the_demo_records_in_the_way_it_learns(tmp_path):
 @needs_ros
 @pytest.mark.slow
 @pytest.mark.ros
-@pytest.mark.serial
 def test_the_smoke_demo_goes_all_the_way(finished):
     folder, done = finished
     summary = json.loads((folder / "summary.json").read_text())
