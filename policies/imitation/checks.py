@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from policies.config import EncoderConfig
-from policies.imitation.config import ImitationConfig, OptimiserConfig, optimiser_options
-from policies.imitation.optimise import SCHEDULES
+from policies.imitation.config import SCHEDULES, ImitationConfig, OptimiserConfig, optimiser_options
 from robot.errors import PixelarmError
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from policies.config import EncoderConfig, TransformerConfig
 
+SCHEDULES = ("constant", "cosine")  # of the learning rate
+
 
 @dataclass
 class OptimiserConfig:

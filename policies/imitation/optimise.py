@@ -14,8 +14,6 @@ from torch import nn
 from policies.data.batch import Batch
 from policies.imitation.config import OptimiserConfig
 
-SCHEDULES = ("constant", "cosine")
-
 
 class Fit(lightning.LightningModule):
     """Minimises a policy's ``loss`` with AdamW.

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from policies.data.batch import Batch
@@ -31,6 +30,9 @@ from policies.rl.exploration import make_exploration
 from policies.rl.pixel_agent import PixelAgent, View, part_of, repeat
 from policies.rl.pixel_policy import ActorPolicy, make_encoder
 from robot.contract import Contract
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 Terms = dict[str, torch.Tensor]
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import nn
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 class Optimizers:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from policies.augment import scale_amplitude
@@ -26,6 +25,9 @@ from policies.rl.optimizers import Optimizers
 from policies.rl.pixel_policy import PixelPolicy
 from policies.runtime.compiling import Compiler
 from robot.contract import Contract
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ control step, and the divergence is its log-likelihood: plain soft actor-critic,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning.fabric import Fabric
 from torch import nn
 
 from policies.data.batch import Batch
@@ -35,6 +34,9 @@ from policies.skills.config import SpirlConfig
 from policies.skills.spaces import Skills, make_space
 from policies.skills.windows import require_states
 from robot.contract import Contract
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 CRITICS = 2
 

@@ -6,10 +6,9 @@ action is executed; the authors average overlapping sequences while acting.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from policies.data.batch import Batch
@@ -24,6 +23,9 @@ from policies.rl.pixel_agent import PixelAgent, View
 from policies.rl.pixel_policy import PixelPolicy, make_encoder
 from policies.schedules import schedule
 from robot.contract import Contract
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 NOISE_CLIP = 0.3  # bound of the noise on next actions, as in the authors' code
 
