@@ -15,6 +15,7 @@ from robot.contract import Contract
 from robot.errors import PixelarmError
 
 JOINTS, OBJECTS = "joint_pos", "object_state"  # fields of a contract: where the arm's joints are, and where objects are
+FAR = 10.0  # times as far as the others are displaced, those that stray
 
 
 def joints_in(contract: Contract) -> slice | None:
@@ -53,22 +54,30 @@ def require_objects(contract: Contract, option: str, instead: str) -> None:
 
 
 def displaced(
-    states: torch.Tensor, actions: torch.Tensor, joints: slice | None, nudge: float, contract: Contract
+    states: torch.Tensor,
+    actions: torch.Tensor,
+    joints: slice | None,
+    nudge: float,
+    contract: Contract,
+    strays: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """States with the arm beside where it was, and actions that take it back on the way.
 
     An arm that is displaced by d, and should be where it would have been, is labelled with a velocity that covers d
-    less in the control step.
+    less in the control step; of one that strays, each joint heads for the way as fast as the contract lets it.
 
     Args:
         states, actions: ``(B, F)`` and ``(B, A)`` in the contract's units.
         joints: of the states' numbers; None displaces nothing.
         nudge: rad, standard deviation; each row has its own share of it, from none to twice as much.
+        strays: share of the rows that are displaced ``FAR`` times as far.
     """
     if not nudge or joints is None:
         return states, actions
     number = joints.stop - joints.start
     share = 2.0 * torch.rand(len(states), 1, device=states.device)
+    if strays:
+        share = torch.where(torch.rand_like(share) < strays, FAR * share, share)
     by = nudge * share * torch.randn(len(states), number, device=states.device)
     states, actions = states.clone(), actions.clone()
     states[:, joints] += by
@@ -78,15 +87,15 @@ def displaced(
 
 
 class Displacements:
-    """Of a batch of demonstrated moments whose first action is that of the moment: the arm displaced by ``nudge`` (rad,
-    as ``displaced``), objects by ``object_noise`` (m or rad, standard deviation).
+    """Of a batch of demonstrated moments whose first action is that of the moment: the arm displaced by ``nudge`` (rad)
+    and ``strays``, as ``displaced``, objects by ``object_noise`` (m or rad, standard deviation).
 
     Raises:
         PixelarmError: the contract does not say, or shows in pictures, where they are.
     """
 
-    def __init__(self, contract: Contract, nudge: float, object_noise: float) -> None:
-        self.contract, self.nudge, self.object_noise = contract, nudge, object_noise
+    def __init__(self, contract: Contract, nudge: float, object_noise: float, strays: float = 0.0) -> None:
+        self.contract, self.nudge, self.object_noise, self.strays = contract, nudge, object_noise, strays
         if nudge:
             require_joints(contract)
             if contract.history != 1:
@@ -99,7 +108,7 @@ class Displacements:
         obs, actions = dict(batch.obs), batch.actions
         if self.nudge and actions is not None:
             whole = slice(0, obs[JOINTS].shape[1])
-            obs[JOINTS], first = displaced(obs[JOINTS], actions[:, 0], whole, self.nudge, self.contract)
+            obs[JOINTS], first = displaced(obs[JOINTS], actions[:, 0], whole, self.nudge, self.contract, self.strays)
             actions = torch.cat([first[:, None], actions[:, 1:]], dim=1)
         if self.object_noise:
             obs[OBJECTS] = obs[OBJECTS] + self.object_noise * torch.randn_like(obs[OBJECTS])

@@ -33,7 +33,7 @@ class ChunkBc(ImitationPolicy):
             torch.manual_seed(seed)
             super().__init__(contract, cfg)
             self.weight = cfg.two_valued_weight
-            self.displacements = Displacements(contract, cfg.nudge, cfg.object_noise)
+            self.displacements = Displacements(contract, cfg.nudge, cfg.object_noise, cfg.strays)
             self.head = mlp(self.eyes.size, cfg.hidden, contract.chunk * contract.action.size, cfg.layers)
 
     def chunk(self, features: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from policies.config import EncoderConfig
-from policies.imitation.config import SCHEDULES, ImitationConfig, OptimiserConfig, optimiser_options
+from policies.imitation.config import (
+    SCHEDULES,
+    ChunkBcConfig,
+    ImitationConfig,
+    OptimiserConfig,
+    optimiser_options,
+    problems_of_strays,
+)
 from robot.errors import PixelarmError
 
 
@@ -50,6 +57,8 @@ def _problems_of_policy(cfg: ImitationConfig) -> list[str]:
     for name in ("two_valued_weight", "nudge", "object_noise"):
         if getattr(cfg, name, 0.0) < 0.0:
             problems.append(f"algo.{name} must not be negative, got {getattr(cfg, name)}")
+    if isinstance(cfg, ChunkBcConfig):
+        problems += problems_of_strays(cfg)
     if min(cfg.encoder.feature_size, cfg.encoder.proprio_size) < 1:
         problems.append("algo.encoder.feature_size and algo.encoder.proprio_size must be at least 1")
     for name in ("target_rate", "from_critic"):

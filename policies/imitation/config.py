@@ -32,6 +32,15 @@ def optimiser_options(algo: Any) -> OptimiserConfig:
     return OptimiserConfig(**{name: getattr(algo, name) for name in names})
 
 
+def problems_of_strays(options: Any) -> list[str]:
+    """What is wrong with ``strays`` beside ``nudge``, in words."""
+    if not 0.0 <= options.strays <= 1.0:
+        return [f"algo.strays must be from 0 to 1, got {options.strays}"]
+    if options.strays and not options.nudge:
+        return ["algo.strays needs algo.nudge, ten times of which they are displaced by: set algo.strays=0"]
+    return []
+
+
 @dataclass
 class SightConfig(OptimiserConfig):
     """How pictures are read, and how a policy is minimised. Neither is read where the contract has no cameras."""
@@ -75,6 +84,7 @@ class ChunkBcConfig(ImitationConfig):
     # rad, standard deviation of what joint positions are displaced by, and the first action takes back within a control
     # step. Of joint velocities, without cameras
     nudge: float = 0.0
+    strays: float = 0.0  # share of the moments that are displaced ten times as far
     # m or rad, standard deviation of what true positions of objects (object_state) are displaced by. Without cameras
     object_noise: float = 0.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from policies.imitation.config import SightConfig
+from policies.imitation.config import SightConfig, problems_of_strays
 
 DISTANCES = ("learned", "euclidean")
 GRIPS = ("looked_up", "decoded")
@@ -30,6 +30,9 @@ class SkillConfig(SightConfig):
     # velocity of the label takes the displacement back within one control step. 0: as in the papers. Of joint
     # velocities, without cameras
     nudge: float = 0.02
+    # share of these states that are displaced ten times as far, from where no step leads back: the joints then
+    # head for the demonstration's way as fast as they may. 0: none
+    strays: float = 0.0
     # least standard deviation that the state is divided by, in its own units: an object that never moved in the
     # pretraining data is not blown up when it does
     state_floor: float = 0.05
@@ -49,7 +52,7 @@ class SkillConfig(SightConfig):
         """What does not fit together, in words."""
         found = at_least_one(self, "horizon", "latent", "hidden", "layers", "recurrent", "decoded")
         found += more_than_nothing(self, "state_floor", "action_floor")
-        found += not_negative(self, "two_valued_weight", "nudge")
+        found += not_negative(self, "two_valued_weight", "nudge") + problems_of_strays(self)
         if self.history != 1:
             found.append(f"algo.history must be 1: a skill is chosen from one state, got {self.history}")
         return found

@@ -85,7 +85,9 @@ class SkillPolicy(nn.Module):
         """Where stretches begin, the arm displaced by ``algo.nudge``: states ``(B, F)``, and their first action ``(B,
         1, A)``, both as the networks have them.
         """
-        states, actions = displaced(batch.states[:, 0], batch.actions[:, 0], self.joints, self.cfg.nudge, self.contract)
+        states, actions = displaced(
+            batch.states[:, 0], batch.actions[:, 0], self.joints, self.cfg.nudge, self.contract, self.cfg.strays
+        )
         return self.scaled(states), self.actions.to_network(actions)[:, None]
 
     # ---------------------------------------------------------------------------- acting

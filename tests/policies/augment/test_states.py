@@ -31,6 +31,22 @@ def test_a_displaced_arm_is_brought_back_within_a_step():
     assert displaced(states, actions, joints, 0.0, contract)[0] is states
 
 
+def test_strays_are_far_off_and_head_for_the_way():
+    """A quarter of the rows: ten times as far, and as fast as the bounds let each joint."""
+    contract = kitchen()
+    states, actions = torch.zeros(4000, 30), torch.zeros(4000, 8)
+    torch.manual_seed(0)
+    moved, answer = displaced(states, actions, joints_in(contract), 0.02, contract, strays=0.25)
+    far = moved[:, :7].norm(dim=1) > 0.2  # of the others, 0.04 at most of each joint's standard deviation
+    assert 0.19 < far.float().mean() < 0.25
+    assert torch.equal(answer[:, :7], (-moved[:, :7] / contract.period_s).clamp(-2.0, 2.0))
+    assert (answer[far][:, :7].abs() == 2.0).float().mean() > 0.4
+    torch.manual_seed(0)
+    none = displaced(states, actions, joints_in(contract), 0.02, contract)[0]
+    torch.manual_seed(0)
+    assert torch.equal(none, displaced(states, actions, joints_in(contract), 0.02, contract, strays=0.0)[0])
+
+
 def test_objects_are_where_the_contract_says():
     contract = kitchen()
     assert [entry.size for entry in contract.proprio] == [7, 2, 21]
@@ -54,6 +70,8 @@ def test_a_batch_is_displaced_and_its_first_actions_take_the_arm_back():
     assert torch.allclose(batch.actions[:, 0, :7], back, atol=1e-5) and back.std() > 0.1
     assert batch.actions[:, 1:].eq(0).all() and batch.actions[:, :, 7].eq(0).all()
     assert plain.obs["joint_pos"].eq(0).all() and plain.actions.eq(0).all()  # as they were
+    stray = Displacements(contract, nudge=0.02, object_noise=0.0, strays=1.0)(plain)
+    assert stray.obs["joint_pos"].std() > 5 * batch.obs["joint_pos"].std()
     same = Displacements(contract, nudge=0.0, object_noise=0.0)(plain)
     assert same.obs["joint_pos"] is plain.obs["joint_pos"] and same.actions is plain.actions
 

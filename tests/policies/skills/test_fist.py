@@ -258,6 +258,14 @@ def test_from_pictures_it_is_exported_too():
     assert check_parity(exported, policy, seen) <= TOLERANCE
 
 
+def test_strays_that_mean_nothing_are_refused():
+    assert tiny(nudge=0.02, strays=0.15).problems() == []
+    assert tiny(nudge=0.0, strays=0.15).problems() == [
+        "algo.strays needs algo.nudge, ten times of which they are displaced by: set algo.strays=0"
+    ]
+    assert tiny(nudge=0.02, strays=1.5).problems() == ["algo.strays must be from 0 to 1, got 1.5"]
+
+
 def test_an_arm_that_pictures_show_is_not_displaced():
     with pytest.raises(PixelarmError, match=r"which pictures would contradict.*set algo.nudge=0"):
         walker(filmed_walk, nudge=0.02)
