@@ -54,6 +54,8 @@ class Learner:
 
 WIDE = ("algo.hidden=512",)
 DISPLACED = ("algo.nudge=0.02", "algo.object_noise=0.03")  # as FIST has it
+TOLERANT = ("algo.object_noise=0.03", "algo.object_tolerance=0.03")
+STRAYS = ("algo.strays=0.15",)
 LEARNERS: dict[str, Learner] = {
     "fist": Learner("FIST", "fist", TUNED),
     "bc_pretrained": Learner("cloning, pretrained and fine-tuned", "chunk_bc_states", TUNED),
@@ -69,8 +71,10 @@ LEARNERS: dict[str, Learner] = {
     "fist_unhurried": Learner("FIST without haste", "fist", TUNED, ("algo.haste=0",)),
     "fist_unweighted": Learner("FIST, objects weigh as the arm", "fist", TUNED, ("algo.object_weight=1",)),
     "fist_decoded": Learner("FIST, the gripper decoded", "fist", TUNED, ("algo.grip=decoded",)),
-    "fist_tolerant": Learner(
-        "FIST, objects displaced and tolerated", "fist", TUNED, ("algo.object_noise=0.03", "algo.object_tolerance=0.03")
+    "fist_tolerant": Learner("FIST, objects displaced and tolerated", "fist", TUNED, TOLERANT),
+    "fist_strays": Learner("FIST, strays", "fist", TUNED, STRAYS),
+    "fist_tolerant_strays": Learner(
+        "FIST, strays, objects displaced and tolerated", "fist", TUNED, (*TOLERANT, *STRAYS)
     ),
     "bc_pretrained_wide": Learner(
         "cloning, 512 wide, pretrained and fine-tuned", "chunk_bc_states", TUNED, network=WIDE
@@ -80,6 +84,14 @@ LEARNERS: dict[str, Learner] = {
         "cloning, 512 wide, displaced, pretrained and fine-tuned", "chunk_bc_states", TUNED, DISPLACED, WIDE
     ),
     "bc_displaced": Learner("cloning, 512 wide, displaced", "chunk_bc_states", ALONE, DISPLACED, WIDE),
+    "bc_pretrained_strays": Learner(
+        "cloning, 512 wide, displaced, strays, pretrained and fine-tuned",
+        "chunk_bc_states",
+        TUNED,
+        (*DISPLACED, *STRAYS),
+        WIDE,
+    ),
+    "bc_strays": Learner("cloning, 512 wide, displaced, strays", "chunk_bc_states", ALONE, (*DISPLACED, *STRAYS), WIDE),
     "play_lmp": Learner("Play-LMP", "play_lmp", TUNED),
     "sailor": Learner("SAILOR", "sailor", TUNED),
     "taco_rl": Learner("TACO-RL", "taco_rl", TUNED),
