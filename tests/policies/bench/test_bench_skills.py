@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from policies.bench.skills import ALONE, LEARNERS, TUNED, Study, _parser, cells_of, main
 from policies.bench.skills_table import Cell, compared, completed, draw, needed
 from policies.training import fit as fitting
+from policies.training.skills import FREE
 from robot.errors import PixelarmError, UnknownName
 from sim.kitchen.folder import jobs_of, make_split
 from sim.kitchen.protocol import Score
@@ -39,6 +40,12 @@ def test_learners_are_compared_in_pairs_with_the_first():
         "| cloning, the demonstrations alone | 0.00 [0.00, 0.00] | 0.50 [0.00, 1.00] | -1.50 [-2.00, -1.00] | 0.50 |"
     )
     assert lines[-1] == f"{words} 0.00 |"
+
+
+def test_learners_adapt_skills_by_what_adapting_may_change():
+    options = {option.partition("=")[0] for learner in LEARNERS.values() if learner.skills == TUNED
+               for option in learner.options}  # fmt: skip
+    assert "algo.strays" in options and options <= {f"algo.{name}" for name in FREE}
 
 
 def test_what_is_needed_for_three_subtasks_of_four(tmp_path):
