@@ -60,9 +60,9 @@ fine-tuned to the demonstrations.
                         again: where they are now (default: where they were; that they are the same is checked)
   algo.OPTION=VALUE     of the fine-tuning: learning_rate (default: 1e-3), schedule, warmup_updates, weight_decay, clip,
                         ema_decay (default: the recipe's)
-                        of the policy, where its family has them: execute, nudge, strays, haste, distance, object_weight,
-                        object_noise, object_tolerance, grip, goal_ahead, retrieved, acting_weight, rehearsed (default:
-                        as the skills have them). The rest of algo. stays as the skills have it
+                        of the policy, where its family has them: execute, nudge, strays, haste, distance,
+                        object_weight, object_noise, object_tolerance, grip, goal_ahead, retrieved, acting_weight,
+                        rehearsed (default: as the skills have them). The rest of algo. stays as the skills have it
   trainer=cpu           learn on the processor (default: on a GPU if there is one); trainer.threads=1: on one core
   other options         those of `pixelarm train`; `pixelarm train --help` lists them
 
