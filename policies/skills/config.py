@@ -78,7 +78,7 @@ class FistConfig(SkillConfig):
     # the Euclidean distance of states: an arm that has missed a handle is to be led back to it, not on as if it had it
     object_weight: float = 3.0
     # m or rad by which an object's position may differ and still be held to be the same when demonstrations are looked
-    # up by the Euclidean distance of states: 0.03 with one or two demonstrations
+    # up by the Euclidean distance of states: 0.2 with one demonstration, beside strays
     object_tolerance: float = 0.0
     # where the gripper's command is from: looked_up (the looked-up demonstration, one control step on) | decoded (the
     # skill, as in the paper)
