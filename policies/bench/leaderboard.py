@@ -8,6 +8,9 @@ command, repeated, ends with a whole table:
     OUT/TASK/README.md                    a page: film, curves, tables, commands; and what `pixelarm compare` writes
     OUT/bundles/RECIPE-TASK-seed1/        the first recipe's policy, to compare with or to run
     OUT/leaderboard.html, .md, .json      one line a task; the HTML file holds all pages
+
+With ``--records FOLDER`` each run also leaves a file of some kB there (``policies/runs/record.py``), which stands for
+it where it is not there any more.
 """
 
 from __future__ import annotations
@@ -94,23 +97,26 @@ def build(tasks: Sequence[str], recipes: Sequence[str], seeds: Sequence[int], ou
     """Run what is missing, and write the pages of all runs in ``out`` after each; returns, in words, what failed.
 
     Args:
-        options: ``demos``, ``episodes`` and ``overrides`` as on the command line; ``learning`` False trains nothing.
+        options: ``demos``, ``episodes``, ``overrides`` and ``records`` as on the command line; ``learning`` False
+            trains nothing.
     """
-    from policies.bench.leaderboard_pages import write_pages
+    from policies.bench.leaderboard_pages import recorded, write_pages
 
     failures: list[str] = []
     everything = cells(tasks, recipes, seeds, out)
     order = [*RECIPES, *(recipe for recipe in recipes if recipe not in RECIPES)]
+    records = options.get("records")
+    there = {(source.task, source.experiment, source.seed) for source in recorded(records)}
     for number, cell in enumerate(everything, 1):
-        if cell.finished or not options.get("learning", True):
+        if cell.finished or (cell.task, cell.recipe, cell.seed) in there or not options.get("learning", True):
             continue
         print(f"[{number}/{len(everything)}] {cell.recipe} on {cell.task}, seed {cell.seed}", flush=True)
         try:
             learn(cell, options["demos"], options["overrides"])
-            write_pages(out, MINUTES, order, options["episodes"], fresh=[cell.task])
+            write_pages(out, MINUTES, order, options["episodes"], [cell.task], records)
         except PixelarmError as error:  # the others can still run
             failures.append(f"{cell.run}: {error}")
-    text = write_pages(out, MINUTES, order, options["episodes"], fresh=tasks)
+    text = write_pages(out, MINUTES, order, options["episodes"], tasks, records)
     if not text and not failures:
         raise PixelarmError(f"no run in {out / 'runs'} has ended: nothing to show yet")
     print(text, end="")
@@ -126,9 +132,12 @@ def main(argv: list[str]) -> int:
     if min(args.episodes, args.demos, *args.seeds) < 1:
         raise PixelarmError("--episodes, --demos and --seeds must be at least 1")
     require_folder(args.out)
+    if args.records:
+        require_folder(args.records)
     failures = build(
         args.tasks, args.recipes, args.seeds, args.out,
-        demos=args.demos, episodes=args.episodes, overrides=args.override, learning=not args.only_table,
+        demos=args.demos, episodes=args.episodes, overrides=args.override, records=args.records,
+        learning=not args.only_table,
     )  # fmt: skip
     print(f"wrote {args.out / 'leaderboard.html'} and leaderboard.md")
     if failures:
@@ -156,7 +165,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("runs/leaderboard"), help="folder (default runs/leaderboard)")
     parser.add_argument(
-        "--only-table", action="store_true", help="train nothing: the table of the runs that have ended"
+        "--records",
+        type=Path,
+        metavar="FOLDER",
+        help="records of runs: what has one is not trained, and each run that ends adds its own (default: none)",
+    )
+    parser.add_argument(
+        "--only-table", action="store_true", help="train nothing: the table of the runs and records that are there"
     )
     parser.add_argument(
         "--override", nargs="+", default=[], metavar="OPTION=VALUE", help="options of every training run"

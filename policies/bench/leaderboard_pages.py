@@ -15,22 +15,26 @@ from typing import Any
 import numpy as np
 
 from policies.evaluation import page, tables
-from policies.evaluation.compare import compare, read_record
+from policies.evaluation.compare import compare, outcomes_of
 from policies.runs.checkpoint import read_json
-from policies.runs.find import Source, read_source
+from policies.runs.find import Source, read_record, read_source
 from robot.files import write_json, write_text
 
 FORMAT = "pixelarm-leaderboard/1"
 SHOWN = 3  # solved scenes in a film; one that failed stands beside them
 
 
-def finished_runs(runs: Path, order: Sequence[str]) -> dict[str, list[Source]]:
-    """Every run in a folder that has learned to its end, by task, those of the recipes in ``order`` first."""
+def finished_runs(runs: Path, order: Sequence[str], records: Path | None = None) -> dict[str, list[Source]]:
+    """Every run in a folder that has learned to its end, by task, those of the recipes in ``order`` first. What is
+    in a folder of records stands for runs that are not there.
+    """
+    there = [read_source(last.parent.parent) for last in sorted(runs.glob("*/last/policy.json"))]
+    sources = [source for source in there if source is not None and source.digest]
+    here = {_cell(source) for source in sources}
+    sources += [source for source in recorded(records) if _cell(source) not in here]
     found: dict[str, list[Source]] = {}
-    for last in sorted(runs.glob("*/last/policy.json")):
-        source = read_source(last.parent.parent)
-        if source is not None and source.digest:
-            found.setdefault(source.task, []).append(source)
+    for source in sources:
+        found.setdefault(source.task, []).append(source)
 
     def place(source: Source) -> tuple[int, str, int]:
         known = source.experiment in order
@@ -39,8 +43,23 @@ def finished_runs(runs: Path, order: Sequence[str]) -> dict[str, list[Source]]:
     return {task: sorted(sources, key=place) for task, sources in found.items()}
 
 
+def recorded(folder: Path | None) -> list[Source]:
+    """The records in a folder of runs that had ended."""
+    files = sorted(folder.glob("*.json")) if folder else []
+    return [source for file in files if (source := read_record(file)) and source.kind == "run" and source.ended]
+
+
+def _cell(source: Source) -> tuple[str, str, int | None]:
+    return source.task, source.experiment, source.seed
+
+
 def write_pages(
-    out: Path, tasks: Mapping[str, float], order: Sequence[str], episodes: int, fresh: Iterable[str] = ()
+    out: Path,
+    tasks: Mapping[str, float],
+    order: Sequence[str],
+    episodes: int,
+    fresh: Iterable[str] = (),
+    records: Path | None = None,
 ) -> str:
     """Play what was not played yet, and write all pages into ``out``; returns the table, empty if no run has ended.
 
@@ -48,14 +67,16 @@ def write_pages(
         tasks: robot minutes of each task, in the order of the table.
         order: recipes, in the order of the columns. Differences are taken against the first that is there.
         fresh: tasks whose pages are written anew; the others only where they have none. Empty: all.
+        records: a folder of records that are shown where the run is not there, and to which those of all runs are
+            added.
     """
-    found = finished_runs(out / "runs", order)
+    found = finished_runs(out / "runs", order, records)
     fresh = set(fresh) or set(tasks)
     reports: dict[str, dict[str, Any]] = {}
     for task in (task for task in tasks if task in found):
         sources, file = found[task], out / task / "compare.json"
         if task in fresh or not file.exists():
-            reports[task] = compare([source.path for source in sources], out / task, episodes)
+            reports[task] = compare([source.path for source in sources], out / task, episodes, keep=records)
             _write_task(out, task, tasks[task], reports[task], sources[0], episodes)
         else:
             reports[task] = read_json(file)
@@ -96,8 +117,8 @@ def _words(episodes: int) -> str:
 
 # ------------------------------------------------------------------------------------------------------- a task's page
 def _write_task(out: Path, task: str, minutes: float, report: dict[str, Any], first: Source, episodes: int) -> None:
-    seen = _film(out / task, first, episodes)
-    bundle = _bundle(out, first)
+    seen = "" if first.record else _film(out / task, first, episodes)
+    bundle = None if first.record else _bundle(out, first)
     parts = [f"# {task}", _commands(out, task, minutes, report, bundle)]
     if seen:
         parts.append(f'<video src="film.mp4" controls muted loop></video>\n\n{seen}')
@@ -109,13 +130,17 @@ def _write_task(out: Path, task: str, minutes: float, report: dict[str, Any], fi
     write_text(out / task / "README.md", "\n\n".join(parts) + "\n")
 
 
-def _commands(out: Path, task: str, minutes: float, report: dict[str, Any], bundle: Path) -> str:
+def _commands(out: Path, task: str, minutes: float, report: dict[str, Any], bundle: Path | None) -> str:
     labels = list(dict.fromkeys(r["label"].partition(",")[0] for r in report["results"]))
     seeds = sorted({seed for r in report["results"] for seed in r["seeds"] if seed is not None})
-    return (
+    words = (
         f"{minutes:g} robot minutes from ten demonstrations. Record, train, play and draw this page:\n\n"
-        f"    pixelarm leaderboard --tasks {task} --recipes {' '.join(labels)} --seeds {' '.join(map(str, seeds))}\n\n"
-        "The first recipe's first policy is exported beside it, to compare yours with, or to run:\n\n"
+        f"    pixelarm leaderboard --tasks {task} --recipes {' '.join(labels)} --seeds {' '.join(map(str, seeds))}"
+    )
+    if bundle is None:
+        return f"{words}\n\nThe first recipe's policies are not here, but the record of what they did."
+    return (
+        f"{words}\n\nThe first recipe's first policy is exported beside it, to compare yours with, or to run:\n\n"
         f"    pixelarm eval {_relative(bundle, out)} --episodes 100\n"
         f"    pixelarm deploy {_relative(bundle, out)} --arm sim_panda"
     )
@@ -153,7 +178,7 @@ def _film(folder: Path, source: Source, episodes: int) -> str:
     from policies.evaluation.evaluate import EVAL_SEED, load_actor, make_env_for, rollout
     from robot.dataset.video import write_video
 
-    record = read_record(source, range(EVAL_SEED, EVAL_SEED + episodes), folder)
+    record = outcomes_of(source, range(EVAL_SEED, EVAL_SEED + episodes), folder)
     if record is None:
         return ""
     solved = [o["seed"] for o in record["outcomes"] if o["success_once"]][:SHOWN]

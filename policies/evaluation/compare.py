@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from policies.config import TaskConfig
-from policies.evaluation.curves import GroupCurve, draw, make_curves
+from policies.evaluation.curves import GroupCurve, draw, finished, make_curves
 from policies.evaluation.tables import to_markdown
 from policies.runs.checkpoint import read_json
 from policies.runs.find import Group, Source, find, make_groups
+from policies.runs.metrics import read_log
 from policies.runs.provenance import git_commit, versions
+from policies.runs.record import make_record, write_record
 from robot.errors import PixelarmError
 from robot.files import require_folder, write_json, write_results, write_text
 from robot.stats import bootstrap_interval, mcnemar, mean, rate
@@ -46,10 +49,16 @@ def play(sources: Sequence[Source], seeds: range, out: Path) -> tuple[dict[Path,
     for source in sources:
         if not source.digest:
             notes.append(f"{source.path} has saved no policy yet: not evaluated")
-        elif found := read_record(source, seeds, out):
+        elif found := outcomes_of(source, seeds, out):
             records[source.path] = found
-            if found["git"] != now:
+            if found["git"] != now and not source.record:
                 older.add(found["git"])
+        elif source.record:
+            first, last = source.record["evaluation"]["seeds"]
+            notes.append(
+                f"{source.path} holds the test seeds {first} to {last}, not all of {seeds[0]} to {seeds[-1]}: left out "
+                f"of the results; --episodes {last - first + 1} is what it has"
+            )
         else:
             missing.append(source)
     if older:
@@ -73,8 +82,14 @@ def play(sources: Sequence[Source], seeds: range, out: Path) -> tuple[dict[Path,
     return records, notes
 
 
-def read_record(source: Source, seeds: range, out: Path) -> Record | None:
-    """What a policy did on these seeds, as an earlier comparison in ``out`` kept it; None if none did."""
+def outcomes_of(source: Source, seeds: range, out: Path) -> Record | None:
+    """What a policy did on these seeds, as an earlier comparison in ``out`` or its own record kept it; None if none
+    did.
+    """
+    if source.record:
+        kept = source.record["evaluation"]
+        of = {outcome["seed"]: outcome for outcome in kept["outcomes"]}
+        return {**kept, "outcomes": [of[seed] for seed in seeds]} if all(seed in of for seed in seeds) else None
     file = _cache(source, seeds, out)
     found = read_json(file) if file.exists() else {}
     return found if found.get("format") == CACHED else None
@@ -206,12 +221,14 @@ def compare(
     out: Path,
     episodes: int | None = EPISODES,
     show: Callable[[dict[str, Any]], object] = lambda report: None,
+    keep: Path | None = None,
 ) -> dict[str, Any]:
     """Compare what ``paths`` hold and write ``compare.json``, ``compare.md`` and ``compare.png`` into ``out``.
 
     Args:
         episodes: None plays nothing: the curves alone, without a simulator.
         show: called with the report before it is written, which may fail.
+        keep: a folder for the record of each policy that was played (``policies/runs/record.py``).
     """
     sources, notes = find(paths)
     groups, more = make_groups(sources)
@@ -247,9 +264,21 @@ def compare(
             out / "compare.json": lambda: write_json(out / "compare.json", report),
             out / "compare.md": lambda: write_text(out / "compare.md", to_markdown(report)),
             out / "compare.png": lambda: _save_figure(curves, report["results"], out / "compare.png"),
+            **({keep: lambda: keep_records(groups, records, keep)} if keep else {}),
         }
     )
     return report
+
+
+def keep_records(groups: Sequence[Group], records: dict[Path, Record], folder: Path) -> None:
+    """One file for each policy that was played here, ``TASK-LABEL-seed1.json``. Records among them stay as they are."""
+    for group in groups:
+        for source in (s for s in played(group, records) if not s.record):
+            log = read_log(source.path, "eval") if source.kind == "run" else []
+            ended = source.kind == "run" and finished(source.path, log[-1]["step"] if log else 0)
+            words = re.sub(r"[^a-zA-Z0-9_.=]+", "-", f"{group.task}-{group.label}")
+            seed = "" if source.seed is None else f"-seed{source.seed}"
+            write_record(folder / f"{words}{seed}.json", make_record(source, records[source.path], log, ended))
 
 
 def _result(group: Group, records: dict[Path, Record]) -> dict[str, Any]:
@@ -288,17 +317,34 @@ def main(argv: list[str]) -> int:
         epilog="example: pixelarm compare runs/ferm-lift-seed* runs/curl-lift-seed* --out runs/compare",
     )
     parser.add_argument(
-        "paths", type=Path, nargs="+", metavar="PATH", help="run folders of `pixelarm train`, or policy bundles"
+        "paths",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="run folders of `pixelarm train`, policy bundles, or records of either",
     )
     parser.add_argument("--episodes", type=int, help=f"test seeds that each policy plays (default {EPISODES})")
     parser.add_argument("--out", type=Path, default=Path("runs/compare"), help="folder to write (default runs/compare)")
     parser.add_argument(
         "--curves-only", action="store_true", help="play nothing: the curves in the logs, without a simulator"
     )
+    parser.add_argument(
+        "--records",
+        type=Path,
+        metavar="FOLDER",
+        help="keep a record of each policy: a file of some kB with its configuration, its curve and what it did on "
+        "each test seed, which later comparisons take in its place",
+    )
     parser.add_argument("--json", action="store_true", help="print compare.json instead of the tables")
     args = parser.parse_args(argv)
     if args.curves_only and args.episodes is not None:
         raise PixelarmError("--curves-only plays no episodes: leave --episodes out, or --curves-only")
+    if args.curves_only and args.records:
+        raise PixelarmError(
+            "--curves-only plays no episodes, which a record holds: leave --records out, or --curves-only"
+        )
+    if args.records:
+        require_folder(args.records)
     episodes = EPISODES if args.episodes is None else args.episodes
     if episodes < 1:
         raise PixelarmError(f"--episodes must be at least 1, got {episodes}")
@@ -306,7 +352,7 @@ def main(argv: list[str]) -> int:
     def show(report: dict[str, Any]) -> None:
         print(json.dumps(report, indent=2) if args.json else to_markdown(report), flush=True)
 
-    compare(args.paths, args.out, None if args.curves_only else episodes, show)
+    compare(args.paths, args.out, None if args.curves_only else episodes, show, args.records)
     if not args.json:
         print(f"wrote {args.out / 'compare.png'}, compare.md and compare.json")
     return 0

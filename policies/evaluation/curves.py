@@ -78,7 +78,8 @@ def read_curve(source: Source) -> tuple[RunCurve | None, str]:
     """The curve of a run and a remark for people, either of which may be absent."""
     if source.config.get("recipe", {}).get("fit_updates"):
         return None, f"{source.path} was fitted to demonstrations: it takes no environment steps, and has no curve"
-    records = [r for r in read_log(source.path, "eval") if r.get("metric", "success") in r]
+    log = source.record["log"] if source.record else read_log(source.path, "eval")
+    records = [r for r in log if r.get("metric", "success") in r]
     if not records:
         return None, f"{source.path} has logged no evaluation: it has no curve"
     metrics = sorted({r.get("metric", "success") for r in records})
@@ -88,7 +89,7 @@ def read_curve(source: Source) -> tuple[RunCurve | None, str]:
     steps, last = sorted(at), records[-1]
     recipe = source.config.get("recipe", {})
     planned = recipe.get("frames") or recipe.get("steps", 0) * source.repeat
-    ended = _finished(source.path, last["step"])
+    ended = source.record["ended"] if source.record else finished(source.path, last["step"])
     remark = ""
     if not ended:
         so_far = f"last evaluation at step {steps[-1]}" + (f" of {planned}" if planned else "")
@@ -106,7 +107,7 @@ def read_curve(source: Source) -> tuple[RunCurve | None, str]:
     return curve, remark
 
 
-def _finished(run: Path, last_step: int) -> bool:
+def finished(run: Path, last_step: int) -> bool:
     """Whether training ended by itself: it then saves its last policy, with the step."""
     about = run / "last" / "policy.json"
     return about.exists() and read_json(about).get("step", -1) >= last_step

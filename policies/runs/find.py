@@ -2,7 +2,8 @@
 loaded.
 
 Three kinds of folder hold a policy: a run of ``pixelarm train``, one of the policies inside a run (``RUN/cloned``), and
-a policy bundle. Runs that differ in nothing but the seed make a group.
+a policy bundle. A record (``policies/runs/record.py``) stands for any of them. Runs that differ in nothing but the seed
+make a group.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import yaml
 from policies.config import TrainConfig
 from policies.policy import POLICIES
 from policies.runs.checkpoint import read_json
+from policies.runs.record import load_record
 from robot import bundle
 from robot.contract import Contract
 from robot.errors import PixelarmError
@@ -35,7 +37,7 @@ NAMED = 3  # a label names so many differing options; more of them are only coun
 
 @dataclass(frozen=True)
 class Source:
-    """One folder with a policy, or with a run that has none yet."""
+    """One folder with a policy, or with a run that has none yet; or the record of one."""
 
     path: Path
     kind: str  # run | policy (a folder in a run) | bundle
@@ -46,6 +48,17 @@ class Source:
     contract: Contract | None  # None: a run that has saved no policy yet
     digest: str = ""  # of the policy to evaluate; "" when there is none yet
     repeat: int = 1  # environment steps that one action of the policy lasts (DeepMind Control)
+    record: dict[str, Any] | None = None  # ``path`` is such a file: there is no policy that could be loaded
+
+    @property
+    def name(self) -> str:
+        """Of its folder, or of the folder that its record was made of."""
+        return self.record["name"] if self.record else self.path.name
+
+    @property
+    def ended(self) -> bool:
+        """Of a run: whether it has learned to its end, when it saves its last policy."""
+        return bool(self.record["ended"]) if self.record else (self.path / "last" / "policy.json").exists()
 
     @property
     def steps_hz(self) -> float | None:
@@ -77,13 +90,15 @@ def find(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
     sources, notes, seen = [], [], set()
     for path in paths:
         if not path.exists():
-            raise PixelarmError(f"{path} does not exist; give run folders of `pixelarm train` or policy bundles")
+            raise PixelarmError(
+                f"{path} does not exist; give run folders of `pixelarm train`, policy bundles or records of them"
+            )
         if path.resolve() in seen:
             continue
         seen.add(path.resolve())
-        source = read_source(path)
+        source = read_record(path) or read_source(path)
         if source is None:
-            notes.append(f"{path} is neither a run of `pixelarm train` nor a policy bundle: left out")
+            notes.append(f"{path} is no run of `pixelarm train`, no policy bundle and no record: left out")
         else:
             sources.append(source)
     if not sources:
@@ -92,7 +107,7 @@ def find(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
 
 
 def read_source(path: Path) -> Source | None:
-    """What ``path`` holds; None when that is neither a run, nor a policy, nor a bundle."""
+    """What the folder ``path`` holds; None when that is neither a run, nor a policy, nor a bundle."""
     if (path / bundle.POLICY).exists() or (path / bundle.CARD).exists():
         onnx, contract, card = bundle.read(path)
         return _source(path, "bundle", card.get("config", {}), contract, onnx, card)
@@ -106,6 +121,19 @@ def read_source(path: Path) -> Source | None:
         early = Contract.from_dict(read_json(cloned)["contract"]) if cloned.exists() else None
         return _source(path, "run", config, early, None, {})
     return None
+
+
+def read_record(path: Path) -> Source | None:
+    """The policy that a file is the record of; None when it is none."""
+    kept = load_record(path)
+    if kept is None:
+        return None
+    _check_sections(path, kept["config"])
+    contract = Contract.from_dict(kept["contract"])
+    return Source(
+        path, kept["kind"], kept["task"], kept["experiment"], kept["seed"], kept["config"], contract, kept["digest"],
+        kept["repeat"], kept,
+    )  # fmt: skip
 
 
 def _of_policy(path: Path, kind: str, folder: Path) -> Source:
@@ -165,8 +193,8 @@ def make_groups(sources: Sequence[Source]) -> tuple[list[Group], list[str]]:
     with_runs = {(s.task, s.experiment) for s in sources if s.kind == "run"}
     for source in sources:
         name = source.experiment
-        if source.kind == "policy" and source.path.name != "policy":
-            name += f", {source.path.name}"
+        if source.kind == "policy" and source.name != "policy":
+            name += f", {source.name}"
         elif source.kind == "bundle" and (source.task, name) in with_runs:
             name += ", bundle"
         families.setdefault((source.task, name), []).append(source)

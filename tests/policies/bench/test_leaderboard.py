@@ -67,7 +67,7 @@ def test_a_shorter_film_holds_its_last_frame():
 @pytest.mark.train
 def test_the_command_records_trains_plays_and_then_does_nothing_twice(tmp_path, monkeypatch, capsys):
     command = ["--tasks", "reach", "--recipes", "bc", "ferm_pp", "--seeds", "1", "--demos", "2", "--episodes", "2"]
-    command += ["--out", str(tmp_path), "--override", *TINY]
+    command += ["--out", str(tmp_path), "--records", str(tmp_path / "records"), "--override", *TINY]
     assert main(command) == 0
     first = json.loads((tmp_path / "leaderboard.json").read_text())
     assert [r["label"] for r in first["tasks"]["reach"]["results"]] == ["ferm_pp", "bc"]  # the others against it
@@ -84,6 +84,15 @@ def test_the_command_records_trains_plays_and_then_does_nothing_twice(tmp_path, 
     assert main(command) == 0
     again = json.loads((tmp_path / "leaderboard.json").read_text())
     assert again["tasks"]["reach"]["results"] == first["tasks"]["reach"]["results"]
+    # nor where nothing but the records is left
+    (tmp_path / "records").rename(tmp_path / "elsewhere")
+    command[command.index("--out") + 1 : command.index("--override")] = [
+        str(tmp_path / "new"), "--records", str(tmp_path / "elsewhere"),
+    ]  # fmt: skip
+    assert main(command) == 0
+    kept = json.loads((tmp_path / "new" / "leaderboard.json").read_text())
+    assert kept["tasks"]["reach"]["results"] == first["tasks"]["reach"]["results"]
+    assert "the record of what they did" in (tmp_path / "new" / "reach" / "README.md").read_text()
 
 
 def test_one_run_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):

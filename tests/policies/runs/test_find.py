@@ -86,7 +86,7 @@ def test_what_else_lies_in_a_folder_of_runs_is_left_out_in_words(tmp_path):
     (tmp_path / "demos").mkdir()
     sources, notes = find([run, tmp_path / "demos"])
     assert len(sources) == 1 and notes == [
-        f"{tmp_path / 'demos'} is neither a run of `pixelarm train` nor a policy bundle: left out"
+        f"{tmp_path / 'demos'} is no run of `pixelarm train`, no policy bundle and no record: left out"
     ]
     with pytest.raises(PixelarmError, match="does not exist; give run folders"):
         find([run, tmp_path / "typo"])
