@@ -9,6 +9,7 @@ from policies.imitation.config import SightConfig, problems_of_strays
 
 DISTANCES = ("learned", "euclidean")
 GRIPS = ("looked_up", "decoded")
+OBJECTS_ARE = OBSERVED, DEMONSTRATED = ("observed", "demonstrated")
 DECIDES = ("skills", "actions")
 
 
@@ -83,6 +84,9 @@ class FistConfig(SkillConfig):
     # where the gripper's command is from: looked_up (the looked-up demonstration, one control step on) | decoded (the
     # skill, as in the paper)
     grip: str = "looked_up"
+    # where objects are to the skill that is chosen and its actions: observed | demonstrated (where the looked-up
+    # demonstration has them: what differs a little from all that was learned from does not change what the arm does)
+    objects: str = OBSERVED
     # by which the demonstrations' states are near the present one: learned (InfoNCE) | euclidean (of the scaled state)
     distance: str = "euclidean"
     embedding: int = 32  # numbers of a state in the learned distance
@@ -106,7 +110,7 @@ class FistConfig(SkillConfig):
         found = super().problems() + at_least_one(self, "embedding") + more_than_nothing(self, "temperature")
         found += not_negative(self, "prior_weight", "inverse_weight", "haste", "object_tolerance", "object_noise")
         found += more_than_nothing(self, "object_weight") + one_of(self, "grip", GRIPS)
-        found += one_of(self, "distance", DISTANCES)
+        found += one_of(self, "distance", DISTANCES) + one_of(self, "objects", OBJECTS_ARE)
         if not 0.0 <= self.rehearsed < 1.0:
             found.append(f"algo.rehearsed must be from 0 to less than 1, got {self.rehearsed}")
         if self.distance == "learned" and self.object_weight != 1.0:

@@ -10,7 +10,8 @@ demonstrations of a new task. At every control step the policy
    with ``algo.distance=learned``, of their embeddings; ``algo.haste`` prefers states that are sooner at the end,
 2. takes the state H control steps later in that same demonstration (or its last one) as where to go,
 3. asks the inverse skill dynamics for the skill z that leads there, and the decoder for its action now; whether the
-   gripper is to be open or closed it reads from the looked-up demonstration, one control step on (``algo.grip``).
+   gripper is to be open or closed it reads from the looked-up demonstration, one control step on (``algo.grip``), and
+   with ``algo.objects=demonstrated`` where objects are, too.
 
 What is looked up belongs to the policy: it is stored with the weights and exported with them, as constants.
 """
@@ -24,7 +25,7 @@ import torch
 from policies.augment.states import require_objects
 from policies.imitation.policy import Eyes
 from policies.policy import Observation
-from policies.skills.config import FistConfig
+from policies.skills.config import OBSERVED, FistConfig
 from policies.skills.lookup import LooksUp
 from policies.skills.policy import SkillPolicy
 from policies.skills.skill import Distance, Gaussian, SkillModel
@@ -47,6 +48,8 @@ class Fist(LooksUp, SkillPolicy):
             self.distance = Distance(self.size, cfg)
         if cfg.object_noise:
             require_objects(contract, f"algo.object_noise={cfg.object_noise:g}", "it to 0")
+        if cfg.objects != OBSERVED:
+            require_objects(contract, f"algo.objects={cfg.objects}", f"algo.objects={OBSERVED}")
         self.remember(self.size, cfg.embedding, cfg.horizon)
 
     def rows(self, episodes: Sequence[Episode]) -> SkillWindows:
@@ -129,7 +132,7 @@ class Fist(LooksUp, SkillPolicy):
         that lead to where those led.
         """
         rows = self.nearest(states)
-        return rows, self.skill.inverse_dynamics(states, self.ahead[rows]).mean
+        return rows, self.skill.inverse_dynamics(self.with_objects(states, rows), self.ahead[rows]).mean
 
     def done_in(self, proprio: torch.Tensor, actions: torch.Tensor) -> Gaussian:
         """Posterior of the skill that was done in stretches: proprioception ``(B, H, P)`` before each of the actions
@@ -141,4 +144,11 @@ class Fist(LooksUp, SkillPolicy):
         """Actions ``(B, 1, A)`` in the contract's units."""
         state = self.eyes(observations).float()
         rows, z = self.choose(state)
-        return self.with_grip(self.actions.to_physical(self.skill.decode(state, z)), rows)[:, None]
+        action = self.skill.decode(self.with_objects(state, rows), z)
+        return self.with_grip(self.actions.to_physical(action), rows)[:, None]
+
+    def with_objects(self, states: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """States ``(B, F)`` with every object where it is in the looked-up ones, if ``algo.objects`` says so."""
+        if self.cfg.objects == OBSERVED:
+            return states
+        return torch.where(self.of_objects > 0, self.seen[rows], states)

@@ -61,8 +61,8 @@ fine-tuned to the demonstrations.
   algo.OPTION=VALUE     of the fine-tuning: learning_rate (default: 1e-3), schedule, warmup_updates, weight_decay, clip,
                         ema_decay (default: the recipe's)
                         of the policy, where its family has them: execute, nudge, strays, haste, distance,
-                        object_weight, object_noise, object_tolerance, grip, goal_ahead, retrieved, acting_weight,
-                        rehearsed (default: as the skills have them). The rest of algo. stays as the skills have it
+                        object_weight, object_noise, object_tolerance, objects, grip, goal_ahead, retrieved,
+                        acting_weight, rehearsed (default: as the skills have them). The rest of algo. stays as the skills have it
   trainer=cpu           learn on the processor (default: on a GPU if there is one); trainer.threads=1: on one core
   other options         those of `pixelarm train`; `pixelarm train --help` lists them
 
@@ -91,6 +91,7 @@ FREE = (
     "rehearsed",
     "object_noise",
     "object_tolerance",
+    "objects",
 )  # of algo, what adapting may change
 
 

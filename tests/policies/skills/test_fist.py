@@ -94,12 +94,13 @@ def test_what_is_looked_up_is_saved_with_the_weights():
     assert np.array_equal(other.act(observed(0.03), False), policy.act(observed(0.03), False))
 
 
-def test_it_is_exported_with_what_it_looks_up():
-    policy = walker()
+@pytest.mark.parametrize("options", [{}, {"distance": "euclidean", "object_tolerance": 0.2, "objects": "demonstrated"}])
+def test_it_is_exported_with_what_it_looks_up(options):
+    policy = walker(**options)
     exported = bundle.Policy(to_onnx(policy), policy.contract, {})
     assert check_parity(exported, policy, anywhere(20)) <= TOLERANCE
     # other demonstrations, other answers: the constants are those of the policy
-    others = walker()
+    others = walker(**options)
     others.look_up(others.rows([walk(9, 3)]))
     assert not np.allclose(others.act(observed(0.03), False), policy.act(observed(0.03), False), atol=1e-5)
 
@@ -162,6 +163,21 @@ def test_objects_may_differ_a_little_and_be_the_same():
     assert any("object_tolerance is of the Euclidean distance" in problem for problem in problems)
     with pytest.raises(PixelarmError, match=r"object_tolerance=0.03 is about object_state, .* does not observe"):
         walker(filmed_walk, object_tolerance=0.03)
+
+
+def test_objects_may_be_taken_as_demonstrated():
+    """What a policy does follows the arm that it observes, and the objects of the moment that it looked up."""
+    policy = walker(distance="euclidean", object_tolerance=0.5, objects="demonstrated")
+    here, there = observed(0.02, 0.0), observed(0.02, 0.0)
+    there["object_state"] = there["object_state"] + 0.1
+    assert torch.equal(policy(here), policy(there))
+    assert not torch.equal(policy(here), policy(observed(0.05, 0.0)))
+    assert torch.equal(policy.choose(policy.eyes(here))[1], policy.choose(policy.eyes(there))[1])
+    policy.cfg.objects = "observed"
+    assert not torch.equal(policy(here), policy(there))
+    assert any("algo.objects must be one of" in problem for problem in tiny(objects="imagined").problems())
+    with pytest.raises(PixelarmError, match=r"objects=demonstrated is about object_state.*set algo.objects=observed"):
+        walker(filmed_walk, objects="demonstrated")
 
 
 def test_objects_are_displaced_where_it_learns(monkeypatch):
