@@ -62,7 +62,8 @@ fine-tuned to the demonstrations.
                         ema_decay (default: the recipe's)
                         of the policy, where its family has them: execute, nudge, strays, haste, distance,
                         object_weight, object_noise, object_tolerance, objects, grip, goal_ahead, retrieved,
-                        acting_weight, rehearsed (default: as the skills have them). The rest of algo. stays as the skills have it
+                        acting_weight, rehearsed (default: as the skills have them). The rest of algo. stays as the
+                        skills have it
   trainer=cpu           learn on the processor (default: on a GPU if there is one); trainer.threads=1: on one core
   other options         those of `pixelarm train`; `pixelarm train --help` lists them
 
