@@ -56,6 +56,7 @@ WIDE = ("algo.hidden=512",)
 DISPLACED = ("algo.nudge=0.02", "algo.object_noise=0.03")  # as FIST has it
 TOLERANT = ("algo.object_noise=0.03", "algo.object_tolerance=0.03")
 STRAYS = ("algo.strays=0.15",)
+DEMONSTRATED = ("algo.object_tolerance=0.2", "algo.objects=demonstrated")
 ONE = ("algo.object_noise=0.03", "algo.object_tolerance=0.2", *STRAYS)  # for one demonstration
 LEARNERS: dict[str, Learner] = {
     "fist": Learner("FIST", "fist", TUNED),
@@ -74,6 +75,7 @@ LEARNERS: dict[str, Learner] = {
     "fist_decoded": Learner("FIST, the gripper decoded", "fist", TUNED, ("algo.grip=decoded",)),
     "fist_tolerant": Learner("FIST, objects displaced and tolerated", "fist", TUNED, TOLERANT),
     "fist_strays": Learner("FIST, strays", "fist", TUNED, STRAYS),
+    "fist_demonstrated": Learner("FIST, objects as demonstrated", "fist", TUNED, DEMONSTRATED),
     "fist_one": Learner("FIST, strays, objects displaced and tolerated", "fist", TUNED, ONE),
     "bc_pretrained_wide": Learner(
         "cloning, 512 wide, pretrained and fine-tuned", "chunk_bc_states", TUNED, network=WIDE
