@@ -292,6 +292,9 @@ class SpirlConfig:
     # width of the critics' layers, and of the actor's, which has those of the prior where it decides on skills
     hidden: int = 256
     layers: int = 3  # of them
+    # LayerNorm before each ReLU of the critics: values of decisions far from all that was tried stay bounded (RLPD,
+    # arXiv 2302.02948)
+    layer_norm: bool = False
     bound: float = 2.0  # of each number of a skill
     # least standard deviation of each number of a skill, of the prior and of the actor: where demonstrations agree, the
     # prior is so narrow that the divergence would have no bound

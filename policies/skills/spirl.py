@@ -116,7 +116,7 @@ class Critics(nn.Module):
 
     def __init__(self, state: int, decision: int, cfg: SpirlConfig) -> None:
         super().__init__()
-        made = (mlp(state + decision, cfg.hidden, 1, cfg.layers) for _ in range(CRITICS))
+        made = (mlp(state + decision, cfg.hidden, 1, cfg.layers, cfg.layer_norm) for _ in range(CRITICS))
         self.members = nn.ModuleList(made)
 
     def forward(self, state: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
