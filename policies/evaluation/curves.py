@@ -213,6 +213,8 @@ def _draw_curves(axes: Any, curves: list[GroupCurve], styles: dict[str, tuple[st
     metric = curves[0].metric
     if metric == "success":
         axes.set_ylim(-0.03, 1.04)
+    elif metric == "completed":
+        axes.set_ylim(bottom=-0.05)
     axes.grid(axis="y", color="#e2e8f0", linewidth=0.8)
     axes.set(xlabel=step_name(metric), ylabel=f"validation {metric}, IQM over seeds")
     axes.set_xlim(left=0)
