@@ -246,8 +246,8 @@ the same test scenes. The table has completed subtasks there, the curve those on
 Repeat the command to go on after an interruption, or with more seeds, learners or steps: a run that has ended is used
 again, and the others go on from their newest checkpoint."""
 EXAMPLES = """\
-An estimate, of processor time: 6 minutes for SPiRL and 18 for plain soft actor-critic, a training seed of 100,000 steps,
-and 3 to learn skills.
+An estimate, of processor time, for a training seed of 100,000 steps: 6 minutes for SPiRL and 18 for plain soft
+actor-critic, and 3 to learn skills.
 
 examples:
   pixelarm data make kitchen --split no-top-burner --episodes 300 --out runs/no-top-burner
