@@ -19,7 +19,8 @@ from robot.files import write_text
 
 FORMAT = "pixelarm-record/1"
 SUFFIX = ".json"
-FOLDERS = ("run", "demos", "recipe.replay_folder")  # options that say where, not what: their last names are kept
+# options that name folders: of what one of them holds, its last name says enough
+FOLDERS = ("run", "demos", "recipe.replay_folder", "recipe.skills", "recipe.prior_data")
 
 
 def make_record(source: Any, evaluation: dict[str, Any], log: list[dict[str, Any]], ended: bool) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def make_record(source: Any, evaluation: dict[str, Any], log: list[dict[str, Any
             first, name = option.split(".")
             section = config.get(first) or {}
         if section.get(name):
-            section[name] = Path(section[name]).name
+            section[name] = Path(str(section[name])).name
     return {
         "format": FORMAT, "kind": source.kind, "name": source.path.name, "task": source.task,
         "experiment": source.experiment, "seed": source.seed, "digest": source.digest, "repeat": source.repeat,

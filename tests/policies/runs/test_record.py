@@ -6,10 +6,12 @@ import shutil
 import pytest
 from conftest_runs import run_compare, write_run
 
+from policies.config import RecipeConfig
 from policies.evaluation import compare, evaluate
 from policies.evaluation.compare import main
 from policies.evaluation.evaluate import EVAL_SEED, Evaluation, Outcome
-from policies.runs.record import load_record
+from policies.runs.find import find
+from policies.runs.record import load_record, make_record
 from robot.errors import PixelarmError
 
 
@@ -76,6 +78,12 @@ def test_a_record_names_no_folder_of_the_machine_that_made_it(tmp_path, records)
     text = (folder / "lift-a-seed1.json").read_text()
     assert str(tmp_path) not in text and '"run": "a1"' in text
     assert text.count("\n") > 20 and len(text) < 20_000  # an outcome a line: a change reads well
+
+
+def test_nor_of_the_skills_that_a_run_began_with(tmp_path):
+    run = write_run(tmp_path / "b1", "b", 1, recipe=RecipeConfig(skills=str(tmp_path / "elsewhere" / "grasping")))
+    about = make_record(find([run])[0][0], {"outcomes": []}, [], True)
+    assert about["config"]["recipe"]["skills"] == "grasping" and str(tmp_path) not in str(about)
 
 
 def test_a_policy_inside_a_run_keeps_its_name(tmp_path, records):
