@@ -46,7 +46,8 @@ def finished_runs(runs: Path, order: Sequence[str], records: Path | None = None)
 def recorded(folder: Path | None) -> list[Source]:
     """The records in a folder of runs that had ended."""
     files = sorted(folder.glob("*.json")) if folder else []
-    return [source for file in files if (source := read_record(file)) and source.kind == "run" and source.ended]
+    sources = [source for file in files if (source := read_record(file)) and source.kind == "run"]
+    return [source for source in sources if source.record and source.record["ended"]]
 
 
 def _cell(source: Source) -> tuple[str, str, int | None]:

@@ -275,7 +275,8 @@ def keep_records(groups: Sequence[Group], records: dict[Path, Record], folder: P
     for group in groups:
         for source in (s for s in played(group, records) if not s.record):
             log = read_log(source.path, "eval") if source.kind == "run" else []
-            ended = source.kind == "run" and finished(source.path, log[-1]["step"] if log else 0)
+            fitted = source.config.get("recipe", {}).get("fit_updates")  # by updates, and not by steps
+            ended = source.kind == "run" and finished(source.path, log[-1]["step"] if log and not fitted else -1)
             words = re.sub(r"[^a-zA-Z0-9_.=]+", "-", f"{group.task}-{group.label}")
             seed = "" if source.seed is None else f"-seed{source.seed}"
             write_record(folder / f"{words}{seed}.json", make_record(source, records[source.path], log, ended))

@@ -56,11 +56,6 @@ class Source:
         return self.record["name"] if self.record else self.path.name
 
     @property
-    def ended(self) -> bool:
-        """Of a run: whether it has learned to its end, when it saves its last policy."""
-        return bool(self.record["ended"]) if self.record else (self.path / "last" / "policy.json").exists()
-
-    @property
     def steps_hz(self) -> float | None:
         """Environment steps in a second of the robot's time; None when that is not known yet."""
         return self.contract.rate_hz * self.repeat if self.contract else None

@@ -58,12 +58,11 @@ def _made_with(folder: Path) -> dict[str, Any]:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """One line for each item of the two long lists, so that a change reads well in a repository."""
-    long = {"log": record["log"], "evaluation": record["evaluation"]["outcomes"]}
-    short = {**record, "log": "LOG", "evaluation": {**record["evaluation"], "outcomes": "OUTCOMES"}}
-    text = json.dumps(short, indent=1)
-    for mark, items in (("LOG", long["log"]), ("OUTCOMES", long["evaluation"])):
+    text = json.dumps({**record, "log": [], "evaluation": {**record["evaluation"], "outcomes": []}}, indent=1)
+    for name, items in (("log", record["log"]), ("outcomes", record["evaluation"]["outcomes"])):
         lines = ",\n".join(json.dumps(item) for item in items)
-        text = text.replace(f'"{mark}"', f"[\n{lines}\n]" if items else "[]")
+        head, _, rest = text.rpartition(f'"{name}": []')  # what stands before it is the configuration
+        text = f'{head}"{name}": [\n{lines}\n]{rest}'
     write_text(path, text + "\n")
 
 
@@ -81,7 +80,10 @@ def load_record(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(found, dict) or not str(found.get("format", "")).startswith(FORMAT.partition("/")[0]):
         return None
-    wanted = ("kind", "name", "task", "config", "contract", "digest", "log", "evaluation")
+    wanted = (
+        "kind", "name", "task", "experiment", "seed", "digest", "repeat", "ended", "config", "contract", "log",
+        "evaluation",
+    )  # fmt: skip
     missing = [name for name in wanted if name not in found]
     if found["format"] != FORMAT or missing:
         what = f"it has no {', '.join(missing)}" if missing else f"it is {found['format']}"

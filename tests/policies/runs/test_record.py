@@ -11,7 +11,7 @@ from policies.evaluation import compare, evaluate
 from policies.evaluation.compare import main
 from policies.evaluation.evaluate import EVAL_SEED, Evaluation, Outcome
 from policies.runs.find import find
-from policies.runs.record import load_record, make_record
+from policies.runs.record import load_record, make_record, write_record
 from robot.errors import PixelarmError
 
 
@@ -84,6 +84,26 @@ def test_nor_of_the_skills_that_a_run_began_with(tmp_path):
     run = write_run(tmp_path / "b1", "b", 1, recipe=RecipeConfig(skills=str(tmp_path / "elsewhere" / "grasping")))
     about = make_record(find([run])[0][0], {"outcomes": []}, [], True)
     assert about["config"]["recipe"]["skills"] == "grasping" and str(tmp_path) not in str(about)
+
+
+def test_a_run_that_was_fitted_to_demonstrations_has_ended(tmp_path, records):
+    """It takes no steps: its last policy is of step 0, and its log counts updates."""
+    run = write_run(tmp_path / "b3", "b", 3, [(500, 3)], recipe=RecipeConfig(fit_updates=500))
+    about = json.loads((run / "last" / "policy.json").read_text())
+    (run / "last" / "policy.json").write_text(json.dumps({**about, "step": 0}))
+    shutil.rmtree(tmp_path / "b1")  # what the policies of this name do is known
+    run.rename(tmp_path / "b1")
+    run_compare(tmp_path / "now", tmp_path / "b1", "--episodes", 10, "--records", tmp_path / "fitted")
+    assert json.loads((tmp_path / "fitted" / "lift-b-seed3.json").read_text())["ended"]
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    """Whatever its parts are called, and with nothing in its lists."""
+    run = write_run(tmp_path / "log", "outcomes", 1)
+    for outcomes, log in (([], []), ([{"seed": 1}], [{"step": 2}, {"step": 3}])):
+        made = make_record(find([run])[0][0], {"outcomes": outcomes, "seeds": [1, 1]}, log, True)
+        write_record(tmp_path / "a.json", made)
+        assert load_record(tmp_path / "a.json") == made
 
 
 def test_a_policy_inside_a_run_keeps_its_name(tmp_path, records):
